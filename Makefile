@@ -1,0 +1,73 @@
+# Vitrine: everything a person or CI runs. `make` alone prints the list.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+INSTALLED := $(VENV)/.installed
+LOCK := $(UV) pip compile setup.cfg --extra dev --python-version 3.11 --custom-compile-command "make lock" --quiet
+
+.PHONY: help setup lock check lock-in-step format test demo up down status bench
+
+help: ## Print this list
+	@grep -hE '^[a-z][a-z%-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
+
+setup: $(INSTALLED) ## Install what the lock pins into .venv; fetch jars, a Java if there is none, and the demo's baskets
+	@$(BIN)/python -m jobs.house.setup
+
+$(INSTALLED): requirements.lock conf/pins/uv.txt setup.cfg pyproject.toml
+	@command -v $(PYTHON) > /dev/null || { echo "Vitrine needs Python 3.11: install it, or say PYTHON=path/to/python3.11." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what requirements.lock pins."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement conf/pins/uv.txt
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --require-hashes --requirements requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --editable .
+	@touch $@
+
+lock: $(INSTALLED) ## Pin setup.cfg's dependencies, with hashes, in requirements.lock
+	$(LOCK) --generate-hashes --output-file requirements.lock
+
+check: setup lock-in-step ## Check format, lint, types, import layers, and the lock against setup.cfg
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Only the pins are compared: a release may get another wheel, and so another hash, at any time.
+lock-in-step: $(INSTALLED)
+	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; cp requirements.lock $$scratch/lock; \
+	$(LOCK) --output-file $$scratch/lock > /dev/null; \
+	diff <(grep -oE '^[^ #]+==[^ ]+' requirements.lock) <(grep -oE '^[^ #]+==[^ ]+' $$scratch/lock) \
+	|| { echo "requirements.lock is not in step with setup.cfg: run make lock." >&2; exit 1; }
+
+format: $(INSTALLED) ## Put the code in its format, and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: setup ## Run all tests
+	$(BIN)/pytest
+
+demo: setup ## The main job on real baskets: lake, tables, bandit, layouts, store, and what the policy is worth
+	@$(BIN)/vitrine demo
+
+up: setup ## Start the engine and Airflow on the demo's lake, and print address and login
+	@case ",$${VITRINE_OVERLAY:-demo}," in *,demo,*) $(BIN)/vitrine demo-lake;; esac
+	@$(BIN)/vitrine up
+
+down: ## Stop everything that was started
+	@if test -x $(BIN)/vitrine; then $(BIN)/vitrine down; else echo "Nothing is set up, so nothing runs."; fi
+
+status: $(INSTALLED) ## Say what runs, and where
+	@$(BIN)/vitrine status
+
+bench: setup ## Run all benchmarks
+	@$(BIN)/python -m tests.bench
+
+bench-%: setup ## Run one benchmark, as in make bench-job
+	@$(BIN)/python -m tests.bench $*

@@ -1,0 +1,39 @@
+"""Lake to tables: loads the days' arrivals, joins what was shown with what came of it, and learns from it.
+
+**Runs** every night at 03:00 for the day that is over. For other days trigger it with `start` and `end`
+(both included), or backfill it: a range at once gives the same rows as day by day.
+
+**Reads** the lake. **Writes** every table from `events` to `policies`; what is wrong in a row goes to
+`quarantine`.
+
+**When a task fails**, read the sentence at the end of its log, mend what it names, and clear the task:
+its rerun replaces the same partitions, and the tasks after it follow.
+"""
+
+from airflow.sdk import DAG
+from wiring import connect, daily, job, pin
+
+# Each table, and the tables of this run that it is made from.
+NEEDS = {
+    "users": ["pin"],
+    "products": ["pin"],
+    "widgets": ["pin"],
+    "closings": ["pin"],
+    "consents": ["pin"],
+    "orders": ["users"],
+    "order_lines": ["orders", "products"],
+    "events": ["users", "widgets", "consents"],
+    "sessions": ["events"],
+    "decisions": ["events"],
+    "outcomes": ["events"],
+    "feedback": ["decisions", "outcomes"],
+    "subject_daily": ["order_lines", "feedback"],
+    "subject_features": ["subject_daily"],
+    "contexts": ["subject_features"],
+    "bandit_statistics": ["contexts"],
+    "policies": ["bandit_statistics"],
+}
+
+with DAG("lake_etl", doc_md=__doc__, description="Lake to tables, night by night", **daily()) as dag:
+    tasks = {"pin": pin(), **{name: job(name) for name in NEEDS}}
+    connect(tasks, NEEDS)

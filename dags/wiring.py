@@ -1,0 +1,187 @@
+"""What the DAGs share: days, schedule, retries, and the one place that decides how a job runs.
+
+DAGs know jobs by name. A job's task runs `vitrine run NAME` against the warm engine, or, where conf/ says
+`engine.kind: submit`, hands jobs/NAME.py to spark-submit; neither the DAG nor the job notices.
+"""
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import yaml
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.providers.standard.sensors.bash import BashSensor
+from airflow.sdk import Asset, BaseOperator, CronDataIntervalTimetable, Param
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+SPARK_POOL: Final = "spark"
+# Before all data: a run of a day before a DAG's start date succeeds without running a task.
+BEFORE_ALL_DATA: Final = datetime(2016, 1, 1, tzinfo=UTC)
+FROM: Final = "{{ from_day(params, dag_run) }}"
+TO: Final = "{{ to_day(params, dag_run) }}"
+# Two DAGs' backfills of a day have the same run id: with its DAG it names one run.
+RUN: Final = "{{ (dag.dag_id ~ '/' ~ run_id) | quote }}"
+
+
+def configured(*path: str) -> Any:
+    """Look a key up in conf/base.yaml with the overlays merged on top; None where nobody says anything."""
+    here: Any = _configuration(os.environ.get("VITRINE_OVERLAY", "demo"))
+    for key in path:
+        here = here.get(key) if isinstance(here, Mapping) else None
+    return here
+
+
+@cache
+def _configuration(overlays: str) -> Mapping[str, Any]:
+    # jobs.config reads the same files and checks them; importing it would cost every parse a second.
+    merged: dict[str, Any] = {}
+    for name in ("base", *(overlay.strip() for overlay in overlays.split(",") if overlay.strip())):
+        merged = _merge(merged, yaml.safe_load((ROOT / "conf" / f"{name}.yaml").read_text()) or {})
+    return merged
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def own_day(dag_run: Any) -> date:
+    """Return the business day that a run without dates of its own is for."""
+    zone = ZoneInfo(configured("business_time_zone"))
+    if getattr(dag_run, "partition_key", None):
+        return date.fromisoformat(dag_run.partition_key[:10])
+    if dag_run.data_interval_start is not None:
+        return dag_run.data_interval_start.astimezone(zone).date()
+    return (dag_run.logical_date or dag_run.run_after).astimezone(zone).date() - timedelta(days=1)
+
+
+def run_days(params: Mapping[str, Any], dag_run: Any) -> tuple[date, date]:
+    """Return first and last day of a run, both included: from `start` and `end`, else its own day."""
+    own = own_day(dag_run)
+    start, end = (date.fromisoformat(params[name]) if params.get(name) else None for name in ("start", "end"))
+    first, last = start or end or own, end or start or own
+    if first > last:
+        raise ValueError(f"start {first} is after end {last}: give the earlier day first.")
+    return first, last
+
+
+def from_day(params: Mapping[str, Any], dag_run: Any) -> str:
+    """Return a run's first day, as jobs take it."""
+    return run_days(params, dag_run)[0].isoformat()
+
+
+def to_day(params: Mapping[str, Any], dag_run: Any) -> str:
+    """Return the day after a run's last: a form means both its days, a job's interval is half-open."""
+    return (run_days(params, dag_run)[1] + timedelta(days=1)).isoformat()
+
+
+def daily() -> dict[str, Any]:
+    """Return the arguments of a DAG that handles a business day after it is over, at three in the morning.
+
+    Three, because two o'clock does not exist on the day that summer time begins.
+    """
+    zone, end = configured("business_time_zone"), configured("airflow", "end_date")
+    return {
+        "schedule": CronDataIntervalTimetable("0 3 * * *", timezone=zone),
+        "start_date": BEFORE_ALL_DATA,
+        "end_date": datetime(end.year, end.month, end.day, 23, 59, 59, tzinfo=ZoneInfo(zone))
+        if end
+        else None,
+        "catchup": False,
+        "max_active_runs": 1,
+        "params": {
+            "start": Param(
+                None, type=["null", "string"], format="date", description="first day; the run's own if empty"
+            ),
+            "end": Param(None, type=["null", "string"], format="date", description="last day, included"),
+        },
+        "user_defined_macros": {"from_day": from_day, "to_day": to_day},
+        "user_defined_filters": {"quote": shlex.quote},
+        "default_args": {
+            "owner": "vitrine",
+            "retries": 2,
+            "retry_delay": timedelta(seconds=20),
+            "retry_exponential_backoff": True,
+            "max_retry_delay": timedelta(minutes=10),
+            "execution_timeout": timedelta(hours=3),
+        },
+        "tags": ["vitrine"],
+    }
+
+
+def table(name: str) -> Asset:
+    """Return the asset that stands for a table."""
+    return Asset(name=name, uri=f"vitrine://tables/{name}")
+
+
+def pin() -> BaseOperator:
+    """Make the first task of a run: all tasks after it read the tables at the versions it noted."""
+    return BashOperator(
+        task_id="pin",
+        bash_command=f"vitrine pin --dag-run {RUN}",
+        execution_timeout=timedelta(minutes=5),
+        doc_md="Notes the version of every table, so that all tasks of this run read the same data.",
+    )
+
+
+def job(name: str, *, writes: str | None = None) -> BaseOperator:
+    """Make the task that runs a job for the run's days; `writes` is its table, of its own name by default."""
+    arguments = ["--from", FROM, "--to", TO, "--dag-run", RUN]
+    shared: dict[str, Any] = {
+        "task_id": name,
+        "pool": SPARK_POOL,
+        "outlets": [table(writes or name)],
+        "doc_md": f"Runs the job `{name}`: `vitrine run {name} --help` tells what it reads and writes.",
+    }
+    if configured("engine", "kind") == "submit":
+        return _submitted(name, arguments, shared)
+    return BashOperator(bash_command=" ".join(["vitrine", "run", name, *arguments]), **shared)
+
+
+def wait_for(name: str) -> BaseOperator:
+    """Make the task that waits, without holding a slot, until `runs` says that a job has done the run's days.
+
+    It waits for the days, not for another DAG's run: so a backfill and a run by hand find theirs too.
+    """
+    return BashSensor(
+        task_id=f"wait_for_{name}",
+        bash_command=f"vitrine ready {name} --from {FROM} --to {TO}",
+        retry_exit_code=1,
+        mode="reschedule",
+        poke_interval=60,
+        timeout=timedelta(hours=3).total_seconds(),
+        retries=0,
+        doc_md=f"Waits for the days' row of `{name}` in the table `runs`.",
+    )
+
+
+def connect(tasks: Mapping[str, BaseOperator], needs: Mapping[str, Sequence[str]]) -> None:
+    """Put every task after those that it needs."""
+    for name, before in needs.items():
+        for other in before:
+            tasks[other] >> tasks[name]
+
+
+def _submitted(name: str, arguments: list[str], shared: dict[str, Any]) -> BaseOperator:
+    from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+
+    # Arguments go to spark-submit as a list, with no shell between: nothing is quoted.
+    plain = [argument.replace(" | quote", "") for argument in arguments]
+    home = Path(os.environ.get("VITRINE_HOME") or ROOT / "var")
+    return SparkSubmitOperator(
+        application=str(ROOT / "jobs" / f"{name}.py"),
+        application_args=plain,
+        conn_id="vitrine_engine",
+        jars=",".join(str(jar) for jar in sorted((home / "jars").glob("*.jar"))),
+        conf=dict(configured("engine", "settings") or {}),
+        name=f"vitrine-{name}",
+        **shared,
+    )

@@ -1,0 +1,104 @@
+"""Audit: what a run made is measured in one pass and judged by Great Expectations before anyone reads it.
+
+Each check of a contract is an aggregate with bounds. All aggregates of a table are computed together, by
+one Spark job over the staged files; Great Expectations then holds the measured row against its bounds. So
+the cost of checking is one scan, however many checks there are.
+"""
+
+import importlib
+import logging
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.contracts import Check, Contract
+
+ROWS = "rows"
+REJECTED = "share of rejected rows"
+DIGEST = "digest"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A check that did not hold."""
+
+    check: str
+    measured: float
+    bounds: Check
+
+    @property
+    def stops(self) -> bool:
+        """Whether the run must not publish."""
+        return self.bounds.on_break == "stop"
+
+    def __str__(self) -> str:
+        low = "" if self.bounds.min is None else f" at least {self.bounds.min:g}"
+        high = "" if self.bounds.max is None else f" at most {self.bounds.max:g}"
+        return f"'{self.check}' measured {self.measured:g}, expected{low}{high}"
+
+
+def preload() -> None:
+    """Import Great Expectations beside the Spark work: the import takes longer than many a job."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    threading.Thread(target=importlib.import_module, args=("great_expectations",), daemon=True).start()
+
+
+def measure(staged: DataFrame, about: Contract) -> dict[str, Any]:
+    """Compute rows, every check's aggregate and the content digest of the accepted rows, in one pass.
+
+    The digest is the sum of row hashes: equal rows give an equal digest in any order and any split.
+    """
+    hashed = [_hashable(name, column.type) for name, column in about.columns.items()]
+    digest = F.sum(F.xxhash64(*hashed).cast("decimal(38,0)"))
+    checks = [F.expr(check.measure).cast("double").alias(name) for name, check in about.checks.items()]
+    row = staged.agg(F.count("*").alias(ROWS), digest.alias(DIGEST), *checks).collect()[0].asDict()
+    row[DIGEST] = f"{int(row[DIGEST] or 0) % 2**64:016x}"
+    return row
+
+
+def judge(measured: dict[str, Any], rejected: int, about: Contract) -> list[Finding]:
+    """Hold the measures, and the share of rejected rows, against the contract; return what does not hold."""
+    share = rejected / (measured[ROWS] + rejected) if rejected else 0.0
+    bounds = {REJECTED: Check(measure=REJECTED, max=about.max_rejected_share), **about.checks}
+    frame = pd.DataFrame([{REJECTED: share, **{name: measured[name] for name in about.checks}}])
+    broken = _expect(frame, bounds, about.table)
+    return [Finding(name, float(frame[name].iloc[0]), bounds[name]) for name in broken]
+
+
+def _expect(frame: pd.DataFrame, bounds: dict[str, Check], table: str) -> list[str]:
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.expectations.core import ExpectColumnValuesToBeBetween
+    from great_expectations.expectations.metadata_types import FailureSeverity
+
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+    asset = context.data_sources.add_pandas("audit").add_dataframe_asset(table)
+    batch = asset.add_batch_definition_whole_dataframe("run").get_batch({"dataframe": frame})
+    suite = gx.ExpectationSuite(name=table)
+    for name, check in bounds.items():
+        suite.add_expectation(
+            ExpectColumnValuesToBeBetween(
+                column=name,
+                min_value=check.min,
+                max_value=check.max,
+                severity=FailureSeverity.CRITICAL if check.on_break == "stop" else FailureSeverity.WARNING,
+            )
+        )
+    results = batch.validate(suite, result_format="BOOLEAN_ONLY").results
+    return [
+        result.expectation_config.kwargs["column"]
+        for result in results
+        if result.expectation_config and not result.success
+    ]
+
+
+def _hashable(name: str, type_name: str) -> Any:
+    column = F.col(f"`{name}`")
+    return F.array_sort(F.map_entries(column)) if type_name.startswith("map<") else column

@@ -1,0 +1,182 @@
+"""The command line: `vitrine`. Each command loads only what it needs."""
+
+import importlib
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+layout_app = typer.Typer(no_args_is_help=True, help="Look at a subject's layouts.")
+store_app = typer.Typer(no_args_is_help=True, help="Look after the key-value store.")
+app.add_typer(layout_app, name="layout")
+app.add_typer(store_app, name="store")
+
+Passed = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+def main() -> None:
+    """Run a command; what a user can mend comes as one sentence, without a traceback."""
+    if sys.argv[1:2] == ["run"] and sys.argv[2:3] not in ([], ["--help"]):
+        _run(sys.argv[2], sys.argv[3:])
+        return
+    try:
+        app()
+    except (ValueError, RuntimeError, LookupError, OSError) as error:
+        if not _for_users(error):
+            raise
+        print(f"vitrine: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command(context_settings=Passed)
+def run(job: Annotated[str, typer.Argument(help="a table's name, as sessions, or export")]) -> None:
+    """Run one job for an interval: vitrine run JOB --from DAY [--to DAY] [--dag-run ID]."""
+    _run(job, [])
+
+
+@app.command()
+def ready(
+    jobs: Annotated[list[str], typer.Argument(help="jobs whose rows in `runs` are awaited")],
+    start: Annotated[datetime, typer.Option("--from", help="first day", formats=["%Y-%m-%d"])],
+    end: Annotated[datetime, typer.Option("--to", help="day after the last", formats=["%Y-%m-%d"])],
+) -> None:
+    """Exit 0 when finished runs cover the interval, 1 when they do not yet, 2 when it cannot be told."""
+    from jobs import runs
+    from jobs.config import load
+    from jobs.tables import Tables
+
+    config, days = load(), runs.days_between(start.date(), end.date())
+    for job in jobs:
+        wanted = [day for day in days if day >= config.since.get(job, day)]
+        if not runs.is_ready(Tables(config.tables), job, wanted):
+            typer.echo(f"{job} is not done for {days[0]} to {days[-1]} yet.")
+            raise typer.Exit(1)
+
+
+@app.command()
+def pin(
+    dag_run: Annotated[str, typer.Option(help="the Airflow run whose tasks read these versions")],
+) -> None:
+    """Keep the present version of every table for the tasks of a DAG run."""
+    from jobs import runs
+    from jobs.config import load
+    from jobs.contracts import all_tables
+    from jobs.tables import Tables
+
+    versions = runs.pin(Tables(load().tables), dag_run, all_tables(), runs.now())
+    typer.echo(f"{len(versions)} tables pinned for {dag_run}.")
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="a select over the tables, or the name of a view in sql/")],
+    rows: Annotated[int, typer.Option(help="rows to print")] = 40,
+) -> None:
+    """Query the Delta tables, without a JVM."""
+    from jobs import show
+    from jobs.config import load
+
+    show.answer(load(), sql, rows)
+
+
+@layout_app.command("get")
+def layout_get(
+    subject: Annotated[str, typer.Argument(help="a user id of the shop, as h1228, or a pseudonym")],
+    page: Annotated[str, typer.Option(help="which page")],
+) -> None:
+    """Print the layout that a reader of the store gets."""
+    from jobs import show
+    from jobs.config import load
+
+    show.layout(load(), subject, page)
+
+
+@layout_app.command("page")
+def layout_page(
+    subject: Annotated[str, typer.Argument(help="a user id of the shop, as h1228, or a pseudonym")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write")] = Path("page.html"),
+) -> None:
+    """Draw a subject's pages as they would look, as one HTML file."""
+    from jobs import show
+    from jobs.config import load
+
+    show.page(load(), subject, output)
+
+
+@store_app.command("status")
+def store_status() -> None:
+    """Say which generation is live, of which day, until when it is valid, and what it holds."""
+    from jobs import show
+    from jobs.config import load
+
+    show.store_status(load())
+
+
+@app.command("demo-lake")
+def demo_lake(
+    full: Annotated[bool, typer.Option("--full", help="days 42 to 364 instead of eight weeks")] = False,
+) -> None:
+    """Write the demo's lake: a year of real baskets, replayed as web sessions."""
+    from jobs.demo import commands
+
+    commands.lake(full=full)
+
+
+@app.command("demo-day")
+def demo_day(
+    day: Annotated[datetime, typer.Argument(help="the live generation's day", formats=["%Y-%m-%d"])],
+) -> None:
+    """Serve a day's visits through the store's reader and write what came of it into the lake."""
+    from jobs.demo import commands
+
+    commands.day(day.date())
+
+
+@app.command()
+def demo() -> None:
+    """Run the main job on the demo, end to end, and report."""
+    from jobs.demo import commands
+
+    commands.demo()
+
+
+@app.command()
+def up() -> None:
+    """Start the Spark engine and Airflow, and print address and login."""
+    from jobs.house import house
+
+    house.up()
+
+
+@app.command()
+def down() -> None:
+    """Stop all that `up` started."""
+    from jobs.house import house
+
+    house.down()
+
+
+@app.command()
+def status() -> None:
+    """Say what is running."""
+    from jobs.house import house
+
+    house.status()
+
+
+def _run(name: str, arguments: list[str]) -> None:
+    from jobs.contracts import all_tables
+
+    known = [*all_tables(), "export"]
+    module = Path(__file__).parent / f"{name}.py"
+    if name not in known or not module.exists():
+        runnable = ", ".join(job for job in known if (module.parent / f"{job}.py").exists())
+        sys.exit(f"vitrine: there is no job {name!r}; the jobs are {runnable}.")
+    importlib.import_module(f"jobs.{name}").JOB.main(arguments)
+
+
+def _for_users(error: BaseException) -> bool:
+    return type(error).__module__.startswith("jobs.")

@@ -1,0 +1,354 @@
+"""Configuration: conf/base.yaml, overlays on top of it, and the declarations beside it.
+
+`load()` merges base.yaml with the overlays named in VITRINE_OVERLAY (a comma list, `demo` by default) and
+reads conf/pages, conf/policies and conf/features.yaml. Every mistake is one sentence that names the file,
+the key and what was expected.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class ConfigError(ValueError):
+    """A file under conf/ says something that cannot be."""
+
+
+class Strict(BaseModel):
+    """A section of the configuration: unknown keys and silent conversions are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ids(Strict):
+    """How raw ids become pseudonyms. The key comes from VITRINE_ID_KEY; only the demo has one in its file."""
+
+    key_id: str = Field(pattern=r"^[a-z0-9]{1,8}$")
+    demo_key: str | None = None
+
+    @property
+    def key(self) -> bytes:
+        """Return the secret, or say where it is expected."""
+        secret = os.environ.get("VITRINE_ID_KEY") or self.demo_key
+        if not secret:
+            raise ConfigError("No key for pseudonyms: set VITRINE_ID_KEY in the environment of the jobs.")
+        return secret.encode()
+
+
+class Reward(Strict):
+    """What an outcome is worth, under a version that statistics carry."""
+
+    version: str
+    basket: float = Field(ge=0)
+    detail: float = Field(ge=0)
+    detail_seconds: int = Field(gt=0)
+
+
+class Source(Strict):
+    """A source of the lake: its form, its folder, whether each day must have one."""
+
+    form: Literal["otlp", "ga4", "records"]
+    path: str
+    daily: bool = True
+    since: date | None = None
+
+
+class Engine(Strict):
+    """Where Spark runs: `connect` to a warm server, `local` in the job itself, `submit` by spark-submit."""
+
+    kind: Literal["connect", "local", "submit"]
+    remote: str = "sc://127.0.0.1:15002"
+    memory: str = "3g"
+    settings: dict[str, str] = {}
+
+
+class StoreSettings(Strict):
+    """The key-value store: its address, how long a generation is valid, and (for the demo) the reader's clock."""
+
+    url: str
+    valid_nights: int = Field(gt=0)
+    clock: Literal["now", "generation"] = "now"
+
+
+class Airflow(Strict):
+    """Where Airflow listens and until when the dated DAGs run."""
+
+    port: int = 8080
+    end_date: date | None = None
+    parallelism: int = 4
+
+
+class Page(Strict):
+    """A page: its positions and the policy that fills them."""
+
+    page: str
+    positions: int = Field(gt=0)
+    policy: str
+    temperature: float = Field(gt=0)
+    floor: float = Field(ge=0, lt=1)
+    since: date
+
+
+class Policy(Strict):
+    """A policy's spec: what is learned, from which features, over which days."""
+
+    name: str
+    page: str
+    algorithm: Literal["linucb"]
+    feature_set: str
+    ridge: float = Field(gt=0)
+    alpha: float = Field(ge=0)
+    window_days: int | None = Field(default=None, gt=0)
+    half_life_days: float | None = Field(default=None, gt=0)
+
+    @property
+    def digest(self) -> str:
+        """Hash of the spec: two digests, two policies."""
+        return _digest(self.model_dump(mode="json"))
+
+
+class Feature(Strict):
+    """A feature of a set: its name, meaning and frozen transform, (transform(value) - center) / scale."""
+
+    name: str
+    meaning: str = ""
+    transform: Literal["identity", "log1p", "sqrt"] = "identity"
+    center: float = 0.0
+    scale: float = Field(default=1.0, gt=0)
+    missing: float = 0.0
+
+
+class FeatureSet(Strict):
+    """A named, versioned context: features in order, frozen transforms and scaling."""
+
+    name: str
+    page: str
+    context: list[Feature]
+    action: list[Feature]
+
+    @property
+    def width(self) -> int:
+        """Numbers in one arm's x: the context and the action's own features."""
+        return len(self.context) + len(self.action)
+
+
+class Config(Strict):
+    """All of conf/. Fields are bound by name to the keyword-only arguments of a job's `build`."""
+
+    business_time_zone: str
+    subject_buckets: int = Field(gt=0)
+    late_days: int = Field(ge=0)
+    clock_skew_seconds: int = Field(ge=0)
+    session_gap_minutes: int = Field(gt=0)
+    seed: int
+    ids: Ids
+    reward: Reward
+    engine: Engine
+    store: StoreSettings
+    airflow: Airflow
+    sources: dict[str, Source]
+    since: dict[str, date] = {}
+    jobs: dict[str, dict[str, Any]] = {}
+    pages: dict[str, Page]
+    policies: dict[str, Policy]
+    feature_sets: dict[str, FeatureSet]
+
+    @field_validator("business_time_zone")
+    @classmethod
+    def _zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError):
+            raise ValueError(
+                f"{name!r} is not a time zone; give one of the IANA names, as Europe/Paris"
+            ) from None
+        return name
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of everything configured but where things run."""
+        return _digest(self.model_dump(mode="json", exclude={"engine", "airflow"}))
+
+    @property
+    def specs(self) -> dict[str, Policy]:
+        """The policies' specs, under a name that the table `policies` does not take."""
+        return self.policies
+
+    @property
+    def home(self) -> Path:
+        """The data home: VITRINE_HOME, or var/ beside conf/."""
+        return home()
+
+    @property
+    def lake(self) -> str:
+        """Root folder of the lake."""
+        return str(self.home / "lake")
+
+    @property
+    def tables(self) -> str:
+        """Root folder of the Delta tables."""
+        return str(self.home / "tables")
+
+    @property
+    def store_url(self) -> str:
+        """Address of the store, with a relative path taken from the data home."""
+        scheme, _, rest = self.store.url.partition(":")
+        return f"{scheme}:{self.home / rest}" if scheme == "lmdb" else self.store.url
+
+
+Model = TypeVar("Model", bound=BaseModel)
+Declared = TypeVar("Declared", Page, Policy)
+
+
+def home() -> Path:
+    """Return the data home: VITRINE_HOME, or var/ beside conf/."""
+    return Path(os.environ.get("VITRINE_HOME") or ROOT / "var").absolute()
+
+
+def load(root: Path | None = None, overlays: str | None = None) -> Config:
+    """Read conf/ and check it.
+
+    Raises
+    ------
+    ConfigError
+        One sentence that names file, key and what is wrong.
+
+    """
+    conf = root or ROOT / "conf"
+    names = (os.environ.get("VITRINE_OVERLAY", "demo") if overlays is None else overlays).split(",")
+    files = [conf / "base.yaml", *(conf / f"{name.strip()}.yaml" for name in names if name.strip())]
+    layers = [(file, read_yaml(file)) for file in files]
+    merged: dict[str, Any] = {}
+    for _, layer in layers:
+        merged = _merge(merged, layer)
+    merged["pages"] = _declared(conf / "pages", Page, "page")
+    merged["policies"] = _declared(conf / "policies", Policy, "name")
+    sets = read_yaml(conf / "features.yaml")
+    merged["feature_sets"] = {
+        name: _checked(FeatureSet, {"name": name, **entry}, conf / "features.yaml", name)
+        for name, entry in sets.get("feature_sets", {}).items()
+    }
+    try:
+        config = Config.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(_sentence(error, layers)) from None
+    _cross_check(config, conf)
+    return config
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; a key given twice, a tab or a missing file is a ConfigError that says where."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            content = yaml.load(file, _NoDuplicates)  # noqa: S506 (a SafeLoader)
+    except FileNotFoundError:
+        raise ConfigError(f"{_short(path)} is missing.") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise ConfigError(f"{_short(path)}, line {line}: {error.problem}.") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{_short(path)} must hold keys and values, not a {type(content).__name__}.")
+    return content
+
+
+def today_in(zone: str, at: datetime) -> date:
+    """Return the business day of an instant."""
+    return at.astimezone(ZoneInfo(zone)).date()
+
+
+class _NoDuplicates(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key!r} is given twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _declared(folder: Path, model: type[Declared], key: str) -> dict[str, Declared]:
+    found = {}
+    for file in sorted(folder.glob("*.yaml")):
+        found[file.stem] = _checked(model, {key: file.stem, **read_yaml(file)}, file)
+    return found
+
+
+def _checked(model: type[Model], content: dict[str, Any], file: Path, *prefix: str) -> Model:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(_sentence(error, [(file, content)], prefix)) from None
+
+
+def _sentence(
+    error: ValidationError, layers: list[tuple[Path, dict[str, Any]]], prefix: tuple[str, ...] = ()
+) -> str:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    file = next((file for file, layer in reversed(layers) if _holds(layer, path)), layers[0][0])
+    key = ".".join([*prefix, *path])
+    if first["type"] == "extra_forbidden":
+        return f"{_short(file)}: {key} is not a known key; remove it or mend its spelling."
+    if first["type"] == "missing":
+        return f"{_short(file)}: {key} is missing; add it."
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{_short(file)}: {key} = {first['input']!r} cannot be: {message[0].lower()}{message[1:]}."
+
+
+def _cross_check(config: Config, conf: Path) -> None:
+    for page in config.pages.values():
+        if page.policy not in config.policies:
+            known = ", ".join(sorted(config.policies))
+            raise ConfigError(
+                f"{_short(conf)}/pages/{page.page}.yaml: policy {page.policy!r} is none of conf/policies: {known}."
+            )
+    for policy in config.policies.values():
+        if policy.feature_set not in config.feature_sets:
+            known = ", ".join(sorted(config.feature_sets))
+            raise ConfigError(
+                f"{_short(conf)}/policies/{policy.name}.yaml: feature_set {policy.feature_set!r} is none of"
+                f" conf/features.yaml: {known}."
+            )
+
+
+def _holds(layer: Mapping[str, Any], path: list[str]) -> bool:
+    here: Any = layer
+    for part in path:
+        if not isinstance(here, Mapping) or part not in here:
+            return False
+        here = here[part]
+    return True
+
+
+def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _digest(content: Any) -> str:
+    return hashlib.blake2b(
+        json.dumps(content, sort_keys=True, default=str).encode(), digest_size=8
+    ).hexdigest()
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

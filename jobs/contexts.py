@@ -1,0 +1,137 @@
+"""contexts: one row per draw that was served and feature set of its page, as of the evening before.
+
+A draw that stands in `layouts` keeps the context it was drawn with. Any other (of another system, or of a set
+declared later) gets the one that the features of the day before give: nothing of the day itself is used.
+
+Reads   decisions of the days, subject_features of the days before them, layouts of the last eight days
+Writes  contexts, partition decision_date
+On failure, mend the cause and clear the task: a rerun replaces the same partitions.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.config import FeatureSet
+from jobs.shell import Days, Job, Until
+from jobs.subject_features import feature_columns
+from ml.features import assemble, column_names
+
+Batches = Iterator[pa.RecordBatch]
+
+STANDS_DAYS = 8
+"""A layout is shown on the day after its night, or while the store keeps it valid."""
+MAPS = ("features", "widget_shares", "widget_reward_means")
+SCHEMA = (
+    "draw_id string, decision_date date, subject string, subject_bucket int, page string, feature_set string,"
+    " candidates array<string>, context array<float>, action_context array<float>, is_served boolean"
+)
+SAME = ("draw_id", "decision_date", "subject", "subject_bucket", "page")
+BETWEEN = "\x1f"
+
+
+def build(
+    decisions: DataFrame,
+    subject_features: DataFrame,
+    layouts: DataFrame,
+    *,
+    feature_sets: Mapping[str, FeatureSet],
+) -> DataFrame:
+    """Return the stored context of each draw served, and computed ones for the other sets of its page."""
+    draws = _with_stored(_draws(decisions), layouts)
+    known = subject_features.select("subject", F.date_add("feature_date", 1).alias("decision_date"), *MAPS)
+    wanted = draws.select("subject", "decision_date").distinct()
+    needed = known.join(wanted, on=["subject", "decision_date"], how="left_semi")
+    as_of_evening_before = draws.join(needed, on=["subject", "decision_date"], how="left")
+    return as_of_evening_before.mapInArrow(_kernel(feature_sets), SCHEMA)
+
+
+def _draws(decisions: DataFrame) -> DataFrame:
+    """One row per draw and day it was served on, however many positions it has and subjects it went to."""
+    draw = F.struct("subject", "subject_bucket", "page", "candidates")
+    first = F.min_by(draw, F.struct("subject", "decision_id", "position")).alias("first")
+    by_draw = decisions.repartition("draw_id").groupBy("draw_id", "decision_date")
+    return by_draw.agg(first).select("draw_id", "decision_date", "first.*")
+
+
+def _with_stored(draws: DataFrame, layouts: DataFrame) -> DataFrame:
+    """Give each draw its row of the newest night before the day it was served on, null where it has none."""
+    kept = ("subject", "subject_bucket", "feature_set", "candidates", "context", "action_context")
+    live = layouts.where(F.col("scenario") == "live").select(
+        F.col("draw_id").alias("drawn"), "layout_date", F.struct(*kept).alias("stored")
+    )
+    age = F.date_diff("decision_date", "layout_date")
+    same_draw = (F.col("draw_id") == F.col("drawn")) & (age >= 1) & (age <= STANDS_DAYS)
+    nights = draws.join(live, on=same_draw, how="left").groupBy("draw_id", "decision_date")
+    row = F.struct(*(name for name in draws.columns if name not in ("draw_id", "decision_date")))
+    newest = nights.agg(F.any_value(row).alias("row"), F.max_by("stored", "layout_date").alias("stored"))
+    return newest.select("draw_id", "decision_date", "row.*", "stored")
+
+
+def _kernel(feature_sets: Mapping[str, FeatureSet]) -> Callable[[Batches], Batches]:
+    """Return the function for mapInArrow: a draw with its features in, a row for each of its contexts out."""
+    sets = list(feature_sets.values())
+
+    def compute(batches: Batches) -> Batches:
+        for batch in batches:
+            yield _served(batch.filter(batch.column("stored").is_valid()))
+            group = pc.binary_join(batch.column("candidates"), BETWEEN).dictionary_encode()
+            stored_set = pc.struct_field(batch.column("stored"), "feature_set").fill_null("")
+            for declared in sets:
+                due = pc.and_(
+                    pc.equal(batch.column("page"), declared.page), pc.not_equal(stored_set, declared.name)
+                )
+                for number in range(len(group.dictionary)):
+                    at = np.flatnonzero(np.asarray(due) & (np.asarray(group.indices) == number))
+                    if len(at):
+                        yield _computed(batch.take(pa.array(at)), declared)
+
+    return compute
+
+
+def _served(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Contexts as stored; of a page's default the subject is the default, for it went to many."""
+    own = {name: rows.column(name) for name in ("draw_id", "decision_date", "page")}
+    names = [field.name for field in rows.column("stored").type]
+    stored = dict(zip(names, rows.column("stored").flatten(), strict=True))
+    return _ordered(own | stored | {"is_served": pa.array(np.ones(rows.num_rows, dtype=bool))})
+
+
+def _computed(rows: pa.RecordBatch, declared: FeatureSet) -> pa.RecordBatch:
+    """Contexts, in one feature set, of rows that have the same candidates."""
+    candidates = rows.column("candidates")[0].as_py()
+    columns = feature_columns(rows, column_names(declared, candidates))
+    context, action_context = assemble(columns, declared, candidates, rows=rows.num_rows)
+    made = {
+        "feature_set": pa.array([declared.name] * rows.num_rows, pa.string()),
+        "candidates": rows.column("candidates"),
+        "context": _lists(context),
+        "action_context": _lists(action_context.reshape(rows.num_rows, -1)),
+        "is_served": pa.array(np.zeros(rows.num_rows, dtype=bool)),
+    }
+    return _ordered({name: rows.column(name) for name in SAME} | made)
+
+
+def _ordered(columns: Mapping[str, pa.Array]) -> pa.RecordBatch:
+    names = [column.split()[0] for column in SCHEMA.split(", ")]
+    return pa.RecordBatch.from_arrays([columns[name] for name in names], names)
+
+
+def _lists(table: NDArray[np.float32]) -> pa.ListArray:
+    offsets = np.arange(len(table) + 1, dtype=np.int32) * table.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(table.ravel()))
+
+
+JOB = Job(
+    build,
+    reads=(Days("decisions"), Days("subject_features", before=1), Until("layouts", before=STANDS_DAYS)),
+    writes="contexts",
+)
+
+if __name__ == "__main__":
+    JOB.main()

@@ -1,0 +1,134 @@
+"""The demo's commands: its lake, a day of it, and the main job from end to end with its report.
+
+Reads, writes: what the modules that they call say.
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.status import Status
+
+from jobs import runs
+from jobs.config import Config, load
+from jobs.demo import gather, report
+from jobs.demo.day import demo_day
+from jobs.demo.lake import SLICE, LakeReport, demo_lake
+from jobs.demo.source import FIRST_DATE, DemoError, date_of
+from jobs.house import house
+from jobs.store import live
+from jobs.tables import Tables
+
+LAST_DAY = SLICE[-1]
+LAST_DATE = date_of(LAST_DAY)
+DONE_BY = ("bandit_statistics", "policies")
+
+
+def lake(*, full: bool) -> None:
+    """Write the demo's lake."""
+    console = Console()
+    console.print(_lake(console, full=full).sentence)
+
+
+def day(when: date) -> None:
+    """Serve a day and say what came of it, and what to run next."""
+    config, console = load(), Console()
+    done = demo_day(config, config.home, when)
+    console.print(done.sentence, highlight=False)
+    console.print(
+        f"Next: run lake_etl and nightly_layouts for {when}; then {when + timedelta(days=1)} can be served."
+    )
+
+
+def demo() -> None:
+    """Lake, tables, bandit, layouts and store by Airflow; then the report."""
+    config, console = load(), Console()
+    tables = Tables(config.tables)
+    written = _lake(console, full=False)
+    console.print(written.sentence)
+    if written.written == 0 and _is_done(config, tables):
+        console.print("Tables, layouts and store were there already: nothing changed.")
+    else:
+        _run(console)
+    report.show(
+        console,
+        rows=gather.row_counts(tables),
+        shown=gather.shown(config, config.home, LAST_DAY),
+        values=gather.true_values(config, tables, config.home),
+        next_steps=_next_steps(config),
+    )
+
+
+def _lake(console: Console, *, full: bool) -> LakeReport:
+    config = load()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("the lake, in days", total=None)
+        return demo_lake(config.home, full, lambda done, of: progress.update(task, completed=done, total=of))
+
+
+def _is_done(config: Config, tables: Tables) -> bool:
+    """Whether the slice went through the pipeline and into the store."""
+    for job in DONE_BY:
+        since = config.since.get(job, FIRST_DATE)
+        if not runs.is_ready(tables, job, runs.days_between(since, LAST_DATE + timedelta(days=1))):
+            return False
+    pointer = live(config.store_url)
+    return pointer is not None and pointer.layout_date >= LAST_DATE
+
+
+def _run(console: Console) -> None:
+    """Run both DAGs through Airflow, and say of each task when it is done."""
+    api = house.start()
+    if api is None:
+        raise DemoError("Airflow did not start: see what `vitrine status` says.")
+    for dag, first in (("lake_etl", FIRST_DATE), ("nightly_layouts", LAST_DATE)):
+        run_id = api.trigger(dag, first=first, last=LAST_DATE)
+        days = f"{first} to {LAST_DATE}" if first < LAST_DATE else f"{LAST_DATE}"
+        console.print(f"[bold]{dag}[/bold], {days}: {api.address}/dags/{dag}/runs/{run_id}", highlight=False)
+        with console.status("waiting") as status:
+            state = api.wait(dag, run_id, progress=_Follower(console, status))
+        if state != "success":
+            raise DemoError(f"{dag} failed; see {api.address}/dags/{dag}.\n{api.failure(dag, run_id)}")
+
+
+class _Follower:
+    """Prints each task as it ends, and which ones run meanwhile."""
+
+    def __init__(self, console: Console, status: Status) -> None:
+        self.console, self.status = console, status
+        self.began = time.monotonic()
+        self.ended: set[str] = set()
+
+    def __call__(self, states: Mapping[str, str]) -> None:
+        for task, state in sorted(states.items()):
+            if state in ("success", "failed", "upstream_failed", "skipped") and task not in self.ended:
+                self.ended.add(task)
+                word = "done" if state == "success" else state.replace("_", " ")
+                self.console.print(
+                    f"  {task:22} {word:10} {time.monotonic() - self.began:4.0f} s", highlight=False
+                )
+        running = sorted(task for task, state in states.items() if state == "running")
+        self.status.update(f"{', '.join(running) or 'waiting'} ({len(self.ended)} of {len(states)} done)")
+
+
+def _next_steps(config: Config) -> list[tuple[str, str]]:
+    pointer = live(config.store_url)
+    serves = pointer.serves_date if pointer else LAST_DATE + timedelta(days=1)
+    household, _ = gather.subjects(config.home, LAST_DAY)[1]
+    return [
+        ("make up", "Airflow with both DAGs, its address and login"),
+        (
+            f"vitrine layout page h{household} -o page.html",
+            "this household's pages, as a picture of the shop",
+        ),
+        ("vitrine store status", "the live generation"),
+        (
+            'vitrine query "select page, avg(reward) from feedback group by page"',
+            "SQL over the tables, without a JVM",
+        ),
+        (f"vitrine demo-day {serves}", "serve the next day from the store: its outcome lands in the lake"),
+        ("make down", "end everything that was started"),
+    ]

@@ -1,0 +1,155 @@
+"""exports: one row per generation of the store.
+
+Reads   layouts (scenario live), product_lists and subject_features (the strongest categories) of one night,
+        widgets and products as of it
+Writes  the dormant colour of the store, the pointer, exports
+On failure, mend the cause and clear the task: readers stay on the live colour until a new one is verified,
+and a rerun builds the same generation again, or confirms it.
+
+A night older than the live generation's exports nothing; the live night again confirms it when nothing
+differs, and exports nothing when something does: history is not rewritten.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from hashlib import blake2b
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from jobs import runs, shell, telemetry
+from jobs.config import Config
+from jobs.contracts import contract
+from jobs.publish import Stopped
+from jobs.runs import Run
+from jobs.shell import Ask
+from jobs.store.content import Inputs, newest
+from jobs.store.errors import StoreError
+from jobs.store.export import Exported, ExportError, Night, export
+from jobs.tables import Tables
+
+__all__ = ["JOB", "READS", "ExportError", "Exported", "read_inputs", "run"]
+
+READS = ("layouts", "subject_features", "product_lists", "widgets", "products")
+LIST_COLUMNS = ("list_key", "kind", "subject", "category", "products")
+STRONGEST = ("subject", "category1", "category2")
+
+
+def run(
+    config: Config,
+    tables: Tables,
+    day: date,
+    *,
+    versions: Mapping[str, int | None],
+    run_id: str,
+    at: datetime,
+    step: Callable[[str], None] = lambda _: None,
+) -> Exported:
+    """Export a night's layouts from the tables at these versions, and keep its row in `exports`."""
+    exported = tables.read("exports", columns=["generation"])["generation"].to_pylist()
+    content = json.dumps({"day": day.isoformat(), "versions": {name: versions.get(name) for name in READS}})
+    night = Night(
+        day,
+        config.business_time_zone,
+        config.store.valid_nights,
+        at,
+        run_id,
+        blake2b(content.encode(), digest_size=16).hexdigest(),
+    )
+    inputs = read_inputs(tables, day, versions)
+    done = export(config.store_url, night, inputs, numbered_after=max(exported, default=0), step=step)
+    if done.live.generation not in exported:
+        tables.append("exports", [done.row()])
+    return done
+
+
+def read_inputs(tables: Tables, day: date, versions: Mapping[str, int | None]) -> Inputs:
+    """Open what an export reads, without Spark."""
+    own = ds.field("kind") == "own"
+    of_day = ds.field("list_date") == day
+    live = (ds.field("layout_date") == day) & (ds.field("scenario") == "live")
+    shared = _reader(tables, "product_lists", versions, LIST_COLUMNS, of_day & ~own).read_all()
+    if not len(shared):
+        raise ExportError(f"product_lists has no list of {day}; run the product_lists job of that day first.")
+    products = newest(_as_of(tables, "products", versions, day), "product_id", "changed_date")
+    return Inputs(
+        layouts=lambda columns: _reader(tables, "layouts", versions, columns, live),
+        strongest=_reader(tables, "subject_features", versions, STRONGEST, ds.field("feature_date") == day),
+        own_lists=_reader(tables, "product_lists", versions, LIST_COLUMNS, of_day & own),
+        shared_lists=shared,
+        widgets=newest(_as_of(tables, "widgets", versions, day), "widget", "changed_date"),
+        products=products.filter(pc.fill_null(products["is_merchandise"], True)),
+    )
+
+
+def _as_of(tables: Tables, name: str, versions: Mapping[str, int | None], day: date) -> pa.Table:
+    columns = tuple(contract(name).columns)
+    return _reader(tables, name, versions, columns, ds.field("changed_date") <= day).read_all()
+
+
+def _reader(
+    tables: Tables,
+    name: str,
+    versions: Mapping[str, int | None],
+    columns: Sequence[str],
+    where: ds.Expression,
+) -> pa.RecordBatchReader:
+    """Stream rows in the contract's types; a table without a version is not there yet."""
+    schema = pa.schema([contract(name).arrow_schema.field(column).remove_metadata() for column in columns])
+    if versions[name] is None:
+        return pa.RecordBatchReader.from_batches(schema, [])
+    dataset = tables.open(name, versions[name]).to_pyarrow_dataset()
+    batches = dataset.to_batches(columns=list(columns), filter=where)
+    return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches if len(batch)))
+
+
+def run_export(ask: Ask, config: Config) -> Run:
+    """Export the last night of an interval, and return the run's manifest.
+
+    Raises
+    ------
+    Stopped
+        The new generation is not fit to be shown, or cannot be made; the live one stands.
+
+    """
+    tables = Tables(config.tables)
+    manifest = shell.start("export", ask, config)
+    versions = runs.resolve(tables, READS, ask.dag_run)
+    manifest.inputs = {name: version for name, version in versions.items() if version is not None}
+    with telemetry.span(manifest), shell.Recorder(tables, manifest):
+        try:
+            done = run(
+                config,
+                tables,
+                ask.days[-1],
+                versions=versions,
+                run_id=manifest.run_id,
+                at=manifest.started_at,
+            )
+        except StoreError as error:
+            raise Stopped(str(error)) from None
+        manifest.output, manifest.output_version = "exports", tables.version("exports")
+        manifest.content_digest, manifest.rows_in = done.live.digest, done.live.layouts
+        if done.outcome == "exported":
+            manifest.status, manifest.rows_out = "published", done.live.layouts
+        else:
+            manifest.status, manifest.message = "unchanged", done.message
+    sys.stdout.write(f"{done.message}\n")
+    return manifest
+
+
+class Export:
+    """The job as the command line runs it: `vitrine run export --from DAY`."""
+
+    def main(self, arguments: Sequence[str] | None = None) -> None:
+        """Run it."""
+        shell.main(run_export, "export", __doc__, arguments)
+
+
+JOB = Export()
+
+if __name__ == "__main__":
+    JOB.main()

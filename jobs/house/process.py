@@ -1,0 +1,143 @@
+"""Background processes: started apart from whoever started them, known by a file, ended with all theirs.
+
+{home}/run/NAME.json holds a process's id and the moment it began, so that an id that the system gave to
+somebody else meanwhile is never taken for ours. {home}/logs/NAME.log holds what it said.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from jobs.house import HouseError
+
+LARGEST_LOG = 20 * 2**20
+
+
+def start(name: str, command: Sequence[str], *, home: Path, environment: Mapping[str, str]) -> psutil.Process:
+    """Start `command` in a session of its own, and remember it."""
+    started = subprocess.Popen(
+        list(command),
+        cwd=home,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=log_file(name, home).open("ab"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    process = psutil.Process(started.pid)
+    record = _record(name, home)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps({"pid": process.pid, "began": process.create_time()}))
+    return process
+
+
+def running(name: str, home: Path) -> psutil.Process | None:
+    """Return the process of that name if it is alive."""
+    try:
+        known = json.loads(_record(name, home).read_text())
+        process = psutil.Process(known["pid"])
+    except (FileNotFoundError, psutil.NoSuchProcess):
+        return None
+    ours = abs(process.create_time() - known["began"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    return process if ours else None
+
+
+def stop(name: str, home: Path, *, patience: float = 20) -> bool:
+    """End the process of that name and all its descendants; say whether it ran."""
+    process = running(name, home)
+    if process is not None:
+        end(process, patience=patience)
+    _record(name, home).unlink(missing_ok=True)
+    return process is not None
+
+
+def end(process: psutil.Process, *, patience: float) -> None:
+    """Ask a process to end; after `patience` seconds kill it and whatever it left behind."""
+    # Tasks run in sessions of their own, which no signal to a group reaches: hence the list, taken first.
+    family = process.children(recursive=True)
+    with suppress(psutil.NoSuchProcess):
+        process.terminate()
+    psutil.wait_procs([process], timeout=patience)
+    left = [member for member in [*family, process] if member.is_running()]
+    for member in left:
+        with suppress(psutil.NoSuchProcess):
+            member.terminate()
+    _, stubborn = psutil.wait_procs(left, timeout=5)
+    for member in stubborn:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    # Orphans of a program that was killed are no descendants any more, but still of the group.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    psutil.wait_procs(stubborn, timeout=5)
+
+
+def log_file(name: str, home: Path) -> Path:
+    """Return where the process of that name writes; what grew too large is put aside first."""
+    path = home / "logs" / f"{name}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > LARGEST_LOG:
+        path.replace(path.with_suffix(".log.1"))
+    return path
+
+
+def last_words(name: str, home: Path, *, lines: int = 8) -> str:
+    """Return the end of a process's log."""
+    said = log_file(name, home)
+    return "\n".join(said.read_text(errors="replace").splitlines()[-lines:]) if said.exists() else ""
+
+
+def free_port(preferred: int = 0) -> int:
+    """Return `preferred` if nobody listens there, else any free port; 0 asks for any."""
+    for port in (preferred, 0):
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(listener.getsockname()[1])
+    raise HouseError("No port is free on 127.0.0.1.")
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody listens on that port of 127.0.0.1."""
+    with socket.socket() as client:
+        client.settimeout(1)
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(
+    ready: Callable[[], bool], alive: Callable[[], bool], *, seconds: float, pause: float = 0.2
+) -> bool:
+    """Wait until `ready`; False when the time is over or what is waited for is no longer `alive`."""
+    end_at = time.monotonic() + seconds
+    while time.monotonic() < end_at:
+        if ready():
+            return True
+        if not alive():
+            return False
+        time.sleep(pause)
+    return False
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner may read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrival = path.with_suffix(".arrival")
+    arrival.unlink(missing_ok=True)
+    with os.fdopen(os.open(arrival, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    arrival.replace(path)
+
+
+def _record(name: str, home: Path) -> Path:
+    return home / "run" / f"{name}.json"

@@ -1,0 +1,219 @@
+"""layouts: one draw per subject and page, drawn at the end of layout_date and shown on the next day.
+
+Reads   subject_features (of the days and the 7 before), policies and widgets (up to the days), and layouts
+        (of the days: rows of other scenarios are handed through, since a day is replaced as a whole)
+Writes  layouts, partition layout_date and subject_bucket
+On failure, mend the cause and clear the task: a rerun replaces the same partitions.
+
+A subject's draw stands while its epoch lasts. An epoch begins on the day on which the subject was last
+active, on its own day of every `epoch_days` by hash, or on the day since when the page has its rules or
+candidates, whichever came last. Features and policy are those of that day, so any order of nights gives
+the same layouts.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+from functools import partial
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.config import FeatureSet, Page, Policy
+from jobs.contracts import contract
+from jobs.drawing import Fitted, PageRules, draw_pages
+from jobs.epochs import EPOCH_ZERO, Epochs
+from jobs.shell import Days, Job, Until
+
+LONGEST_EPOCH = 7
+DEFAULT_VARIANTS = 64
+DEFAULT = "default:"
+
+# layout_date, own epoch day, day of the draw, page bit
+EpochRow = tuple[date, date, date, int]
+EPOCH_ROW = "layout_date date, own_date date, feature_date date, page_bit long"
+
+KEYS = ("layout_date", "subject", "subject_bucket", "feature_date")
+MAPS = ("features", "widget_shares", "widget_reward_means")
+
+
+def build(
+    subject_features: DataFrame,
+    policies: DataFrame,
+    widgets: DataFrame,
+    layouts: DataFrame,
+    *,
+    days: Sequence[date],
+    pages: Mapping[str, Page],
+    specs: Mapping[str, Policy],
+    feature_sets: Mapping[str, FeatureSet],
+    subject_buckets: int,
+    seed: int,
+    scenario: str = "live",
+    epoch_days: int = LONGEST_EPOCH,
+) -> DataFrame:
+    """Draw every page for every subject with features, and the defaults for those without.
+
+    Raises
+    ------
+    ValueError
+        When a page has no candidate as of a draw's day, or `epoch_days` asks for more days than are read.
+
+    """
+    if not 1 <= epoch_days <= LONGEST_EPOCH:
+        raise ValueError(
+            f"jobs.layouts.epoch_days = {epoch_days} cannot be: it must lie in 1 to {LONGEST_EPOCH}"
+        )
+    epochs = _epochs(subject_features, policies, widgets, pages=pages, specs=specs, length=epoch_days)
+    rows = _epoch_rows(epochs, days)
+    rules = _rules(epochs, rows, policies, specs, feature_sets, seed=seed, scenario=scenario)
+    to_draw = _subject_rows(subject_features, rows, days, epoch_days).unionByName(
+        _default_rows(subject_features, epochs, days, subject_buckets)
+    )
+    ordered = to_draw.repartition("subject").sortWithinPartitions("layout_date", "subject", "feature_date")
+    about = contract("layouts")
+    drawn = ordered.mapInArrow(partial(draw_pages, rules=rules, schema=about.arrow_schema), about.ddl)
+    others = layouts.where((F.col("scenario") != scenario) & F.col("layout_date").isin(list(days)))
+    return drawn.unionByName(others.select(*about.columns))
+
+
+def default_subject(page: str, number: int) -> str:
+    """Return the name under which a page's default variant is drawn."""
+    return f"{DEFAULT}{page}:{number:02d}"
+
+
+def is_default(subject: str) -> bool:
+    """Tell a default variant from a subject."""
+    return subject.startswith(DEFAULT)
+
+
+def _epochs(
+    subject_features: DataFrame,
+    policies: DataFrame,
+    widgets: DataFrame,
+    *,
+    pages: Mapping[str, Page],
+    specs: Mapping[str, Policy],
+    length: int,
+) -> list[Epochs]:
+    known = sorted(
+        row["feature_date"] for row in subject_features.select("feature_date").distinct().collect()
+    )
+    changes = [
+        row.asDict() for row in widgets.select("widget", "changed_date", "pages", "is_deleted").collect()
+    ]
+    fitted = policies.select("spec_digest", "fitted_date").collect()
+    found = []
+    for _, page in sorted(pages.items()):
+        digest = specs[page.policy].digest
+        live = sorted(row["fitted_date"] for row in fitted if row["spec_digest"] == digest)
+        found.append(Epochs(page, known, live, changes, length))
+    return found
+
+
+def _epoch_rows(epochs: Sequence[Epochs], days: Sequence[date]) -> list[EpochRow]:
+    return [
+        (day, own, of.begins(day, own), 1 << place)
+        for place, of in enumerate(epochs)
+        for day in days
+        for own in of.own_days(day)
+    ]
+
+
+def _rules(
+    epochs: Sequence[Epochs],
+    rows: Sequence[EpochRow],
+    policies: DataFrame,
+    specs: Mapping[str, Policy],
+    feature_sets: Mapping[str, FeatureSet],
+    *,
+    seed: int,
+    scenario: str,
+) -> list[PageRules]:
+    """Give each page its policies and candidates by day of the draw, as plain values for the workers."""
+    drawn_days = [sorted({row[2] for row in rows if row[3] == 1 << place}) for place in range(len(epochs))]
+    versions = [
+        {drawn: f"{of.page.policy}@{newest}" for drawn in days if (newest := of.policy_day(drawn))}
+        for of, days in zip(epochs, drawn_days, strict=True)
+    ]
+    fitted = _fitted(policies, {version for of_page in versions for version in of_page.values()})
+    rules = []
+    for of, days, by_day in zip(epochs, drawn_days, versions, strict=True):
+        candidates = {drawn: of.candidates(drawn) for drawn in days}
+        empty = [drawn for drawn, widgets in candidates.items() if not widgets]
+        if empty:
+            raise ValueError(
+                f"page {of.page.page!r} has no widget as of {empty[0]}: name it in a widget's pages"
+            )
+        spec = specs[of.page.policy]
+        models = {drawn: fitted[version] for drawn, version in by_day.items()}
+        features = feature_sets[spec.feature_set]
+        rules.append(PageRules(of.page, spec, features, seed, scenario, models, candidates))
+    return rules
+
+
+def _fitted(policies: DataFrame, versions: Collection[str]) -> dict[str, Fitted]:
+    """Collect these policies: a few rows a page."""
+    wanted = policies.where(F.col("policy_version").isin(list(versions)))
+    return {
+        row["policy_version"]: Fitted(
+            row["policy_version"], list(row["widgets"]), np.array(row["theta"]), np.array(row["covariance"])
+        )
+        for row in wanted.select("policy_version", "widgets", "theta", "covariance").collect()
+    }
+
+
+def _subject_rows(
+    subject_features: DataFrame, rows: Sequence[EpochRow], days: Sequence[date], epoch_days: int
+) -> DataFrame:
+    """Pick the rows of features that draw something: those of the day on which a subject's epoch began."""
+    keys = ["layout_date", "own_date", "feature_date"]
+    listed = subject_features.sparkSession.createDataFrame(list(rows), EPOCH_ROW)
+    epochs = listed.groupBy(*keys).agg(F.sum("page_bit").alias("pages"))
+    shown_from = F.greatest("feature_date", F.lit(min(days)))
+    shown_to = F.least(F.date_add("feature_date", epoch_days - 1), F.lit(max(days)))
+    dated = subject_features.where(shown_from <= shown_to).withColumn(
+        "layout_date", F.explode(F.sequence(shown_from, shown_to))
+    )
+    number = F.pmod(F.xxhash64("subject"), F.lit(epoch_days))
+    age = F.pmod(F.datediff("layout_date", F.lit(EPOCH_ZERO)) - number, F.lit(epoch_days)).cast("int")
+    own_date = F.greatest(F.date_sub("layout_date", age), F.least("last_active_date", "feature_date"))
+    chosen = dated.withColumn("own_date", own_date).join(F.broadcast(epochs), on=keys, how="inner")
+    return chosen.select(*KEYS, *MAPS, "pages")
+
+
+def _default_rows(
+    subject_features: DataFrame, epochs: Sequence[Epochs], days: Sequence[date], subject_buckets: int
+) -> DataFrame:
+    rows = [
+        (
+            day,
+            default_subject(of.page.page, number),
+            number % subject_buckets,
+            of.begins(day, of.hash_day(day, number)),
+            1 << place,
+        )
+        for place, of in enumerate(epochs)
+        for day in days
+        for number in range(DEFAULT_VARIANTS)
+    ]
+    named = subject_features.sparkSession.createDataFrame(
+        rows, "layout_date date, subject string, subject_bucket int, feature_date date, pages long"
+    )
+    unknown = [F.lit(None).cast("map<string,double>").alias(name) for name in MAPS]
+    return named.select(*KEYS, *unknown, "pages")
+
+
+JOB = Job(
+    build,
+    reads=(
+        Until("subject_features", before=LONGEST_EPOCH),
+        Until("policies"),
+        Until("widgets"),
+        Days("layouts"),
+    ),
+    writes="layouts",
+)
+
+if __name__ == "__main__":
+    JOB.main()

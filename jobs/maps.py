@@ -1,0 +1,48 @@
+"""Arrow map columns with string keys, to and from NumPy tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+Entries = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]
+
+
+def entries(column: pa.ChunkedArray | pa.Array, keys: Sequence[str]) -> Entries:
+    """Return row, number of the key in `keys`, and value of every entry whose key is among them."""
+    maps = _whole(column)
+    offsets = np.asarray(maps.offsets, dtype=np.int64)
+    first, count = int(offsets[0]), int(offsets[-1] - offsets[0])
+    row = np.repeat(np.arange(len(maps)), np.diff(offsets))
+    found = pc.index_in(maps.keys.slice(first, count), pa.array(keys, pa.string()))
+    code = np.asarray(pc.fill_null(found, -1), dtype=np.int64)
+    known = (code >= 0) & np.asarray(maps.is_valid())[row]
+    values = maps.items.slice(first, count).to_numpy(zero_copy_only=False)
+    return row[known], code[known], values[known]
+
+
+def table(column: pa.ChunkedArray | pa.Array, keys: Sequence[str]) -> NDArray[np.float64]:
+    """Return the values of some keys as (n, keys), NaN where a row lacks the key or its value is null."""
+    row, code, value = entries(column, keys)
+    found = np.full((len(column), len(keys)), np.nan)
+    found[row, code] = value.astype(np.float64)
+    return found
+
+
+def mapped(columns: Mapping[str, NDArray[np.float64]], n: int) -> pa.MapArray:
+    """Return a map of each of n rows: the columns that are not NaN there."""
+    names = list(columns)
+    values = np.stack([columns[name] for name in names], axis=1) if names else np.empty((n, 0))
+    there = ~np.isnan(values)
+    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32)
+    keys = pa.array(names, pa.string()).take(pa.array(np.nonzero(there)[1]))
+    return pa.MapArray.from_arrays(pa.array(offsets), keys, pa.array(values[there]))
+
+
+def _whole(column: pa.ChunkedArray | pa.Array) -> pa.MapArray:
+    if isinstance(column, pa.ChunkedArray):
+        return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    return column

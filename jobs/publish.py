@@ -1,0 +1,179 @@
+"""Write, audit, publish: how a built DataFrame becomes the content of its table's partitions.
+
+1. Write: good and rejected rows go, in one pass, to Parquet files beside the table, where no reader looks.
+2. Audit: the good rows are measured and judged; rejected ones go to quarantine with their reason.
+3. Publish: one Delta transaction swaps the interval's partitions. Killed anywhere before it, the old rows
+   stand; killed after it, a rerun publishes the same rows again.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs import checks, runs
+from jobs.contracts import Contract, contract
+from jobs.runs import Run
+from jobs.tables import Tables, discard, holds_files, located
+
+# What a build may say about a row that it rejects: why, from which file and line, and the redacted row.
+REJECTION = {"_reason": "string", "_file": "string", "_offset": "long", "_raw": "string", "_day": "date"}
+
+
+class Stopped(RuntimeError):
+    """A run stopped before it published; the sentence says what, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Files that a run wrote beside its table."""
+
+    folder: str
+    path: str
+
+    @property
+    def good(self) -> str:
+        """Folder of the accepted rows."""
+        return f"{self.path}/rejected=false"
+
+    @property
+    def bad(self) -> str:
+        """Folder of the rejected rows."""
+        return f"{self.path}/rejected=true"
+
+
+def publish(built: DataFrame, spark: SparkSession, tables: Tables, run: Run) -> None:
+    """Write, audit and publish; fill in the run's manifest."""
+    about = contract(run.job)
+    run.output = about.table
+    tables.open(about.table)
+    folder = f"data/{run.run_id}"
+    staged = Staged(folder, f"{tables.path(about.table)}/{folder}")
+    write(accept(built, about, run.days), about, staged)
+    rejected = quarantine(staged, about, tables, run)
+    measured = checks.measure(_read(spark, staged.good, about), about)
+    run.rows_out, run.rows_rejected, run.content_digest = (
+        measured[checks.ROWS],
+        rejected,
+        measured[checks.DIGEST],
+    )
+    run.rows_in = run.rows_out + rejected
+    findings = checks.judge(measured, rejected, about)
+    run.message = "; ".join(str(finding) for finding in findings)
+    if stopping := [str(finding) for finding in findings if finding.stops]:
+        discard(staged.path)
+        raise Stopped(
+            f"{'; '.join(stopping)} in {run.rows_in:,} rows of {run.days[0]} to {run.days[-1]}. Nothing was"
+            f" published; see quarantine (table = '{about.table}') and mend the source, then run it again."
+        )
+    if unchanged := _same(tables, run):
+        discard(staged.path)
+        run.status, run.output_version = "unchanged", unchanged
+        return
+    run.output_version = tables.publish(
+        about.table, f"{folder}/rejected=false", days=run.days, run_id=run.run_id
+    )
+    run.status = "published"
+
+
+def accept(built: DataFrame, about: Contract, days: Sequence[date]) -> DataFrame:
+    """Cast to the contract, give every row that breaks a row rule its reason, drop rows of other days."""
+    typed = [_column(built, name, column.type).alias(name) for name, column in about.columns.items()]
+    notes = [_column(built, name, kind).alias(name) for name, kind in REJECTION.items()]
+    frame = built.select(*typed, *notes)
+    broken = [
+        F.when(~F.coalesce(F.expr(rule), F.lit(False)), F.lit(name)) for name, rule in about.rows.items()
+    ]
+    frame = frame.withColumn("_reason", F.coalesce("_reason", *broken)).withColumn(
+        "rejected", F.col("_reason").isNotNull()
+    )
+    if about.day is None:
+        return frame
+    arrival = [name for name in ("arrival_date", about.day) if name in about.columns]
+    own = F.when(F.col("rejected"), F.coalesce("_day", *arrival, F.lit(days[0]))).otherwise(F.col(about.day))
+    return frame.withColumn("_day", own).where(_among(F.col("_day"), days))
+
+
+def write(frame: DataFrame, about: Contract, staged: Staged) -> None:
+    """Write the rows, sorted by key, a file per partition."""
+    by = about.partition_by
+    ordered = frame.repartition(*by) if by else frame.coalesce(1)
+    ordered.sortWithinPartitions("rejected", *by, *[key for key in about.key if key not in by]).write.mode(
+        "overwrite"
+    ).partitionBy("rejected", *by).parquet(staged.path)
+
+
+def quarantine(staged: Staged, about: Contract, tables: Tables, run: Run) -> int:
+    """Move rejected rows to `quarantine`, in place of what earlier runs of these days put there."""
+    rows = _rejected_rows(staged, about, run)
+    earlier = tables.read("quarantine", ds.field("table") == about.table, ["quarantine_date"])
+    old = {day for day in earlier["quarantine_date"].to_pylist() if day in set(run.days)}
+    if rows.num_rows or old:
+        listed = ", ".join(f"'{day}'" for day in sorted(set(run.days)))
+        tables.replace("quarantine", rows, f"`table` = '{about.table}' AND quarantine_date IN ({listed})")
+    return int(rows.num_rows)
+
+
+def _rejected_rows(staged: Staged, about: Contract, run: Run) -> pa.Table:
+    schema = contract("quarantine").arrow_schema
+    if not holds_files(staged.bad):
+        return schema.empty_table()
+    filesystem, base = located(staged.bad)
+    found = ds.dataset(base, format="parquet", partitioning=None, filesystem=filesystem).to_table()
+    columns = {
+        "table": pa.array([about.table] * found.num_rows),
+        "quarantine_date": pc.fill_null(found["_day"], pa.scalar(run.days[0])) if run.days else found["_day"],
+        "reason": found["_reason"],
+        "source_file": found["_file"],
+        "source_offset": found["_offset"],
+        "row": [
+            raw or _redacted(row, about)
+            for raw, row in zip(found["_raw"].to_pylist(), found.to_pylist(), strict=True)
+        ],
+        "run_id": pa.array([run.run_id] * found.num_rows),
+    }
+    return pa.table({name: columns[name] for name in schema.names}).cast(schema)
+
+
+def _redacted(row: dict[str, object], about: Contract) -> str:
+    shown = {
+        name: "(redacted)" if name in about.personal else value
+        for name, value in row.items()
+        if value is not None and name in about.columns
+    }
+    return json.dumps(shown, default=str)
+
+
+def _same(tables: Tables, run: Run) -> int | None:
+    """Version of the table when its rows of these days are still those of an equal run."""
+    done = [row for row in runs.of_job(tables, run.job) if row["status"] == "published"]
+    last = next((row for row in reversed(done) if set(row["days"]) & set(run.days)), None)
+    if not last or last["days"] != run.days or last["content_digest"] != run.content_digest:
+        return None
+    recorded = {row["run_id"] for row in done}
+    since = tables.writers(run.job, after=last["output_version"])
+    return tables.version(run.job) if all(writer in recorded for writer in since) else None
+
+
+def _read(spark: SparkSession, path: str, about: Contract) -> DataFrame:
+    return (
+        spark.read.schema(about.ddl).parquet(path)
+        if holds_files(path)
+        else spark.createDataFrame([], about.ddl)
+    )
+
+
+def _column(frame: DataFrame, name: str, kind: str) -> Column:
+    return F.col(f"`{name}`").cast(kind) if name in frame.columns else F.lit(None).cast(kind)
+
+
+def _among(column: Column, days: Sequence[date]) -> Column:
+    if days[-1].toordinal() - days[0].toordinal() + 1 == len(days):
+        return column.between(F.lit(days[0]), F.lit(days[-1]))
+    return column.isin(list(days))

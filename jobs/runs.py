@@ -1,0 +1,133 @@
+"""runs: what ran, on which versions, and what it made: the memory that makes a night repeatable.
+
+One row per run of a job. A DAG run reads each table at the version that an earlier task of it wrote, else
+at the version that its first task, `pin`, found: so all its tasks see one state of the world.
+"""
+
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import pyarrow.dataset as ds
+
+from jobs.config import ROOT
+from jobs.tables import Tables
+
+PIN = "pin"
+DONE = ("published", "unchanged")
+
+
+@dataclass
+class Run:
+    """A row of `runs`."""
+
+    run_id: str
+    job: str
+    dag_run: str | None
+    from_date: date
+    to_date: date
+    configuration: str
+    started_at: datetime
+    days: list[date] = field(default_factory=list)
+    inputs: dict[str, int] = field(default_factory=dict)
+    output: str | None = None
+    output_version: int | None = None
+    rows_in: int = 0
+    rows_out: int = 0
+    rows_rejected: int = 0
+    content_digest: str = ""
+    status: str = "stopped"
+    message: str = ""
+    seconds: float = 0.0
+    peak_mib: int = 0
+
+    def row(self) -> dict[str, Any]:
+        """The run as a row of its table."""
+        return {**asdict(self), "inputs": list(self.inputs.items()), "code_version": code_version()}
+
+
+def record(tables: Tables, run: Run) -> None:
+    """Keep a run's row."""
+    tables.append("runs", [run.row()])
+
+
+def pin(tables: Tables, dag_run: str, names: Iterable[str], at: datetime) -> dict[str, int]:
+    """Find the versions of all tables and keep them for the tasks of a DAG run."""
+    versions = {name: found for name in names if (found := tables.version(name)) is not None}
+    day = at.date()
+    run = Run(f"{PIN}:{dag_run}:{at:%Y%m%dT%H%M%S%f}", PIN, dag_run, day, day, "", at, inputs=versions)
+    run.status, run.message = "published", f"{len(versions)} tables"
+    record(tables, run)
+    return versions
+
+
+def resolve(tables: Tables, names: Sequence[str], dag_run: str | None) -> dict[str, int | None]:
+    """Return the version at which each table is to be read: of this DAG run, else pinned, else newest."""
+    mine = of_dag_run(tables, dag_run) if dag_run else []
+    pins = [row for row in mine if row["job"] == PIN]
+    pinned = dict(pins[0]["inputs"]) if pins else {}
+    written = {
+        row["output"]: row["output_version"] for row in mine if row["output"] and row["status"] in DONE
+    }
+    return {
+        name: written[name] if name in written else pinned.get(name) if pins else tables.version(name)
+        for name in names
+    }
+
+
+def late_days(tables: Tables, names: Sequence[str], dag_run: str | None) -> set[date]:
+    """Days that tasks of this DAG run replaced in these tables: what reads them replaces them too."""
+    rows = of_dag_run(tables, dag_run) if dag_run else []
+    return {day for row in rows if row["output"] in names and row["status"] in DONE for day in row["days"]}
+
+
+def of_dag_run(tables: Tables, dag_run: str) -> list[dict[str, Any]]:
+    """Rows of one DAG run since its newest pin, oldest first: a run that is cleared whole pins anew."""
+    rows = _sorted(tables, ds.field("dag_run") == dag_run)
+    pins = [number for number, row in enumerate(rows) if row["job"] == PIN]
+    return rows[pins[-1] :] if pins else rows
+
+
+def of_job(tables: Tables, job: str) -> list[dict[str, Any]]:
+    """Rows of one job, oldest first."""
+    return _sorted(tables, ds.field("job") == job)
+
+
+def is_ready(tables: Tables, job: str, days: Iterable[date]) -> bool:
+    """Tell whether finished runs of a job cover all these days."""
+    covered = {day for row in of_job(tables, job) if row["status"] in DONE for day in row["days"]}
+    return set(days) <= covered
+
+
+def days_between(start: date, end: date) -> list[date]:
+    """Days of a half-open interval."""
+    return [start + timedelta(n) for n in range((end - start).days)]
+
+
+def now() -> datetime:
+    """The instant, for manifests only: no job computes with it."""
+    return datetime.now(UTC)
+
+
+@cache
+def code_version() -> str:
+    """The package's version, with the commit when the code is a checkout."""
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return f"{version('vitrine')}+{done.stdout.strip()}" if done.returncode == 0 else version("vitrine")
+
+
+def _sorted(tables: Tables, where: ds.Expression) -> list[dict[str, Any]]:
+    rows: list[Mapping[str, Any]] = tables.read("runs", where).to_pylist()
+    return [
+        {**row, "inputs": dict(row["inputs"] or []), "days": row["days"] or []}
+        for row in sorted(rows, key=lambda row: row["started_at"])
+    ]

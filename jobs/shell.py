@@ -1,0 +1,240 @@
+"""The shell all jobs share: arguments, Spark, input versions, write-audit-publish, quarantine, manifest.
+
+A job is a pure `build` and a `Job` that names what it reads and writes. Running one is always the same:
+an interval in; read each input at its version; build; write beside the table; audit; publish the interval's
+partitions in one step; leave a row in `runs`. On failure mend the cause and run it again: nothing was
+published, or the same rows are.
+"""
+
+import argparse
+import inspect
+import resource
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs import checks, inputs, publish, runs, store, telemetry
+from jobs.config import Config, ConfigError, load
+from jobs.inputs import Days, Lake, MissingInput, Read, Until
+from jobs.publish import Stopped
+from jobs.runs import Run
+from jobs.spark import EngineGone, session
+from jobs.tables import Tables
+
+__all__ = ["Days", "Job", "Lake", "Until", "run_job"]
+
+OF_RUN = ("days", "served_until")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job: its pure function, what it reads, the table it writes."""
+
+    build: Callable[..., DataFrame]
+    reads: Sequence[Read]
+    writes: str
+    late: Callable[..., DataFrame] | None = field(default=None)
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of the tables it reads."""
+        return [read.name for read in self.reads if not isinstance(read, Lake)]
+
+    def main(self, arguments: Sequence[str] | None = None) -> None:
+        """Run it from the command line."""
+        main(
+            lambda ask, config: run_job(self, ask, config), self.writes, inspect.getdoc(self.build), arguments
+        )
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a caller asks of a job: an interval, and the DAG run it belongs to."""
+
+    start: date
+    end: date
+    dag_run: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.start >= self.end:
+            raise Stopped(
+                f"The interval from {self.start} to {self.end} is empty: --to is the day after the last."
+            )
+
+    @property
+    def days(self) -> list[date]:
+        """Days of the interval."""
+        return runs.days_between(self.start, self.end)
+
+
+def main(
+    run: Callable[[Ask, Config], Run], name: str, about: str | None, arguments: Sequence[str] | None = None
+) -> None:
+    """Parse the arguments that every job takes, run it, and turn what is wrong into one sentence."""
+    parser = argparse.ArgumentParser(prog=f"vitrine run {name}", description=about)
+    parser.add_argument(
+        "--from", dest="start", type=date.fromisoformat, required=True, help="first day, as 2017-10-12"
+    )
+    parser.add_argument(
+        "--to", dest="end", type=date.fromisoformat, help="day after the last; one day by default"
+    )
+    parser.add_argument(
+        "--dag-run", default=None, help="the Airflow run this belongs to: it pins input versions"
+    )
+    asked = parser.parse_args(arguments)
+    checks.preload()
+    try:
+        done = run(Ask(asked.start, asked.end or asked.start + timedelta(1), asked.dag_run), load())
+    except (ConfigError, EngineGone, MissingInput, Stopped) as error:
+        sys.exit(f"{name}: {error}")
+    print(describe(done))
+
+
+def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = None) -> Run:
+    """Run a job for an interval and return its manifest.
+
+    Raises
+    ------
+    Stopped
+        A check of the contract did not hold; nothing was published.
+    MissingInput
+        A day of the lake is not there; nothing was built.
+    ConfigError
+        An argument of the job is missing in conf/, or cannot be.
+
+    """
+    tables = Tables(config.tables)
+    run = start(job.writes, ask, config)
+    versions = runs.resolve(tables, job.tables, ask.dag_run)
+    run.inputs = {name: version for name, version in versions.items() if version is not None}
+    with telemetry.span(run), Recorder(tables, run):
+        days = _clip(
+            sorted({*ask.days, *runs.late_days(tables, job.tables, ask.dag_run)}), job.writes, config
+        )
+        if not days:
+            run.status, run.message = "unchanged", f"{job.writes} begins on {config.since[job.writes]}"
+            return run
+        spark = spark or session(config)
+        arguments = bind(job.build, job.writes, config)
+        if job.late:
+            days = _named(job, spark, days, config, versions)
+        run.days = days
+        frames = {read.name: inputs.open_read(spark, read, days, config, versions) for read in job.reads}
+        built = job.build(**frames, **arguments, **_of_run(job.build, days, config))
+        publish.publish(built, spark, tables, run)
+    return run
+
+
+def start(name: str, ask: Ask, config: Config) -> Run:
+    """Begin a manifest."""
+    unique = uuid.uuid4().hex[:12]
+    return Run(
+        f"{name}-{ask.start}-{unique}",
+        name,
+        ask.dag_run,
+        ask.start,
+        ask.end,
+        config.digest,
+        runs.now(),
+        ask.days,
+    )
+
+
+class Recorder:
+    """Keeps the run's row, whatever became of it."""
+
+    def __init__(self, tables: Tables, run: Run) -> None:
+        self.tables, self.run, self.began = tables, run, time.perf_counter()
+
+    def __enter__(self) -> Run:
+        return self.run
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self.run.seconds = round(time.perf_counter() - self.began, 3)
+        self.run.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        if error is not None:
+            self.run.status, self.run.message = "stopped", str(error).partition("\n")[0][:500]
+        runs.record(self.tables, self.run)
+
+
+def bind(build: Callable[..., object], name: str, config: Config, *, strict: bool = True) -> dict[str, Any]:
+    """Find values for the keyword-only arguments of a job in conf: `jobs.NAME`, then the top level.
+
+    Raises
+    ------
+    ConfigError
+        When one is missing, of the wrong type, or (when strict) when `jobs.NAME` holds a key that the job
+        does not take.
+
+    """
+    own, bound = config.jobs.get(name, {}), {}
+    wanted = {
+        parameter.name: parameter
+        for parameter in inspect.signature(build).parameters.values()
+        if parameter.kind == inspect.Parameter.KEYWORD_ONLY and parameter.name not in OF_RUN
+    }
+    unknown = sorted(set(own) - set(wanted))
+    if unknown and strict:
+        raise ConfigError(
+            f"conf: jobs.{name}.{unknown[0]} is not an argument of {name}; remove it or mend its spelling."
+        )
+    for key, parameter in wanted.items():
+        if key in own:
+            bound[key] = _typed(own[key], parameter, f"jobs.{name}.{key}")
+        elif hasattr(config, key):
+            bound[key] = getattr(config, key)
+        elif parameter.default is inspect.Parameter.empty:
+            raise ConfigError(f"conf: jobs.{name}.{key} is missing; {name} cannot run without it.")
+    return bound
+
+
+def describe(run: Run) -> str:
+    """Say in one line what a run did."""
+    what = {"published": "published", "unchanged": "nothing changed in"}[run.status]
+    rejected = f", {run.rows_rejected:,} rows to quarantine" if run.rows_rejected else ""
+    span = f"{run.days[0]} to {run.days[-1]}" if run.days else "no day"
+    warned = f" Warning: {run.message}." if run.message and run.status == "published" else ""
+    return f"{run.job}: {what} {run.rows_out:,} rows of {span}{rejected}, {run.seconds:.1f} s.{warned}"
+
+
+def _typed(value: Any, parameter: inspect.Parameter, where: str) -> Any:
+    if parameter.annotation is inspect.Parameter.empty:
+        return value
+    try:
+        return TypeAdapter(parameter.annotation).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"conf: {where} = {value!r} cannot be: {first['msg'].lower()}.") from None
+
+
+def _of_run(build: Callable[..., object], days: Sequence[date], config: Config) -> dict[str, Any]:
+    """Arguments that belong to the run: its days, and the last night whose layouts readers have seen."""
+    known: dict[str, Callable[[], Any]] = {"days": lambda: days, "served_until": lambda: _served_until(config)}
+    return {name: value() for name, value in known.items() if name in inspect.signature(build).parameters}
+
+
+def _served_until(config: Config) -> date | None:
+    live = store.live(config.store_url)
+    return live.layout_date if live else None
+
+
+def _clip(days: list[date], name: str, config: Config) -> list[date]:
+    since = config.since.get(name)
+    return [day for day in days if since is None or day >= since]
+
+
+def _named(
+    job: Job, spark: SparkSession, days: list[date], config: Config, versions: dict[str, int | None]
+) -> list[date]:
+    assert job.late is not None
+    frames = {read.name: inputs.open_read(spark, read, days, config, versions) for read in job.reads}
+    arguments = bind(job.late, job.writes, config, strict=False)
+    named = job.late(**frames, **arguments, **_of_run(job.late, days, config))
+    return _clip(sorted({*days, *(row["day"] for row in named.distinct().collect())}), job.writes, config)

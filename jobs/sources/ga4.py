@@ -1,0 +1,192 @@
+"""Tags: rows of GA4's BigQuery export as JSON lines, read into hits.
+
+Only the events that telemetry knows too are taken. The parameter `event_id` is the id of the span that saw
+the same thing; a tag without it gets an id from its own content. 64-bit integers may be numbers or strings.
+See https://support.google.com/analytics/answer/7029846.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from jobs.sources import files as lake
+from jobs.sources import hits
+from jobs.sources.files import LakeFile
+from jobs.sources.hits import Door, Gate, Wrong
+
+EVENT_NAMES = {
+    "page_view": "page_view",
+    "view_item": "product_view",
+    "add_to_cart": "basket_add",
+    "purchase": "order_placed",
+}
+TIME = re.compile(rb'"event_timestamp"\s*:\s*"?(\d{1,19})')
+OPEN_KEYS = frozenset(
+    {
+        "event_date",
+        "event_timestamp",
+        "event_name",
+        "event_params",
+        "key",
+        "value",
+        "string_value",
+        "int_value",
+        "float_value",
+        "double_value",
+        "items",
+        "item_id",
+        "item_name",
+        "item_category",
+        "price",
+        "quantity",
+        "ecommerce",
+        "transaction_id",
+        "purchase_revenue",
+    }
+)
+OPEN_PARAMETERS = frozenset({"event_id", "page_location", "ga_session_id"})
+
+
+def parse(files: DataFrame, door: Door) -> DataFrame:
+    """Read the tag hits of the files: grain one row of the export, broken ones with their reason."""
+    return lake.read(files, partial(read, door=door), hits.COLUMNS)
+
+
+def read(files: Iterator[LakeFile], door: Door) -> Iterator[pa.RecordBatch]:
+    """Read files one after another, inside a task."""
+    gate = Gate(door)
+    rows = hits.rows_of(files, lambda file, offset, line: _rows(file, offset, line, gate))
+    return lake.batched(rows, hits.ARROW)
+
+
+def _rows(file: LakeFile, offset: int, line: bytes, gate: Gate) -> Iterator[tuple[Any, ...]]:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        yield hits.broken(file, offset, 0, "line is not JSON", hits.unread(line))
+        return
+    try:
+        yield _hit(row, file, offset, gate)
+    except Wrong as wrong:
+        yield hits.broken(file, offset, 1, str(wrong), _shown(row))
+
+
+def _hit(row: Any, file: LakeFile, offset: int, gate: Gate) -> tuple[Any, ...]:
+    if not isinstance(row, dict):
+        raise Wrong("row is not an object")
+    at = _integer(row.get("event_timestamp"), "event_timestamp")
+    if at is None or not 0 < at <= hits.LAST_MICROSECOND:
+        raise Wrong("event_timestamp is missing or out of range")
+    name = _text(row.get("event_name"), "event_name")
+    if name not in EVENT_NAMES:
+        raise Wrong("an event needs a known name")
+    device_id, user_id = (
+        _text(row.get("user_pseudo_id"), "user_pseudo_id"),
+        _text(row.get("user_id"), "user_id"),
+    )
+    device = gate.devices[device_id] if device_id else None
+    user = gate.users[user_id] if user_id else None
+    subject = user or device
+    if subject is None:
+        raise Wrong("an event needs a subject")
+    parameters = _parameters(row.get("event_params"))
+    item, ecommerce = _first(row.get("items")), row.get("ecommerce") or {}
+    if not isinstance(ecommerce, dict):
+        raise Wrong("ecommerce is not an object")
+    session = parameters.get("ga_session_id")
+    known = {
+        "event_id": hits.event_id(_shared_id(parameters, row), device, subject),
+        "event_name": EVENT_NAMES[name],
+        "event_at": at,
+        "arrival_date": file.arrival_date,
+        "subject": subject,
+        "device": device,
+        "user": user,
+        "source": file.source,
+        "visit": None if session is None else str(session),
+        "page": _page(parameters.get("page_location")),
+        "product_id": _text(item.get("item_id"), "items.item_id"),
+        "order_id": _text(ecommerce.get("transaction_id"), "ecommerce.transaction_id"),
+        "value_cents": _cents(ecommerce.get("purchase_revenue")),
+        "is_bot": False,
+        "_file": file.path,
+        "_offset": offset,
+    }
+    return tuple(map(known.get, hits.FIELDS))
+
+
+def _parameters(listed: Any) -> dict[str, Any]:
+    found = {}
+    try:
+        for parameter in listed or ():
+            present = [value for value in parameter["value"].values() if value is not None]
+            found[str(parameter["key"])] = present[0] if present else None
+    except (KeyError, TypeError, AttributeError):
+        raise Wrong("event_params are malformed") from None
+    return found
+
+
+def _shared_id(parameters: dict[str, Any], row: dict[str, Any]) -> str:
+    shared = parameters.get("event_id")
+    if shared is None:
+        return blake2b(orjson.dumps(row, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
+    text = _text(shared, "event_params.event_id")
+    return "" if text is None else text.lower()
+
+
+def _page(location: Any) -> str | None:
+    text = _text(location, "event_params.page_location")
+    try:
+        return (urlsplit(text).path.strip("/").rpartition("/")[2] or None) if text else None
+    except ValueError:
+        raise Wrong("event_params.page_location is not an address") from None
+
+
+def _first(items: Any) -> dict[str, Any]:
+    if not items:
+        return {}
+    if not (isinstance(items, list) and isinstance(items[0], dict)):
+        raise Wrong("items is not a list of objects")
+    return items[0]
+
+
+def _text(value: Any, name: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise Wrong(f"{name} is not a string")
+
+
+def _integer(value: Any, name: str) -> int | None:
+    if value is None or type(value) is int:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value):
+        return int(value)
+    raise Wrong(f"{name} is not an integer")
+
+
+def _cents(revenue: Any) -> int | None:
+    if revenue is None:
+        return None
+    try:
+        cents = round(float(revenue) * 100)
+    except (TypeError, ValueError, OverflowError):
+        raise Wrong("ecommerce.purchase_revenue is not a number") from None
+    if abs(cents) >= 2**63:
+        raise Wrong("ecommerce.purchase_revenue is out of range")
+    return cents
+
+
+def _shown(row: Any) -> str:
+    shown = hits.redacted(row, OPEN_KEYS)
+    if isinstance(shown, dict) and isinstance(shown.get("event_params"), list):
+        for parameter in shown["event_params"]:
+            if isinstance(parameter, dict) and parameter.get("key") not in OPEN_PARAMETERS:
+                parameter["value"] = "[redacted]"
+    return orjson.dumps(shown).decode()

@@ -1,0 +1,134 @@
+"""Hits: the one shape into which telemetry and tags are read, before they are merged into events.
+
+Grain: one span or tag hit as delivered. A broken one has `_reason`, and its place in the file as `event_id`.
+"""
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.ids import pseudonym
+from jobs.sources import schemas
+from jobs.sources.files import LakeFile, lines
+
+COLUMNS = {
+    "event_id": "string",
+    "event_name": "string",
+    "event_at": "timestamp",
+    "arrival_date": "date",
+    "subject": "string",
+    "device": "string",
+    "user": "string",
+    "source": "string",
+    "service": "string",
+    "trace_id": "string",
+    "visit": "string",
+    "page": "string",
+    "decision_id": "string",
+    "draw_id": "string",
+    "position": "int",
+    "widget": "string",
+    "product_id": "string",
+    "order_id": "string",
+    "value_cents": "bigint",
+    "widgets": "array<string>",
+    "candidates": "array<string>",
+    "propensities": "array<double>",
+    "policy_version": "string",
+    "is_bot": "boolean",
+    "_reason": "string",
+    "_file": "string",
+    "_offset": "bigint",
+    "_raw": "string",
+}
+FIELDS = list(COLUMNS)
+ARROW = schemas.arrow(COLUMNS)
+LAST_MICROSECOND = 253_402_300_799_999_999
+REMEMBERED = 200_000
+
+
+class Wrong(ValueError):
+    """A hit says something that cannot be; the message is the reason for quarantine."""
+
+
+@dataclass(frozen=True)
+class Door:
+    """What turns raw ids into pseudonyms and knows bots: plain values, to travel to the tasks."""
+
+    key: bytes
+    key_id: str
+    bot_agents: tuple[str, ...] = ()
+
+
+class Remembered(dict[str, Any]):
+    """A bounded memory of a function of one string: ids and user agents come again and again."""
+
+    def __init__(self, function: Callable[[str], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def __missing__(self, argument: str) -> Any:
+        if len(self) >= REMEMBERED:
+            self.clear()
+        value = self[argument] = self.function(argument)
+        return value
+
+
+class Gate:
+    """The door, opened inside a task: pseudonyms and bots, remembered."""
+
+    def __init__(self, door: Door) -> None:
+        self.devices = Remembered(lambda raw: pseudonym("device", raw, key=door.key, key_id=door.key_id))
+        self.users = Remembered(lambda raw: pseudonym("user", raw, key=door.key, key_id=door.key_id))
+        agents = re.compile("|".join(map(re.escape, door.bot_agents)) or "(?!)", re.IGNORECASE)
+        self.bots = Remembered(lambda agent: agents.search(agent) is not None)
+
+
+def event_id(shared_id: str, device: str | None, subject: str) -> str:
+    """Name an event: span ids are unique only within a trace, so the device (else subject) is part of it."""
+    return f"{shared_id}-{(device or subject)[-16:]}"
+
+
+def broken(file: LakeFile, offset: int, part: int, reason: str, raw: str) -> tuple[Any, ...]:
+    """Make the row of a hit that cannot be read."""
+    known = {
+        "event_id": f"{file.path}:{offset}:{part}",
+        "arrival_date": file.arrival_date,
+        "source": file.source,
+        "_reason": reason,
+        "_file": file.path,
+        "_offset": offset,
+        "_raw": raw,
+    }
+    return tuple(known.get(name) for name in FIELDS)
+
+
+def unread(line: bytes) -> str:
+    """Describe a line that could not be parsed: its text may hold ids, so only its length is told."""
+    return json.dumps({"bytes": len(line)})
+
+
+def redacted(value: Any, open_keys: Collection[str]) -> Any:
+    """Copy a parsed row with each value hidden whose key is not known to be free of personal data."""
+    if isinstance(value, dict):
+        return {
+            key: redacted(inner, open_keys) if key in open_keys else "[redacted]"
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [redacted(inner, open_keys) for inner in value]
+    return value
+
+
+def rows_of(
+    files: Iterator[LakeFile], of_line: Callable[[LakeFile, int, bytes], Iterator[tuple[Any, ...]]]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of every line of every file, a broken row where the file itself breaks."""
+    for file in files:
+        for offset, line, damage in lines(file.path):
+            if damage is None:
+                yield from of_line(file, offset, line)
+            else:
+                yield broken(file, offset, 0, damage, unread(line))

@@ -1,0 +1,214 @@
+"""Telemetry: OTLP JSON lines, as the OpenTelemetry Collector's file exporter writes them, read into hits.
+
+A line is one `TracesData` message: resourceSpans → scopeSpans → spans. Integers may be numbers or strings, as
+protobuf's JSON mapping has it. See https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import orjson
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from jobs.sources import files as lake
+from jobs.sources import hits
+from jobs.sources.files import LakeFile
+from jobs.sources.hits import Door, Gate, Wrong
+
+EVENT_NAMES = {
+    "page.view": "page_view",
+    "layout.served": "layout_served",
+    "widget.seen": "widget_seen",
+    "product.view": "product_view",
+    "basket.add": "basket_add",
+    "order.placed": "order_placed",
+}
+TIME = re.compile(rb'"startTimeUnixNano"\s*:\s*"?(\d{1,19})')
+OPEN_KEYS = frozenset(
+    {
+        "traceId",
+        "spanId",
+        "parentSpanId",
+        "name",
+        "kind",
+        "startTimeUnixNano",
+        "endTimeUnixNano",
+        "attributes",
+        "key",
+        "value",
+        "stringValue",
+        "intValue",
+        "doubleValue",
+        "boolValue",
+        "arrayValue",
+        "values",
+    }
+)
+OPEN_ATTRIBUTES = "vitrine."
+ONLY_STRINGS = frozenset({str})
+
+
+def parse(files: DataFrame, door: Door) -> DataFrame:
+    """Read the spans of the files into hits: grain one span as delivered, broken ones with their reason."""
+    return lake.read(files, partial(read, door=door), hits.COLUMNS)
+
+
+def read(files: Iterator[LakeFile], door: Door) -> Iterator[pa.RecordBatch]:
+    """Read files one after another, inside a task."""
+    gate = Gate(door)
+    rows = hits.rows_of(files, lambda file, offset, line: _spans(file, offset, line, gate))
+    return lake.batched(rows, hits.ARROW)
+
+
+def _spans(file: LakeFile, offset: int, line: bytes, gate: Gate) -> Iterator[tuple[Any, ...]]:
+    part = 0
+    try:
+        for resource in orjson.loads(line)["resourceSpans"]:
+            service = _service(resource)
+            for scope in resource["scopeSpans"]:
+                for span in scope["spans"]:
+                    part += 1
+                    try:
+                        yield _hit(span, service, file, offset, gate)
+                    except Wrong as wrong:
+                        yield hits.broken(file, offset, part, str(wrong), _shown(span))
+    except orjson.JSONDecodeError:
+        yield hits.broken(file, offset, 0, "line is not JSON", hits.unread(line))
+    except (KeyError, TypeError, AttributeError, Wrong):
+        yield hits.broken(
+            file, offset, 0, "line is not OTLP: resourceSpans, scopeSpans, spans", hits.unread(line)
+        )
+
+
+def _service(resource: Any) -> str | None:
+    for attribute in resource.get("resource", {}).get("attributes", ()):
+        if attribute["key"] == "service.name":
+            return _string(attribute["value"])
+    return None
+
+
+def _hit(span: Any, service: str | None, file: LakeFile, offset: int, gate: Gate) -> tuple[Any, ...]:
+    try:
+        name, span_id, at = span["name"], span["spanId"], int(span["startTimeUnixNano"]) // 1000
+        trace_id, attributes = span.get("traceId"), span.get("attributes", ())
+        int(span_id, 16)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise Wrong(_fault(span)) from None
+    known = EVENT_NAMES.get(name) if type(name) is str else None
+    if known is None or len(span_id) != 16 or not 0 < at <= hits.LAST_MICROSECOND:
+        raise Wrong(_fault(span))
+    if trace_id is not None and (type(trace_id) is not str or len(trace_id) != 32):
+        raise Wrong("traceId is not 32 hex digits")
+    found: list[Any] = [None] * len(SLOTS)
+    key: Any = None
+    try:
+        for attribute in attributes:
+            key = attribute["key"]
+            slot = SLOTS.get(key)
+            if slot is not None:
+                found[slot[0]] = slot[1](attribute["value"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        known_key = isinstance(key, str) and key in SLOTS
+        raise Wrong(
+            f"attribute {key} is not {SLOTS[key][2]}" if known_key else "attributes are malformed"
+        ) from None
+    device = gate.devices[found[0]] if found[0] else None
+    user = gate.users[found[1]] if found[1] else None
+    subject = user or device
+    if subject is None:
+        raise Wrong("an event needs a subject")
+    return (
+        hits.event_id(span_id.lower(), device, subject), known, at, file.arrival_date, subject, device, user,
+        file.source, service, trace_id, *found[3:], gate.bots[found[2]] if found[2] else False,
+        None, file.path, offset, None,
+    )  # fmt: skip
+
+
+def _fault(span: Any) -> str:
+    """Say what is wrong with a span's own fields, in a fixed order."""
+    if not isinstance(span, dict):
+        return "span is not an object"
+    if not (isinstance(span.get("spanId"), str) and re.fullmatch("[0-9a-fA-F]{16}", span["spanId"])):
+        return "spanId is not 16 hex digits"
+    try:
+        nanoseconds = int(span["startTimeUnixNano"])
+    except (KeyError, TypeError, ValueError):
+        return "startTimeUnixNano is missing or no number"
+    if not 0 < nanoseconds // 1000 <= hits.LAST_MICROSECOND:
+        return "startTimeUnixNano is out of range"
+    if not isinstance(span.get("name"), str):
+        return "span has no name"
+    if span["name"] not in EVENT_NAMES:
+        return "an event needs a known name"
+    return "attributes are malformed"
+
+
+def _shown(span: Any) -> str:
+    shown = hits.redacted(span, OPEN_KEYS)
+    if isinstance(shown, dict) and isinstance(shown.get("attributes"), list):
+        for attribute in shown["attributes"]:
+            if isinstance(attribute, dict) and not str(attribute.get("key")).startswith(OPEN_ATTRIBUTES):
+                attribute["value"] = "[redacted]"
+    return orjson.dumps(shown).decode()
+
+
+def _string(value: Any) -> str:
+    text = value["stringValue"]
+    if type(text) is not str:
+        raise TypeError
+    return text
+
+
+def _integer(value: Any) -> int:
+    number = value["intValue"]
+    if type(number) is str:
+        number = int(number)
+    if type(number) is not int or not -(2**63) <= number < 2**63:
+        raise TypeError
+    return number
+
+
+def _position(value: Any) -> int:
+    number = _integer(value)
+    if not 0 <= number < 2**31:
+        raise ValueError
+    return number
+
+
+def _double(value: Any) -> float:
+    # A JavaScript SDK writes a whole number as an integer, whatever it stands for.
+    return float(value["doubleValue"] if "doubleValue" in value else _integer(value))
+
+
+def _strings(value: Any) -> list[str]:
+    texts = [inner["stringValue"] for inner in value["arrayValue"].get("values", ())]
+    if not ONLY_STRINGS.issuperset(map(type, texts)):
+        raise TypeError
+    return texts
+
+
+def _doubles(value: Any) -> list[float]:
+    return [_double(inner) for inner in value["arrayValue"].get("values", ())]
+
+
+SLOTS: dict[str, tuple[int, Callable[[Any], Any], str]] = {
+    "device.id": (0, _string, "a string"),
+    "user.id": (1, _string, "a string"),
+    "user_agent.original": (2, _string, "a string"),
+    "session.id": (3, _string, "a string"),
+    "vitrine.page": (4, _string, "a string"),
+    "vitrine.decision_id": (5, _string, "a string"),
+    "vitrine.draw_id": (6, _string, "a string"),
+    "vitrine.position": (7, _position, "an integer from 0"),
+    "vitrine.widget": (8, _string, "a string"),
+    "vitrine.product_id": (9, _string, "a string"),
+    "vitrine.order_id": (10, _string, "a string"),
+    "vitrine.value_cents": (11, _integer, "an integer"),
+    "vitrine.widgets": (12, _strings, "a list of strings"),
+    "vitrine.candidates": (13, _strings, "a list of strings"),
+    "vitrine.propensities": (14, _doubles, "a list of numbers"),
+    "vitrine.policy_version": (15, _string, "a string"),
+}

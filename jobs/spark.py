@@ -1,0 +1,91 @@
+"""The one place that opens a Spark session: a warm Connect server, the job's own process, or spark-submit."""
+
+import os
+import socket
+import sys
+from functools import cache
+from urllib.parse import urlsplit
+
+from pyspark.sql import SparkSession
+
+from jobs.config import Config
+
+# What the Connect server, spark-submit and a local session have in common.
+SETTINGS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.sql.catalogImplementation": "in-memory",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.parquet.compression.codec": "zstd",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # Staged folders are listed by the driver: a Spark job with a task per folder took 15 s for a year of days.
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",
+    "spark.python.worker.reuse": "true",
+    "spark.ui.enabled": "false",
+}
+
+
+class EngineGone(RuntimeError):
+    """The Spark engine does not answer."""
+
+
+def session(config: Config) -> SparkSession:
+    """Open a session on the configured engine.
+
+    Raises
+    ------
+    EngineGone
+        When the Connect server does not answer, with what to do.
+
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    kind = os.environ.get("VITRINE_ENGINE", config.engine.kind)
+    if kind == "connect":
+        return _connect(os.environ.get("SPARK_REMOTE") or _own_server(config) or config.engine.remote)
+    if kind == "submit":
+        return SparkSession.builder.appName("vitrine").getOrCreate()
+    return local(config)
+
+
+def local(config: Config) -> SparkSession:
+    """Open a session in this process, with Delta from the jars that the set-up fetched."""
+    builder = SparkSession.builder.master("local[2]").appName("vitrine")
+    for key, value in settings(config).items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
+
+
+def settings(config: Config) -> dict[str, str]:
+    """Spark's settings on this machine: the common ones, the jars, and those of conf/."""
+    jars = ",".join(str(jar) for jar in sorted((config.home / "jars").glob("*.jar")))
+    return {
+        **SETTINGS,
+        "spark.jars": jars,
+        "spark.driver.memory": config.engine.memory,
+        "spark.sql.warehouse.dir": str(config.home / "warehouse"),
+        **config.engine.settings,
+    }
+
+
+def _own_server(config: Config) -> str | None:
+    """Address and token of the server that this machine's set-up started, when conf/ means one here."""
+    written = config.home / "engine" / "remote"
+    here = urlsplit(config.engine.remote).hostname in ("127.0.0.1", "localhost")
+    return written.read_text().strip() if here and written.exists() else None
+
+
+@cache
+def _connect(remote: str) -> SparkSession:
+    address = urlsplit(remote.partition(";")[0])
+    try:
+        socket.create_connection((address.hostname or "127.0.0.1", address.port or 15002), timeout=5).close()
+    except OSError:
+        where = f"{address.hostname}:{address.port}"
+        raise EngineGone(
+            f"No Spark engine answers at {where}: start it with `vitrine up`, or set engine.remote in conf/."
+        ) from None
+    return SparkSession.builder.remote(remote).getOrCreate()

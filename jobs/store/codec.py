@@ -1,0 +1,129 @@
+"""The value of a draw: what a reader in any language must know to read a layout, byte by byte.
+
+All numbers are little-endian. A value is a header and then one record a position; nothing is compressed.
+
+Header, `header_size` bytes (28 in schema 1)
+    offset  size  what
+    0       1     schema: version of this format that the value was written in (1)
+    1       1     needs: lowest version that a reader must know to read it (1)
+    2       1     header_size: the first record begins here
+    3       1     record_size: bytes from one record to the next
+    4       1     positions: number of records
+    5       1     flags: bit 0 set = a page's default variant, drawn for nobody in particular
+    6       2     drawn_date: days since 2000-01-01, unsigned
+    8       16    draw_id: the 128 bits that are written elsewhere as 32 hex digits
+    24      4     policy: unsigned index into the names' `policies`
+
+Record, `record_size` bytes (12 in schema 1), from position 0 on
+    0       2     widget: unsigned index into the names' `widgets`
+    2       1     reason: unsigned index into the names' `reasons`
+    3       1     zero, kept for flags of a position
+    4       4     score: IEEE float32, expected reward
+    8       4     propensity: IEEE float32, probability given the positions before it
+
+A newer schema may lengthen the header, the records and the value: so step by `header_size` and `record_size`,
+and leave what lies beyond the known fields and after the last record. A value whose `needs` is above what the
+reader knows must be refused. 12 positions take 172 bytes.
+
+The names live under the key `names` of the same store, as JSON: {"widgets": [...], "reasons": [...],
+"policies": {"INDEX": NAME}, "next_policy": N}. An index never comes to mean another name, so an unchanged
+draw is an unchanged value; policies that no draw names any more are left out. tests/store/vectors.json holds
+test vectors.
+"""
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from datetime import date
+from functools import cache
+from typing import NamedTuple
+
+from jobs.store.errors import BrokenValue, NewerSchema
+
+SCHEMA = 1
+HEADER = struct.Struct("<BBBBBBH16sI")
+RECORD = struct.Struct("<HBBff")
+DEFAULT_FLAG = 1
+EPOCH = date(2000, 1, 1).toordinal()
+
+
+class Names(NamedTuple):
+    """What the indices in values stand for."""
+
+    widgets: Sequence[str]
+    reasons: Sequence[str]
+    policies: Mapping[int, str]
+    next_policy: int = 0
+
+
+class Draw(NamedTuple):
+    """A decoded value."""
+
+    widgets: tuple[str, ...]
+    scores: tuple[float, ...]
+    propensities: tuple[float, ...]
+    reasons: tuple[str, ...]
+    draw_id: str
+    policy_version: str
+    drawn_date: date
+    is_default: bool
+
+
+def decode(value: bytes, names: Names) -> Draw:
+    """Read a value.
+
+    Raises
+    ------
+    NewerSchema
+        When the value needs a reader that knows a later schema.
+    BrokenValue
+        When it is cut short or names what the names do not hold.
+
+    """
+    try:
+        _, needs, header, record, positions, flags, day, draw_id, policy = HEADER.unpack_from(value)
+        if needs > SCHEMA:
+            raise NewerSchema(
+                f"A value needs a reader of schema {needs}; this one knows {SCHEMA}: upgrade it."
+            )
+        if len(value) < header + positions * record or header < HEADER.size or record < RECORD.size:
+            raise BrokenValue(f"A value of {len(value)} bytes is too short for its {positions} positions.")
+        fields = _records(positions, record).unpack_from(value, header)
+        return Draw(
+            tuple([names.widgets[index] for index in fields[0::5]]),
+            fields[3::5],
+            fields[4::5],
+            tuple([names.reasons[index] for index in fields[1::5]]),
+            draw_id.hex(),
+            names.policies[policy],
+            date.fromordinal(EPOCH + day),
+            bool(flags & DEFAULT_FLAG),
+        )
+    except (struct.error, IndexError, KeyError) as error:
+        raise BrokenValue(f"A value of {len(value)} bytes cannot be read: {error}.") from None
+
+
+def decode_names(value: bytes) -> Names:
+    """Read the value of the key `names`."""
+    try:
+        content = json.loads(value)
+        policies = {int(index): name for index, name in content["policies"].items()}
+        return Names(tuple(content["widgets"]), tuple(content["reasons"]), policies, content["next_policy"])
+    except (ValueError, KeyError, AttributeError) as error:
+        raise BrokenValue(f"The names cannot be read: {error}.") from None
+
+
+def encode_names(names: Names) -> bytes:
+    """Write the value of the key `names`; the same names give the same bytes."""
+    content = {
+        "widgets": list(names.widgets),
+        "reasons": list(names.reasons),
+        "policies": {str(index): names.policies[index] for index in sorted(names.policies)},
+        "next_policy": names.next_policy,
+    }
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@cache
+def _records(positions: int, record_size: int) -> struct.Struct:
+    return struct.Struct("<" + f"HBBff{record_size - RECORD.size}x" * positions)

@@ -1,0 +1,230 @@
+"""What a generation holds: all keys and values in key order, from the tables. For the export only.
+
+Everything that grows with users is streamed: sorted by DuckDB with a bound on memory, encoded a batch at a
+time. Catalogue, widgets and the lists of the whole shop are bounded, and held.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.store import keys
+from jobs.store.codec import encode_names
+from jobs.store.colours import Pair
+from jobs.store.encode import COLUMNS, NAMED, NameBook, encode
+from jobs.store.errors import StoreError
+from jobs.store.pages import PERSONAL
+
+ROWS = 50_000
+SAMPLES_A_BATCH = 8
+SORT_MEMORY = "512MB"
+WIDGET_LABELS = ("kind", "pages", "category", "theme", "core_theme", "intent", "size", "page_context")
+TILE_FIELDS = ("name", "department", "category", "type", "brand", "size")
+
+
+class TwoRows(StoreError):
+    """Two rows of the inputs are for one key."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Rows to export: one night's layouts and lists, and the newest row of each widget and product.
+
+    `layouts` opens these columns of the night's layouts: first those with names, then all.
+    `strongest` holds each subject's category1 and category2.
+    """
+
+    layouts: Callable[[Sequence[str]], pa.RecordBatchReader]
+    strongest: pa.RecordBatchReader
+    own_lists: pa.RecordBatchReader
+    shared_lists: pa.Table
+    widgets: pa.Table
+    products: pa.Table
+
+
+@dataclass
+class Content:
+    """A walk over a generation's keys and values; what it saw stands in its fields when it is done."""
+
+    inputs: Inputs
+    book: NameBook
+    scratch: str
+    defaults: dict[str, int] = field(default_factory=dict)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+
+    def pairs(self) -> Iterator[Pair]:
+        """Yield every key and value but the heartbeat, in order of keys.
+
+        Raises
+        ------
+        TwoRows
+            When two rows have one key.
+
+        """
+        before = b""
+        for key, value in self._sections():
+            if key <= before:
+                raise TwoRows(
+                    f"Two rows are for the key {key.decode()}: mend the table that they come from."
+                )
+            before = key
+            yield key, value
+
+    def _sections(self) -> Iterator[Pair]:
+        yield from self._draws()
+        yield from _lists(self.inputs.shared_lists)
+        yield keys.NAMES, encode_names(self.book.names())
+        yield from _own(self.inputs, self.scratch)
+        yield from _entities("product", self.inputs.products, "product_id", TILE_FIELDS)
+        yield from _entities("widget", self.inputs.widgets, "widget", WIDGET_LABELS)
+
+    def _draws(self) -> Iterator[Pair]:
+        for batch in self.inputs.layouts(NAMED):
+            self.book.see(batch)
+        self.book.close()
+        schema = pa.schema([("key", pa.binary()), ("value", pa.binary())])
+        encoded = pa.RecordBatchReader.from_batches(schema, map(self._encoded, self.inputs.layouts(COLUMNS)))
+        yield from _pairs(_ordered(encoded, "key", self.scratch))
+
+    def _encoded(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        values = encode(batch, self.book)
+        self._sample(batch)
+        return pa.RecordBatch.from_arrays([_draw_keys(batch), values], ["key", "value"])
+
+    def _sample(self, batch: pa.RecordBatch) -> None:
+        places = np.unique(np.linspace(0, len(batch) - 1, SAMPLES_A_BATCH).astype(int))
+        self.samples += batch.take(pa.array(places)).to_pylist()
+        is_default = pc.starts_with(batch["subject"], keys.DEFAULT_PREFIX)
+        for entry in pc.value_counts(batch["page"].filter(is_default)).to_pylist():
+            self.defaults[entry["values"]] = self.defaults.get(entry["values"], 0) + entry["counts"]
+
+
+def newest(changes: pa.Table, key: str, changed: str) -> pa.Table:
+    """Return of a change table the newest row of each entity, without those that were deleted then."""
+    if not len(changes):
+        return changes
+    ordered = changes.sort_by([(key, "ascending"), (changed, "ascending")]).combine_chunks()
+    names = ordered[key]
+    is_last = pa.concat_arrays(
+        [pc.not_equal(names[:-1], names[1:]).combine_chunks(), pa.array([True])]
+        if len(names) > 1
+        else [pa.array([True])]
+    )
+    kept = ordered.filter(is_last)
+    return kept.filter(pc.invert(pc.fill_null(kept["is_deleted"], False)))
+
+
+def _draw_keys(batch: pa.RecordBatch) -> pa.BinaryArray:
+    subject = batch["subject"]
+    own = pc.binary_join_element_wise("layout", batch["page"], subject, ":")
+    return pc.if_else(pc.starts_with(subject, keys.DEFAULT_PREFIX), subject, own).cast(pa.binary())
+
+
+def _pairs(batches: Iterable[pa.RecordBatch]) -> Iterator[Pair]:
+    for batch in batches:
+        yield from zip(batch["key"].to_pylist(), batch["value"].to_pylist(), strict=True)
+
+
+def _ordered(rows: pa.RecordBatchReader, by: str, scratch: str) -> Iterator[pa.RecordBatch]:
+    """Sort rows of any number by a text column, in bounded memory, spilling to `scratch`."""
+    settings: dict[str, Any] = {"memory_limit": SORT_MEMORY, "temp_directory": scratch, "threads": 2}
+    with duckdb.connect(config=settings) as connection:
+        connection.execute("set enable_progress_bar = false")
+        yield from connection.from_arrow(rows).order(by).to_arrow_reader(ROWS)
+
+
+def _lists(lists: pa.Table) -> Iterator[Pair]:
+    """Yield the shop's lists: a category's under its own name, whatever the list's key is."""
+    found = {}
+    for row in lists.select(["list_key", "kind", "category", "products"]).to_pylist():
+        name = f"category:{row['category']}" if row["kind"] == "category" else row["list_key"]
+        found[f"list:{name}".encode()] = _json(row["products"])
+    yield from sorted(found.items())
+
+
+def _entities(kind: str, rows: pa.Table, key: str, fields: Sequence[str]) -> Iterator[Pair]:
+    for batch in rows.select([key, *fields]).sort_by(key).to_batches(max_chunksize=ROWS):
+        for row in batch.to_pylist():
+            name = row.pop(key)
+            yield (
+                f"{kind}:{name}".encode(),
+                _json({label: value for label, value in row.items() if value is not None}),
+            )
+
+
+def _own(inputs: Inputs, scratch: str) -> Iterator[Pair]:
+    """Yield each subject's strongest categories and own products, all under one key; nobody's first."""
+    if members := _nobody(inputs):
+        yield b"own:", _object(members)
+    found = chain(map(_strongest_members, inputs.strongest), map(_list_members, inputs.own_lists))
+    schema = pa.schema([("subject", pa.string()), ("member", pa.string())])
+    subject = ""
+    members = []
+    for batch in _ordered(pa.RecordBatchReader.from_batches(schema, found), "subject, member", scratch):
+        for name, member in zip(batch["subject"].to_pylist(), batch["member"].to_pylist(), strict=True):
+            if members and name != subject:
+                yield f"own:{subject}".encode(), _object(members)
+                members = []
+            subject = name
+            members.append(member)
+    if members:
+        yield f"own:{subject}".encode(), _object(members)
+
+
+def _nobody(inputs: Inputs) -> list[str]:
+    """Return what a subject without a history shows: the first categories among the best sellers."""
+    lists = inputs.shared_lists
+    best = lists.filter(pc.equal(lists["list_key"], "bestsellers"))["products"].to_pylist()
+    wanted = pc.is_in(inputs.products["product_id"], value_set=pa.array(best[0] if best else [], pa.string()))
+    sold = inputs.products.filter(wanted).select(["product_id", "category"])
+    category = dict(zip(*sold.to_pydict().values(), strict=True))
+    ordered = dict.fromkeys(category[product] for product in (best[0] if best else []) if product in category)
+    return [f"{_text(widget)}:{_text(name)}" for widget, name in zip(PERSONAL, ordered, strict=False)]
+
+
+def _strongest_members(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return members "category1":"CATEGORY" and "category2":"CATEGORY"."""
+    parts = []
+    for widget in PERSONAL:
+        known = batch.filter(pc.is_valid(batch[widget]))
+        member = pc.binary_join_element_wise(_text(widget), _quoted(known[widget]), ":")
+        parts.append(pa.RecordBatch.from_arrays([known["subject"], member], ["subject", "member"]))
+    return pa.Table.from_batches(parts).combine_chunks().to_batches()[0] if len(batch) else parts[0]
+
+
+def _list_members(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return each list as a member "CATEGORY":["product id",...]."""
+    lists = batch["products"]
+    quoted = pa.ListArray.from_arrays(_offsets(lists), _quoted(pc.list_flatten(lists)))
+    joined = pc.binary_join(quoted, ",")
+    member = pc.binary_join_element_wise(_quoted(batch["category"]), ":[", joined, "]", "")
+    return pa.RecordBatch.from_arrays([batch["subject"], member], ["subject", "member"])
+
+
+def _offsets(lists: pa.ListArray) -> pa.Int32Array:
+    counts = pc.list_value_length(lists).to_numpy()
+    return pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
+
+
+def _quoted(texts: pa.StringArray) -> pa.StringArray:
+    coded = texts.dictionary_encode()
+    return pa.array(map(_text, coded.dictionary.to_pylist()), pa.string()).take(coded.indices)
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+
+
+def _json(content: Any) -> bytes:
+    return _text(content).encode()
+
+
+def _object(members: Sequence[str]) -> bytes:
+    return f"{{{','.join(members)}}}".encode()

@@ -1,0 +1,34 @@
+"""Keys of the store, all of them text in UTF-8.
+
+| key | value |
+|---|---|
+| `default:PAGE:NN` | a page's default variant NN, a draw (codec.py) |
+| `layout:PAGE:SUBJECT` | a subject's layout, a draw (codec.py) |
+| `list:KEY` | JSON array of product ids: `list:bestsellers`, `list:trending`, `list:category:NAME` |
+| `names` | what the indices in draws stand for (codec.py) |
+| `own:SUBJECT` | JSON object: `category1`, `category2`: a name; NAME: [product id, ...]; `own:` is nobody's |
+| `product:ID` | JSON object: what a tile shows |
+| `widget:NAME` | JSON object: the widget's labels |
+| `~generation` | JSON: which generation this is, with counts: the heartbeat, written last |
+"""
+
+from zlib import crc32
+
+GENERATION = b"~generation"
+NAMES = b"names"
+DEFAULT_PREFIX = "default:"
+
+
+def draw_key(subject: str, page: str) -> bytes:
+    """Return the key of a subject's draw; a default variant's subject is its key."""
+    return (subject if subject.startswith(DEFAULT_PREFIX) else f"layout:{page}:{subject}").encode()
+
+
+def default_key(page: str, number: int) -> bytes:
+    """Return the key of a page's default variant."""
+    return f"{DEFAULT_PREFIX}{page}:{number:02d}".encode()
+
+
+def variant(subject: str, page: str, variants: int) -> int:
+    """Return which of a page's default variants a subject sees: always the same, all equally often."""
+    return crc32(f"{page}:{subject}".encode()) % variants

@@ -1,0 +1,113 @@
+"""What the widgets of a layout show: products, each with what a tile needs."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jobs.store.colours import Colour
+
+if TYPE_CHECKING:
+    from jobs.store.reader import Layout
+
+TILES = 12
+OWN_TILES = 6
+PERSONAL = ("category1", "category2")
+
+
+class Tile(NamedTuple):
+    """A product as it stands in a carousel."""
+
+    product_id: str
+    name: str
+    department: str
+    category: str
+    brand: str
+    size: str
+    is_own: bool
+
+
+class Slot(NamedTuple):
+    """A position of a layout: its widget, what it shows, and why it is there."""
+
+    position: int
+    widget: str
+    category: str
+    labels: Mapping[str, Any]
+    tiles: tuple[Tile, ...]
+    reason: str
+    score: float
+    propensity: float
+
+
+class Page(NamedTuple):
+    """A layout with what its widgets show."""
+
+    layout: "Layout"
+    slots: tuple[Slot, ...]
+
+
+def product_lists(colour: Colour, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return lists by name, empty where there is none."""
+    wanted = list(names)
+    values = colour.get_all(f"list:{name}".encode() for name in wanted)
+    return {
+        name: tuple(json.loads(value)) if value else () for name, value in zip(wanted, values, strict=True)
+    }
+
+
+def compose(colour: Colour, subject: str, layout: "Layout") -> tuple[Slot, ...]:
+    """Fill each widget with products: the subject's own first, then the list's, 12 in all, none twice."""
+    widgets = [
+        _parsed(value) for value in colour.get_all(f"widget:{name}".encode() for name in layout.widgets)
+    ]
+    nobody, mine = map(_parsed, colour.get_all([b"own:", f"own:{subject}".encode()]))
+    own = {**nobody, **mine}
+    chosen = [_own(name, labels, own) for name, labels in zip(layout.widgets, widgets, strict=True)]
+    names = [
+        f"category:{category}" if category else widget
+        for widget, (category, _) in zip(layout.widgets, chosen, strict=True)
+    ]
+    lists = product_lists(colour, names)
+    picked = [
+        list(dict.fromkeys([*mine, *lists[name]]))[:TILES]
+        for (_, mine), name in zip(chosen, names, strict=True)
+    ]
+    ids = sorted({product for products in picked for product in products})
+    products = dict(
+        zip(ids, map(_parsed, colour.get_all(f"product:{key}".encode() for key in ids)), strict=True)
+    )
+    return tuple(
+        Slot(
+            position,
+            widget,
+            chosen[position][0],
+            widgets[position],
+            _tiles(picked[position], products, chosen[position][1]),
+            layout.reasons[position],
+            layout.scores[position],
+            layout.propensities[position],
+        )
+        for position, widget in enumerate(layout.widgets)
+    )
+
+
+def _own(widget: str, labels: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
+    """Return a widget's category (empty: it shows the whole shop) and the subject's own products in it."""
+    category = str(own.get(widget) if widget in PERSONAL else labels.get("category") or "")
+    return category, own.get(category, ())[:OWN_TILES]
+
+
+def _tiles(
+    ids: Sequence[str], products: Mapping[str, Mapping[str, Any]], own: Sequence[str]
+) -> tuple[Tile, ...]:
+    """Leave out what has left the catalogue."""
+    return tuple(_tile(key, products[key], key in own) for key in ids if products[key])
+
+
+def _tile(product_id: str, product: Mapping[str, str], is_own: bool) -> Tile:
+    texts = {name: product.get(name, "") for name in ("name", "department", "category", "brand", "size")}
+    return Tile(product_id, is_own=is_own, **texts)
+
+
+def _parsed(value: bytes | None) -> dict[str, Any]:
+    return json.loads(value) if value else {}

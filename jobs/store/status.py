@@ -1,0 +1,79 @@
+"""What the store holds now, for `vitrine store status` and for jobs that must know the live generation."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from jobs.store.colours import colour_path, open_colour
+from jobs.store.errors import StoreError
+from jobs.store.pointer import Pointer, read_pointer
+from jobs.store.reader import folder_of, open_live
+
+
+@dataclass(frozen=True)
+class Status:
+    """The live generation, what stands behind it, and what is wrong, if anything."""
+
+    live: Pointer | None
+    state: str
+    dormant_generation: int | None
+    file_bytes: int
+    defaults: dict[str, int]
+    problem: str
+
+    def lines(self) -> list[str]:
+        """The status in words, a line each."""
+        if self.live is None:
+            return [self.problem or "The store is empty: nothing was exported yet."]
+        behind = f"generation {self.dormant_generation}" if self.dormant_generation else "nothing"
+        at = self.live
+        size = f"{at.size:,} bytes ({self.file_bytes:,} on disk)"
+        defaults = ", ".join(f"{count} of {page}" for page, count in sorted(self.defaults.items()))
+        told = [
+            f"generation {at.generation} on {at.colour}, {self.state}",
+            f"made from the night of {at.layout_date}, for {at.serves_date}",
+            f"valid until {at.valid_until:%Y-%m-%d %H:%M} UTC",
+            f"{at.layouts:,} layouts, {at.keys:,} keys, {size}",
+            f"{at.changed:,} keys differed from the generation before",
+            f"defaults: {defaults or 'none'}",
+            f"digest {at.digest}, flipped {at.flipped_at:%Y-%m-%d %H:%M} UTC by run {at.run_id}",
+            f"the other colour, {at.dormant}, holds {behind}",
+        ]
+        return told + ([self.problem] if self.problem else [])
+
+
+def live(url: str | Path) -> Pointer | None:
+    """Return the live generation's pointer, None where nothing was exported yet."""
+    return read_pointer(folder_of(url))
+
+
+def status(url: str | Path, now: datetime) -> Status:
+    """Look at the store as a reader would."""
+    folder = folder_of(url)
+    try:
+        pointer = read_pointer(folder)
+    except StoreError as error:
+        return Status(None, "broken", None, 0, {}, str(error))
+    if pointer is None:
+        return Status(None, "empty", None, 0, {}, "")
+    state = (
+        "fresh"
+        if now < pointer.fresh_until
+        else "stale"
+        if now < pointer.valid_until
+        else "past its validity"
+    )
+    behind = _generation(colour_path(folder, pointer.dormant))
+    try:
+        generation = open_live(folder)
+    except StoreError as error:
+        return Status(pointer, "broken", behind, 0, {}, str(error))
+    size = colour_path(folder, pointer.colour).stat().st_size
+    return Status(pointer, state, behind, size, generation.colour.heartbeat.defaults, "")
+
+
+def _generation(path: Path) -> int | None:
+    try:
+        return open_colour(path).heartbeat.generation
+    except (OSError, StoreError):
+        return None

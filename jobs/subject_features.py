@@ -1,0 +1,131 @@
+"""subject_features: one row per subject and day, with what is known of it at the end of that day.
+
+Partition d uses rows of days up to d and serves decisions of day d + 1. Every subject with any history by
+then has a row, save those who left.
+
+Reads   subject_daily, users and widgets, all up to the last day
+Writes  subject_features, partition feature_date
+On failure, mend the cause and clear the task: a rerun replaces the same partitions.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import functions as F
+
+from jobs import feature_rows, maps
+from jobs.config import FeatureSet
+from jobs.shell import Job, Until
+from ml.features import MICRO, RECENT_DAYS, Population, population_as_of
+
+EPOCH = date(1970, 1, 1)
+
+
+def build(
+    subject_daily: DataFrame,
+    users: DataFrame,
+    widgets: DataFrame,
+    *,
+    days: Sequence[date],
+    feature_sets: Mapping[str, FeatureSet],
+    demographics: Mapping[str, Sequence[str]],
+) -> DataFrame:
+    """Compute each subject's features as of the end of each day.
+
+    `demographics` lists, for each field of `users` that becomes a feature, its groups from low to high.
+    """
+    changes = widgets.select("widget", "changed_date", "category", "is_deleted").collect()  # widgets are few
+    population = _population(subject_daily, days, {row["category"] for row in changes if row["category"]})
+    history = subject_daily.select(
+        "subject", "subject_bucket", F.col("activity_date").alias("day"), F.lit(True).alias("is_activity"),
+        "lines", "sales_cents", "category_visits", "reward_counts", "reward_sums",
+    )  # fmt: skip
+    people = users.select(
+        "subject", "subject_bucket", F.col("changed_date").alias("day"), F.lit(False).alias("is_activity"),
+        "role", "region", "is_deleted", "has_demographics", *demographics,
+    )  # fmt: skip
+    rows = history.unionByName(people, allowMissingColumns=True)
+    compute = feature_rows.kernel(
+        population,
+        _carousels(changes, days, population),
+        {name: list(groups) for name, groups in demographics.items()},
+        {feature.name for declared in feature_sets.values() for feature in declared.context},
+    )
+    whole = rows.repartition("subject").sortWithinPartitions("subject", "day")
+    return whole.mapInArrow(compute, feature_rows.SCHEMA)
+
+
+def feature_columns(batch: pa.RecordBatch | pa.Table, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Read features out of rows of subject_features: by name (n,) float64, NaN where missing.
+
+    `share/WIDGET` and `reward_mean/PAGE/WIDGET` come from widget_shares and widget_reward_means, all other
+    names from features. Rows whose maps are null, subjects without history, are missing throughout.
+    """
+    prefixes = {"widget_shares": "share/", "widget_reward_means": "reward_mean/", "features": ""}
+    found: dict[str, NDArray[np.float64]] = {}
+    for column, prefix in prefixes.items():
+        own = [name for name in names if name.startswith(prefix) and name not in found]
+        values = maps.table(batch.column(column), [name.removeprefix(prefix) for name in own])
+        found |= {name: values[:, j] for j, name in enumerate(own)}
+    return found
+
+
+def _population(subject_daily: DataFrame, days: Sequence[date], shown: Collection[str]) -> Population:
+    """Add up the population's days: bounded by days × (categories + arms), so they may come to the driver."""
+    earliest = days[0] - timedelta(RECENT_DAYS)  # only totals need what is older: it is one sum
+    day = F.greatest(F.col("activity_date"), F.lit(earliest))
+    visit = F.array(_counted("visit", F.lit(""), F.lit(1), F.lit(0)))
+    none = F.slice(visit, 1, 0)
+    bought = F.transform(
+        F.map_entries("category_visits"), lambda e: _counted("category", e["key"], e["value"], F.lit(0))
+    )
+    earned = F.transform(
+        F.map_entries("reward_counts"),
+        lambda e: _counted("reward", e["key"], e["value"], F.round(F.col("reward_sums")[e["key"]] * MICRO)),
+    )
+    parts = F.concat(
+        F.when(F.col("lines") > 0, visit).otherwise(none), F.coalesce(bought, none), F.coalesce(earned, none)
+    )
+    counted = subject_daily.select(day.alias("day"), F.explode(parts).alias("part"))
+    sums = counted.groupBy("day", "part.kind", "part.name").agg(
+        F.sum("part.n").alias("n"), F.sum("part.micro").alias("micro")
+    )
+    rows = [(_number(r["day"]), r["kind"], r["name"], r["n"], r["micro"]) for r in sums.collect()]
+    return population_as_of(
+        [_number(day) for day in days],
+        {day: n for day, kind, _, n, _ in rows if kind == "visit"},
+        [(day, name, n) for day, kind, name, n, _ in rows if kind == "category"],
+        [(day, name, n, micro) for day, kind, name, n, micro in rows if kind == "reward"],
+        shown,
+    )
+
+
+def _counted(kind: str, name: Column, n: Column, micro: Column) -> Column:
+    counts = n.cast("long").alias("n"), micro.cast("long").alias("micro")
+    return F.struct(F.lit(kind).alias("kind"), name.alias("name"), *counts)
+
+
+def _carousels(
+    changes: Sequence[Row], days: Sequence[date], population: Population
+) -> dict[str, NDArray[np.int64]]:
+    """By widget with a category, the category's code on each day, -1 while it is not shown."""
+    found: dict[str, NDArray[np.int64]] = {}
+    for row in sorted(changes, key=lambda row: (row["widget"], row["changed_date"])):
+        codes = found.setdefault(row["widget"], np.full(len(days), -1, dtype=np.int64))
+        code = -1 if row["is_deleted"] else population.category_codes.get(row["category"], -1)
+        codes[[day >= row["changed_date"] for day in days]] = code
+    return {widget: codes for widget, codes in found.items() if (codes >= 0).any()}
+
+
+def _number(day: date) -> int:
+    return (day - EPOCH).days
+
+
+JOB = Job(build, reads=(Until("subject_daily"), Until("users"), Until("widgets")), writes="subject_features")
+
+if __name__ == "__main__":
+    JOB.main()

@@ -1,0 +1,171 @@
+"""Delta tables: where they are, which version they have, and the one way in which they change.
+
+Spark writes Parquet files beside a table's log, where no reader looks; `publish` makes them the table's
+content in one Delta transaction that also removes the files of the partitions they replace. Readers see
+the old rows or the new ones, never both and never a part.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
+from deltalake.transaction import AddAction, RemoveAction
+
+from jobs.contracts import Contract, contract
+
+COMMIT_TRIES = 20
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All Delta tables under one root."""
+
+    root: str
+
+    def path(self, name: str) -> str:
+        """Return the table's folder."""
+        return f"{self.root}/{name}"
+
+    def exists(self, name: str) -> bool:
+        """Tell whether the table has been made."""
+        return DeltaTable.is_deltatable(self.path(name))
+
+    def version(self, name: str) -> int | None:
+        """Return the newest version, None for a table that is not there yet."""
+        return DeltaTable(self.path(name)).version() if self.exists(name) else None
+
+    def open(self, name: str, version: int | None = None) -> DeltaTable:
+        """Open a table, made empty from its contract when it is not there."""
+        if not self.exists(name):
+            self.create(contract(name))
+        return DeltaTable(self.path(name), version=version)
+
+    def writers(self, name: str, after: int) -> list[str | None]:
+        """Run ids of the commits that came after a version; None for one that no job made."""
+        newer = (self.version(name) or 0) - after
+        return [commit.get("run_id") for commit in self.open(name).history(newer)] if newer > 0 else []
+
+    def create(self, about: Contract) -> None:
+        """Make an empty table from its contract, with each column's meaning as comment."""
+        DeltaTable.create(
+            self.path(about.table),
+            schema=Schema.from_arrow(about.arrow_schema),
+            mode="ignore",
+            partition_by=about.partition_by or None,
+            name=about.table,
+            description=f"One row per {about.grain}.",
+        )
+
+    def read(
+        self,
+        name: str,
+        where: ds.Expression | None = None,
+        columns: Sequence[str] | None = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """Read rows without Spark; an absent table has none."""
+        if not self.exists(name):
+            empty = contract(name).arrow_schema.empty_table()
+            return empty.select(list(columns)) if columns else empty
+        return self.open(name, version).to_pyarrow_dataset().to_table(filter=where, columns=columns)
+
+    def append(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows to one of the small tables of the shell (runs, exports)."""
+        self.open(name)
+        batch = pa.Table.from_pylist([dict(row) for row in rows], schema=contract(name).arrow_schema)
+        write_deltalake(self.path(name), batch, mode="append")
+
+    def replace(self, name: str, rows: pa.Table, predicate: str) -> None:
+        """Replace the rows that meet a predicate by others (quarantine)."""
+        self.open(name)
+        write_deltalake(self.path(name), rows, mode="overwrite", predicate=predicate)
+
+    def publish(self, name: str, staged: str, *, days: Iterable[date] | None, run_id: str) -> int:
+        """Make staged files the content of these days, in one transaction; return the new version.
+
+        `days` None replaces the whole table. Files are Parquet under `staged`, a path relative to the
+        table, partitioned as the contract says.
+        """
+        about = contract(name)
+        table = self.open(name)
+        keep = None if days is None or about.day is None else {day.isoformat() for day in days}
+        removed = [_remove(path) for path, day in _live_files(table, about) if keep is None or day in keep]
+        table.create_write_transaction(
+            [*_adds(self.path(name), staged), *removed],
+            mode="append",
+            schema=table.schema(),
+            partition_by=about.partition_by or None,
+            commit_properties=CommitProperties(
+                custom_metadata={"run_id": run_id}, max_commit_retries=COMMIT_TRIES
+            ),
+        )
+        return DeltaTable(self.path(name)).version()
+
+
+def located(path: str) -> tuple[pafs.FileSystem, str]:
+    """Return the file system of a path or URI, and the path within it."""
+    filesystem, base = pafs.FileSystem.from_uri(path if "://" in path else f"file://{path}")
+    return filesystem, base
+
+
+def holds_files(path: str) -> bool:
+    """Tell whether a folder is there."""
+    filesystem, base = located(path)
+    return bool(filesystem.get_file_info(base).type == pafs.FileType.Directory)
+
+
+def discard(path: str) -> None:
+    """Delete a folder that nobody reads, if it is there."""
+    if holds_files(path):
+        filesystem, base = located(path)
+        filesystem.delete_dir(base)
+
+
+def _live_files(table: DeltaTable, about: Contract) -> list[tuple[str, str | None]]:
+    actions = pa.table(table.get_add_actions(flatten=True))
+    paths = actions["path"].to_pylist()
+    if about.day is None:
+        return [(path, None) for path in paths]
+    days = pc.cast(actions[f"partition.{about.day}"], pa.string()).to_pylist()
+    return list(zip(paths, days, strict=True))
+
+
+def _remove(path: str) -> RemoveAction:
+    return RemoveAction(path=path, data_change=True, deletion_timestamp=time.time_ns() // 1_000_000)
+
+
+def _adds(root: str, staged: str) -> list[AddAction]:
+    filesystem, base = located(root)
+    adds = []
+    for info in filesystem.get_file_info(
+        pafs.FileSelector(f"{base}/{staged}", recursive=True, allow_not_found=True)
+    ):
+        relative = PurePosixPath(info.path).relative_to(base)
+        if info.type != pafs.FileType.File or relative.suffix != ".parquet":
+            continue
+        with filesystem.open_input_file(info.path) as file:
+            rows = pq.read_metadata(file).num_rows
+        values = dict(part.split("=", 1) for part in relative.parts if "=" in part)
+        values.pop("rejected", None)
+        adds.append(
+            AddAction(
+                path=str(relative),
+                size=info.size,
+                partition_values={name: unquote(value) for name, value in values.items()},
+                modification_time=int((info.mtime_ns or 0) // 1_000_000),
+                data_change=True,
+                stats=json.dumps({"numRecords": rows}),
+            )
+        )
+    return adds

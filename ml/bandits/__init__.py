@@ -1,0 +1,1 @@
+"""Contextual bandits that learn from daily statistics."""

@@ -1,0 +1,26 @@
+"""Compile what numba compiles, once, at set-up: the code is kept on disk and workers only load it.
+
+Run as `python -m ml.compiled`. Nothing depends on it but the time of the first job.
+"""
+
+import numpy as np
+
+from ml.bandits.linucb import LinUCB
+from ml.bandits.statistics import of_rows
+from ml.draw import draw, first_position_probabilities, slate_propensities
+
+
+def compile_all() -> None:
+    """Call every compiled function on a few numbers, of the types that the jobs have."""
+    shared, own = np.ones((2, 2), dtype=np.float32), np.ones((2, 3, 1), dtype=np.float32)
+    sums = of_rows(np.ones((2, 3)), np.zeros(2, dtype=np.int64), np.ones(2), arms=3)
+    model = LinUCB().fit(sums)
+    scores = model.scores(shared, own).astype(np.float64) + model.bonuses(shared, own)
+    eligible = np.ones(scores.shape, dtype=np.bool_)
+    drawn = draw(scores, eligible, positions=1, temperature=1.0, floor=0.0, uniforms=np.full((2, 1), 0.5))
+    slate_propensities(scores, eligible, drawn.slates, temperature=1.0, floor=0.0)
+    first_position_probabilities(scores, eligible, temperature=1.0, floor=0.0)
+
+
+if __name__ == "__main__":
+    compile_all()

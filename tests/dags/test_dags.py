@@ -1,0 +1,104 @@
+"""The DAGs as a whole: their commands as committed, what they share, and that parsing them is cheap."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from wiring import ROOT
+
+EXPECTED = Path(__file__).parent / "expected"
+DAG_IDS = ("lake_etl", "nightly_layouts")
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_commands_are_as_committed(dags, run, render, dag_id):
+    """One block per task: what it runs, and after what.
+
+    After a change that is meant, `ACCEPT=1 pytest tests/dags` writes the expected files anew.
+    """
+    dag = dags[dag_id]
+    blocks = []
+    for task in sorted(dag.tasks, key=lambda task: task.task_id):
+        command = render(
+            task, task.bash_command, run(day=date(2017, 10, 3)), "backfill__2017-10-04T07:00:00+00:00"
+        )
+        after = ", ".join(sorted(task.upstream_task_ids)) or "nothing"
+        blocks.append(f"{task.task_id} (after {after})\n    {command}\n")
+    expected = EXPECTED / f"{dag_id}.txt"
+    if os.environ.get("ACCEPT"):
+        expected.write_text("".join(blocks))
+    assert "".join(blocks) == expected.read_text()
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_a_dated_dag_is_unpaused_safely(dags, dag_id):
+    dag = dags[dag_id]
+    assert dag.catchup is False
+    assert dag.max_active_runs == 1
+    assert dag.start_date == datetime(2016, 1, 1, tzinfo=UTC)
+    # The demo lives in 2017: after its last day no run is due.
+    assert dag.end_date == datetime(2018, 1, 1, 4, 59, 59, tzinfo=UTC)
+    assert dag.timetable.expression == "0 3 * * *"
+    assert str(dag.timetable.timezone) == "America/New_York"
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_its_page_tells_what_its_module_says(dags, dag_id):
+    doc = (ROOT / "dags" / f"{dag_id}.py").read_text().split('"""')[1]
+    assert dags[dag_id].doc_md.strip() == doc.strip()
+    assert "**When a task fails**" in doc
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_every_job_retries_with_backoff_and_has_a_limit(dags, dag_id):
+    for task in dags[dag_id].tasks:
+        assert task.owner == "vitrine"
+        assert task.execution_timeout.total_seconds() <= 3 * 3600, task.task_id
+        if task.task_id.startswith("wait_for_"):
+            assert (task.mode, task.poke_interval, task.timeout, task.retries) == ("reschedule", 60, 10800, 0)
+        else:
+            assert (task.retries, task.retry_exponential_backoff) == (2, True), task.task_id
+
+
+def test_each_job_emits_its_table_and_uses_the_pool(dags):
+    for dag in dags.values():
+        for task in dag.tasks:
+            is_job = task.task_id != "pin" and not task.task_id.startswith("wait_for_")
+            table = {"export": "exports"}.get(task.task_id, task.task_id)
+            uris = [asset.uri for asset in task.outlets]
+            assert uris == ([f"vitrine://tables/{table}"] if is_job else [])
+            assert task.pool == ("spark" if is_job else "default_pool")
+
+
+def test_every_table_is_made_by_one_task(dags):
+    contracts = {file.stem for file in (ROOT / "conf" / "contracts").glob("*.yaml")}
+    made = [asset.name for dag in dags.values() for task in dag.tasks for asset in task.outlets]
+    # Each job leaves its rows in `runs`, and what it rejected in `quarantine`.
+    assert sorted(made) == sorted(contracts - {"runs", "quarantine"})
+
+
+def test_parsing_loads_no_engine_and_no_job():
+    """The DAG processor parses every minute: a heavy import there is paid all night long."""
+    heavy = (
+        "pyspark",
+        "pandas",
+        "numpy",
+        "deltalake",
+        "great_expectations",
+        "jobs",
+        "ml",
+        "pydantic_settings",
+    )
+    script = (
+        "import sys, airflow.sdk, airflow.providers.standard.operators.bash;"
+        "import airflow.providers.standard.sensors.bash; known = set(sys.modules);"
+        "import lake_etl, nightly_layouts;"
+        f"print(sorted(set({heavy!r}) & (set(sys.modules) - known)), len(set(sys.modules) - known) < 40)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT / "dags", capture_output=True, text=True, check=True
+    ).stdout
+    assert said.splitlines()[-1] == "[] True"

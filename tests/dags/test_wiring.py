@@ -1,0 +1,113 @@
+"""Which days a run is for, in every kind of run; where a job's task is run."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+import wiring
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from jobs.config import load
+
+OCTOBER_3 = date(2017, 10, 3)
+
+
+def days(params, dag_run):
+    return wiring.from_day(params, dag_run), wiring.to_day(params, dag_run)
+
+
+def test_scheduled_and_backfilled_runs_take_their_own_day(run):
+    assert days({}, run(day=OCTOBER_3)) == ("2017-10-03", "2017-10-04")
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"start": "2017-08-18", "end": "2017-10-12"}, ("2017-08-18", "2017-10-13")),
+        ({"start": "2017-08-18", "end": None}, ("2017-08-18", "2017-08-19")),
+        ({"start": None, "end": "2017-08-20"}, ("2017-08-20", "2017-08-21")),
+        ({"start": None, "end": None}, ("2017-10-03", "2017-10-04")),
+        ({"start": "2016-02-28", "end": "2016-02-29"}, ("2016-02-28", "2016-03-01")),
+    ],
+)
+def test_params_name_first_and_last_day_both_included(run, params, expected):
+    assert days(params, run(day=OCTOBER_3)) == expected
+
+
+def test_a_run_by_hand_without_dates_takes_the_day_before_it_was_started(run):
+    # 02:00 UTC on the 5th is still the evening of the 4th in New York.
+    by_hand = run(run_after=datetime(2017, 10, 5, 2, tzinfo=UTC))
+    assert days({}, by_hand) == ("2017-10-03", "2017-10-04")
+
+
+def test_a_run_with_a_logical_date_but_no_interval_takes_the_day_before_it(run):
+    by_hand = run(
+        logical_date=datetime(2017, 10, 5, 12, tzinfo=UTC), run_after=datetime(2020, 1, 1, tzinfo=UTC)
+    )
+    assert days({}, by_hand) == ("2017-10-04", "2017-10-05")
+
+
+def test_a_partition_key_is_the_day(run):
+    assert days({}, run(partition_key="2017-10-07T03:00:00", run_after=datetime(2020, 1, 1, tzinfo=UTC))) == (
+        "2017-10-07",
+        "2017-10-08",
+    )
+
+
+def test_days_in_the_wrong_order_are_refused_in_one_sentence(run):
+    with pytest.raises(
+        ValueError, match=r"^start 2017-10-09 is after end 2017-10-02: give the earlier day first\.$"
+    ):
+        days({"start": "2017-10-09", "end": "2017-10-02"}, run(day=OCTOBER_3))
+
+
+def test_every_day_of_the_year_has_one_run_also_when_clocks_change(run):
+    """One run after another, as a backfill of the year makes them, with days of 23 and 25 hours."""
+    timetable = CronDataIntervalTimetable("0 3 * * *", timezone="America/New_York")
+    end = datetime(2017, 1, 1, 8, tzinfo=UTC)
+    seen, hours = [], {}
+    for _ in range(365):
+        interval = timetable.infer_manual_data_interval(run_after=end + timedelta(hours=25))
+        end = interval.end
+        day = days({}, run(logical_date=interval.start, data_interval_start=interval.start))[0]
+        seen.append(day)
+        hours[day] = (interval.end.timestamp() - interval.start.timestamp()) / 3600
+    assert seen == [(date(2017, 1, 1) + timedelta(days=number)).isoformat() for number in range(365)]
+    assert {day: length for day, length in hours.items() if length != 24} == {
+        "2017-03-11": 23,
+        "2017-11-04": 25,
+    }
+
+
+def test_a_later_overlay_wins_key_by_key(monkeypatch):
+    monkeypatch.setenv("VITRINE_OVERLAY", "demo,cluster")
+    assert wiring.configured("engine", "kind") == "submit"
+    assert wiring.configured("business_time_zone") == "America/New_York"
+    assert wiring.configured("engine", "memory") == load(overlays="demo,cluster").engine.memory
+    assert wiring.configured("engine", "nothing", "at all") is None
+
+
+def test_on_a_cluster_a_job_is_handed_to_spark_submit(monkeypatch, run, render):
+    from airflow.sdk import DAG
+
+    monkeypatch.setenv("VITRINE_OVERLAY", "demo,cluster")
+    with DAG("lake_etl", **wiring.daily()):
+        task = wiring.job("sessions")
+    arguments = render(task, task.application_args, run(day=OCTOBER_3), "manual__it's me")
+    assert type(task).__name__ == "SparkSubmitOperator"
+    assert task.application == str(wiring.ROOT / "jobs" / "sessions.py")
+    assert arguments == [
+        "--from",
+        "2017-10-03",
+        "--to",
+        "2017-10-04",
+        "--dag-run",
+        "lake_etl/manual__it's me",
+    ]
+    assert task.conf["spark.sql.shuffle.partitions"] == "512"
+    assert task.pool == "spark"
+
+
+def test_a_run_id_cannot_smuggle_in_a_command(dags, run, render):
+    task = dags["lake_etl"].get_task("pin")
+    command = render(task, task.bash_command, run(day=OCTOBER_3), "x; rm -rf $HOME 'y'")
+    assert command == """vitrine pin --dag-run 'lake_etl/x; rm -rf $HOME '"'"'y'"'"''"""

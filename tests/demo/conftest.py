@@ -1,0 +1,39 @@
+"""The demo's baskets, cleaned once, and the whole year replayed once."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from jobs.config import ROOT
+from jobs.demo import replay, source
+from jobs.demo.replay import Replay
+from jobs.demo.source import Baskets, Source
+
+# Read before any test's own data home.
+WHEEL = Path(os.environ.get("VITRINE_HOME") or ROOT / "var").absolute() / "source" / source.WHEEL
+
+
+@pytest.fixture(scope="session")
+def data() -> Source:
+    if not WHEEL.is_file():
+        pytest.exit(f"{WHEEL} is not there: run `make setup` first.")
+    return source.load(WHEEL)
+
+
+@pytest.fixture(scope="session")
+def baskets(data: Source) -> Baskets:
+    return source.clean(data)
+
+
+@pytest.fixture(scope="session")
+def full(baskets: Baskets) -> Replay:
+    return replay.replay(baskets, range(42, 365), number=0)
+
+
+@pytest.fixture
+def demo_home(home: Path) -> Path:
+    """Return an empty data home that has the demo's baskets."""
+    (home / "source").mkdir()
+    (home / "source" / source.WHEEL).symlink_to(WHEEL)
+    return home

@@ -1,0 +1,48 @@
+"""A house of its own: engine, PostgreSQL and Airflow on free ports, over a lake of three days."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.config import ROOT
+from jobs.demo.lake import write_days
+from jobs.demo.source import day_of
+from jobs.house import house
+from jobs.house.rest import Rest
+from tests.e2e.nights import FIRST, LAST
+
+# Where `make setup` put what it fetched; read here, before any test points VITRINE_HOME elsewhere.
+FETCHED = Path(os.environ.get("VITRINE_HOME") or ROOT / "var").absolute()
+
+
+@pytest.fixture(scope="session")
+def lived_in() -> Iterator[Path]:
+    """Return a data home with three days of the demo's lake in it, that VITRINE_HOME names."""
+    # Not pytest's own folder: its path is longer than PostgreSQL's socket may have.
+    folder = Path(tempfile.mkdtemp(prefix="vitrine-"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
+            patch.delenv(name)
+        patch.setenv("VITRINE_HOME", str(folder))
+        patch.setenv("VITRINE_OVERLAY", "demo")
+        patch.setenv("VITRINE_ENGINE_PORT", "0")
+        patch.setenv("VITRINE_AIRFLOW_PORT", "0")
+        for fetched in ("jars", "source", "java"):
+            if (FETCHED / fetched).exists():
+                shutil.copytree(FETCHED / fetched, folder / fetched)
+        write_days(folder, range(day_of(FIRST), day_of(LAST) + 1))
+        yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def api(lived_in: Path) -> Iterator[Rest]:
+    """Return a client of the running Airflow; everything is ended afterwards."""
+    try:
+        yield house.start()
+    finally:
+        house.down()

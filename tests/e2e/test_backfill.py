@@ -1,0 +1,130 @@
+"""The real scheduler: days backfilled over REST, as the UI's form does it, end in the right partitions."""
+
+import os
+import signal
+from collections import Counter
+from datetime import date, timedelta
+
+import psutil
+import pytest
+
+from jobs.house import airflow, process
+from tests.e2e.nights import DAYS, FIRST, LAST, days_done, rows
+
+ENTITIES_ARRIVE = date(2017, 1, 1)
+ONE_DAY = timedelta(days=1)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def lake_etl(api):
+    """Load the first day's entities by hand, then backfill the three days, with a scheduler that dies."""
+    first = api.trigger("lake_etl", first=ENTITIES_ARRIVE, last=ENTITIES_ARRIVE, run_id="entities")
+    assert api.wait("lake_etl", first, seconds=1500) == "success", api.failure("lake_etl", first)
+    backfill = api.backfill("lake_etl", first=FIRST, last=LAST)
+    kill_scheduler()
+    ended = api.wait_backfill("lake_etl", backfill, seconds=2400)
+    assert ended == {"success": 3}, ended
+    return api.backfill_runs("lake_etl", backfill)
+
+
+@pytest.fixture(scope="module")
+def nightly_layouts(api, lake_etl):
+    """Backfill the three days' layouts."""
+    backfill = api.backfill("nightly_layouts", first=FIRST, last=LAST)
+    assert api.wait_backfill("nightly_layouts", backfill, seconds=1500) == {"success": 3}
+    return api.backfill_runs("nightly_layouts", backfill)
+
+
+def kill_scheduler():
+    supervisor = process.running(airflow.NAME, airflow.home())
+    commands = {child.pid: child.cmdline() for child in supervisor.children()}
+    scheduler = next(pid for pid, command in commands.items() if "scheduler" in command)
+    os.kill(scheduler, signal.SIGKILL)
+    assert process.wait_until(
+        lambda: any(
+            "scheduler" in child.cmdline() and child.pid != scheduler
+            for child in supervisor.children()
+            if child.status() != psutil.STATUS_ZOMBIE
+        ),
+        supervisor.is_running,
+        seconds=30,
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        pytest.param("2017-08-18T00:00:00.000Z", "2017-08-20T23:59:59.999Z", id="form in UTC"),
+        pytest.param("2017-08-18T00:00:00-04:00", "2017-08-20T23:59:59-04:00", id="form in shop's zone"),
+        pytest.param("2017-08-18T00:00:00+09:00", "2017-08-20T23:59:59+09:00", id="form in Tokyo"),
+    ],
+)
+def test_the_form_means_the_days_that_it_shows(api, start, end):
+    body = {"dag_id": "lake_etl", "from_date": start, "to_date": end, "reprocess_behavior": "none"}
+    runs = api.call("POST", "backfills/dry_run", json=body)["backfills"]
+    # Three in the morning in New York, in summer.
+    assert [run["logical_date"] for run in runs] == [f"{day}T07:00:00Z" for day in DAYS]
+
+
+def test_no_run_is_due_on_its_own_after_the_demo_s_last_day(api):
+    for dag_id in ("lake_etl", "nightly_layouts"):
+        dag = api.call("GET", f"dags/{dag_id}")
+        assert (dag["is_paused"], dag["next_dagrun_logical_date"]) == (False, None)
+        assert (
+            api.call("GET", f"dags/{dag_id}/dagRuns", params={"run_type": "scheduled"})["total_entries"] == 0
+        )
+
+
+def test_the_engine_is_a_connection_and_its_tasks_have_a_pool(api):
+    connection = api.call("GET", "connections/vitrine_engine")
+    assert (connection["conn_type"], connection["host"]) == ("spark_connect", "localhost")
+    assert api.call("GET", "pools/spark")["slots"] == 3
+
+
+def test_each_day_was_processed_by_a_run_of_its_own(lived_in, lake_etl):
+    assert [run["state"] for run in lake_etl] == ["success"] * 3
+    done = days_done(lived_in, "lake_etl/backfill__")
+    assert set(done) == set(JOBS) | {"pin"}
+    for job in JOBS:
+        assert done[job] == {(day, day + ONE_DAY) for day in DAYS}, job
+
+
+def test_the_days_rows_are_the_lake_s(lived_in, lake_etl):
+    import pyarrow.parquet as pq
+
+    held = Counter(row["order_date"] for row in rows(lived_in, "orders"))
+    for day in DAYS:
+        arrived = pq.read_table(lived_in / "lake" / "orders" / f"date={day}" / "orders.parquet")
+        assert held[day] == arrived.num_rows > 0
+
+
+def test_another_backfill_of_the_same_days_changes_no_row(api, lived_in, lake_etl):
+    before = digests(lived_in)
+    backfill = api.backfill("lake_etl", first=LAST, last=LAST, reprocess="completed")
+    assert api.wait_backfill("lake_etl", backfill, seconds=1500) == {"success": 1}
+    assert digests(lived_in) == before
+
+
+def test_the_newest_day_is_live_whatever_is_backfilled_after_it(api, lived_in, nightly_layouts):
+    exported = [row["layout_date"] for row in rows(lived_in, "exports")]
+    assert exported[-1] == LAST
+    backfill = api.backfill("nightly_layouts", first=FIRST, last=FIRST, reprocess="completed")
+    assert api.wait_backfill("nightly_layouts", backfill, seconds=900) == {"success": 1}
+    assert [row["layout_date"] for row in rows(lived_in, "exports")] == exported
+
+
+JOBS = (
+    *("users", "products", "widgets", "closings", "consents", "orders", "order_lines", "events", "sessions"),
+    *("decisions", "outcomes", "feedback", "subject_daily", "subject_features", "contexts"),
+    *("bandit_statistics", "policies"),
+)
+
+
+def digests(home):
+    """Return, by job and interval, the digest of what its last run published."""
+    last = sorted(rows(home, "runs"), key=lambda run: run["started_at"])
+    return {
+        (run["job"], run["from_date"], run["to_date"]): run["content_digest"] for run in last if run["output"]
+    }

@@ -1,0 +1,68 @@
+"""Hand-made rows for tests: what a test does not name is null, or follows from what it names."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.contracts import contract
+
+ZONE = "America/New_York"
+
+
+def table(spark: SparkSession, table: str, rows: Iterable[Mapping[str, Any]]) -> DataFrame:
+    """Return rows of a table's contract; columns that a row lacks are null."""
+    about = contract(table)
+    full = [tuple(row.get(name) for name in about.columns) for row in rows]
+    if unknown := {name for row in rows for name in row} - set(about.columns):
+        raise AssertionError(f"{table} has no column {sorted(unknown)}")
+    return spark.createDataFrame(full, about.ddl)
+
+
+def local(text: str, zone: str = ZONE) -> datetime:
+    """The UTC instant of a local time, as 2017-11-05 01:30:00; a trailing * is the second such hour."""
+    wall = datetime.fromisoformat(text.rstrip("*")).replace(
+        tzinfo=ZoneInfo(zone), fold=int(text.endswith("*"))
+    )
+    return wall.astimezone(UTC)
+
+
+def day_of(at: datetime, zone: str = ZONE) -> date:
+    """Return the business day of an instant."""
+    return at.astimezone(ZoneInfo(zone)).date()
+
+
+def event(name: str, at: datetime, *, subject: str = "u1", **more: Any) -> dict[str, Any]:
+    """Return an event of a person."""
+    day = day_of(at)
+    return {
+        "event_id": f"{name}-{subject}-{at.timestamp():.6f}-{more.get('position')}-{more.get('widget')}",
+        "event_name": name,
+        "event_at": at,
+        "event_date": day,
+        "arrival_date": day,
+        "subject": subject,
+        "subject_bucket": len(subject) % 2,
+        "is_bot": False,
+        **more,
+    }
+
+
+def among(frame: DataFrame, column: str, days: Sequence[date], before: int = 0, after: int = 0) -> DataFrame:
+    """Keep the rows that the shell would read for these days."""
+    return frame.where(frame[column].between(days[0] - timedelta(before), days[-1] + timedelta(after)))
+
+
+def rows(frame: DataFrame, *by: str) -> list[dict[str, Any]]:
+    """Collect as dictionaries, ordered; times are UTC instants."""
+    found = [
+        {name: _utc(value) for name, value in row.asDict(recursive=True).items()} for row in frame.collect()
+    ]
+    return sorted(found, key=lambda row: tuple(str(row[name]) for name in by or row))
+
+
+def _utc(value: Any) -> Any:
+    # collect() gives naive times in the machine's zone.
+    return value.astimezone(UTC) if isinstance(value, datetime) else value

@@ -1,0 +1,83 @@
+"""conf/ is checked on load: what is wrong is one sentence that names file, key and what was expected."""
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from jobs.config import ROOT, ConfigError, load
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    return tmp_path / "conf"
+
+
+def test_overlays_change_only_what_they_name() -> None:
+    config = load(overlays="demo,test")
+    assert config.business_time_zone == "America/New_York"
+    assert config.engine.kind == "local"
+    assert config.reward.model_dump() == {"version": "r1", "basket": 3.0, "detail": 1.0, "detail_seconds": 20}
+    assert config.sources["telemetry"].since == date(2017, 8, 18)
+    assert config.sources["telemetry"].form == "otlp"
+
+
+@pytest.mark.parametrize(
+    ("overlay", "sentence"),
+    [
+        (
+            "sesion_gap_minutes: 30",
+            "broken.yaml: sesion_gap_minutes is not a known key; remove it or mend its spelling.",
+        ),
+        (
+            "reward: {basket: three}",
+            "broken.yaml: reward.basket = 'three' cannot be: input should be a valid number",
+        ),
+        (
+            "late_days: -1",
+            "broken.yaml: late_days = -1 cannot be: input should be greater than or equal to 0.",
+        ),
+        (
+            "business_time_zone: Mars/Base",
+            "business_time_zone = 'Mars/Base' cannot be: 'Mars/Base' is not a time zone",
+        ),
+        (
+            "engine: {kind: connect}\nengine: {kind: local}",
+            "broken.yaml, line 2: the key 'engine' is given twice.",
+        ),
+        ("- a list", "broken.yaml must hold keys and values, not a list."),
+        (
+            "sources: {tags: {form: parquet}}",
+            "sources.tags.form = 'parquet' cannot be: input should be 'otlp', 'ga4'",
+        ),
+    ],
+)
+def test_a_wrong_key_type_or_value_is_named(conf: Path, overlay: str, sentence: str) -> None:
+    (conf / "broken.yaml").write_text(overlay)
+    with pytest.raises(ConfigError) as error:
+        load(conf, overlays="demo,broken")
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_overlay_is_named(conf: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml is missing\."):
+        load(conf, overlays="nowhere")
+
+
+def test_a_page_without_its_policy_is_named(conf: Path) -> None:
+    page = (conf / "pages" / "start.yaml").read_text().replace("linucb-start", "linucb-nowhere")
+    (conf / "pages" / "start.yaml").write_text(page)
+    with pytest.raises(
+        ConfigError, match=r"pages/start\.yaml: policy 'linucb-nowhere' is none of conf/policies"
+    ):
+        load(conf, overlays="demo")
+
+
+def test_digest_moves_with_what_matters_and_not_with_where_it_runs(conf: Path) -> None:
+    before = load(conf, overlays="demo").digest
+    assert load(conf, overlays="demo,test").digest == before
+    (conf / "other.yaml").write_text("seed: 1")
+    assert load(conf, overlays="demo,other").digest != before

@@ -1,0 +1,64 @@
+"""Each contract is whole: columns with meanings, partitions and keys among them, rules that Spark can parse."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from jobs.config import ConfigError
+from jobs.contracts import all_tables, arrow_type, contract
+
+
+@pytest.mark.parametrize("table", all_tables())
+def test_rules_and_checks_compile_against_the_columns(spark: SparkSession, table: str) -> None:
+    about = contract(table)
+    empty = spark.createDataFrame([], about.ddl)
+    for rule in about.rows.values():
+        assert empty.where(rule).count() == 0
+    for check in about.checks.values():
+        assert check.min is not None or check.max is not None
+        assert len(empty.agg(F.expr(check.measure)).collect()) == 1
+
+
+def test_types_translate() -> None:
+    assert arrow_type("map<string,array<double>>") == pa.map_(pa.string(), pa.list_(pa.float64()))
+    with pytest.raises(ValueError, match="'decimal' is no type"):
+        arrow_type("decimal")
+
+
+def test_personal_columns_are_marked() -> None:
+    assert contract("events").personal == ["subject", "device", "user"]
+    assert contract("events").day == "event_date"
+    assert contract("exports").day is None
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("table: b\n", "conf/contracts/a.yaml: grain: Field required."),
+        (
+            "table: b\ngrain: x\npartition_by: []\nkey: []\ncolumns: {}\nrows: {}\nchecks: {}\n",
+            "is about 'b'",
+        ),
+        (
+            "table: a\ngrain: x\npartition_by: [day]\nkey: []\ncolumns: {}\nrows: {}\nchecks: {}\n",
+            "'day' is none of",
+        ),
+        (
+            "table: a\ngrain: x\npartition_by: []\nkey: []\ncolumns: {c: {type: text, is: x}}\n",
+            "'text' is no type",
+        ),
+    ],
+)
+def test_a_broken_contract_is_named(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ConfigError) as error:
+        contract("a", tmp_path)
+    assert sentence in str(error.value)
+
+
+def test_an_unknown_table_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"There is no table 'event'; the tables are .*events"):
+        contract("event")

@@ -1,0 +1,329 @@
+"""events: both sources merged into one row per event, whatever the order; what cannot be is told.
+
+One small lake of four days holds a case per device. It is built at once and day by day, and looked at from
+many sides: a build takes a second, a look nothing.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs import events
+from jobs.ids import pseudonym
+from jobs.sources.files import LakeFile
+from tests.jobs.given import table
+from tests.jobs.sources.door import IDS, judged
+from tests.jobs.sources.lake import DAY, NOON, file, listed, message, put, span, tag
+from tests.jobs.sources.test_otlp import ID
+
+Rows = list[dict[str, Any]]
+
+ONE = timedelta(1)
+SECOND = timedelta(seconds=1)
+DAYS = [DAY + n * ONE for n in range(4)]
+MIDNIGHT = datetime.fromisoformat("2017-08-22T00:00:00-04:00")
+BUSY = 20
+ARGUMENTS: dict[str, Any] = {
+    "business_time_zone": "America/New_York",
+    "subject_buckets": 2,
+    "late_days": 3,
+    "ids": IDS,
+    "bot_agents": ["bot"],
+    "bot_events_per_day": BUSY,
+}
+
+
+def device(raw: str) -> str:
+    return pseudonym("device", raw, key=IDS.key, key_id=IDS.key_id)
+
+
+def user(raw: str) -> str:
+    return pseudonym("user", raw, key=IDS.key, key_id=IDS.key_id)
+
+
+def view(case: str, number: int = 0, at: datetime = NOON, **more: Any) -> dict[str, Any]:
+    """A page view by a case's device."""
+    return span("page.view", f"{number:016x}", at, device=case, **{"user": None, "page": "home", **more})
+
+
+def write_lake(folder: Path) -> list[LakeFile]:
+    """Write the cases, by day of arrival and file."""
+    twice = message(view("twice"))
+    added = {"decision_id": "dec1", "page": "home", "position": 2, "widget": "w", "product_id": "17"}
+    secret = {"user": "anna@example.org", "device": "anna's phone", "session": "s"}
+    hasty = [view("hasty", n) for n in range(BUSY + 1)]
+    calm = [view("calm", n) for n in range(BUSY)]
+    telemetry: dict[tuple[int, str], Sequence[Any]] = {
+        (0, "web-0.jsonl.gz"): [
+            message(span("basket.add", ID, **added)),
+            twice,
+            twice,
+            message(*hasty, *calm),
+            message(view("says so", agent="AhrefsBot/5.2"), view("long before", at=NOON - 2 * ONE)),
+            message(span("page.view", "00000000000000dd", **secret), span("scroll", ID, **secret)),
+        ],
+        (0, "web-1.jsonl"): [
+            twice,
+            "{ no json, anna",
+            message(
+                view("d", user=None) | {"attributes": []},
+                view("broken", 1, NOON + 2 * ONE),
+                span("widget.seen", f"{2:016x}", device="broken", widget="unknown"),
+                span("layout.served", f"{3:016x}", device="broken", widgets=["w", "unknown"]),
+                span("layout.served", f"{4:016x}", device="broken", widgets=["w", "v"]),
+            ),
+        ],
+        (1, "web-0.jsonl"): [
+            message(view("calm", 99, NOON + ONE), view("late", 1)),
+            message(*[view("midnight", n, MIDNIGHT - timedelta(microseconds=1 - n)) for n in range(2)]),
+            "[",
+        ],
+        (1, "late-0.jsonl"): [twice],
+        (3, "web-0.jsonl"): [message(view("late", 3), view("late", 4, NOON - ONE))],
+    }
+    for n in range(4):
+        seen = span("widget.seen", f"{n:016x}", NOON + n * ONE, device="widget", widget="new")
+        telemetry[n, "widget.jsonl"] = [message(seen)]
+    tags: dict[tuple[int, str], Sequence[Any]] = {
+        (0, "tags-0.jsonl.gz"): [
+            tag("add_to_cart", ID, NOON + SECOND, items=[{"item_id": "17"}]),
+            tag("purchase", "00000000000000bb", ecommerce={"transaction_id": "o1", "purchase_revenue": 3}),
+            tag("page_view", "ee", user_id="anna@example.org", user_pseudo_id="anna's phone"),
+        ],
+        (1, "tags-0.jsonl.gz"): [],
+        (2, "tags-0.jsonl"): ["", tag("page_view", f"{2:016x}", user_pseudo_id="late")],
+    }
+    written = [
+        *[
+            file(put(folder / "w" / f"{n}" / name, lines), "telemetry", DAYS[n])
+            for (n, name), lines in telemetry.items()
+        ],
+        *[
+            file(put(folder / "t" / f"{n}" / name, lines), "tags", DAYS[n])
+            for (n, name), lines in tags.items()
+        ],
+    ]
+    whole = [message(view("cut", n, page=f"{n * 7919}")) for n in range(100)]
+    return [*written, file(put(folder / "w" / "0" / "cut.jsonl.gz", whole, cut=300), "telemetry")]
+
+
+def widgets(spark: SparkSession, until: date) -> DataFrame:
+    """`new` is known from the second day until before the fourth."""
+    always = date(2017, 1, 1)
+    changes = [("w", always), ("v", always), ("new", DAYS[1]), ("new", DAYS[2]), ("new", DAYS[3])]
+    rows = [
+        {"widget": name, "changed_date": day, "is_deleted": day == DAYS[3]}
+        for name, day in changes
+        if day <= until
+    ]
+    return table(spark, "widgets", rows)
+
+
+def build(spark: SparkSession, files: Sequence[LakeFile], days: Sequence[date]) -> tuple[Rows, Rows]:
+    """Run the job as the shell does: on files that arrived on the days or up to three days later."""
+    frames = [reading(spark, files, days, source, after=3) for source in ("telemetry", "tags")]
+    built = events.build(*frames, widgets(spark, max(days)), days=list(days), **ARGUMENTS)
+    return judged("events", built, days)
+
+
+def named(spark: SparkSession, files: Sequence[LakeFile], *days: date) -> list[date]:
+    frames = [reading(spark, files, days, source) for source in ("telemetry", "tags")]
+    zone = ARGUMENTS["business_time_zone"]
+    found = events.late(
+        *frames, widgets(spark, max(days)), days=list(days), business_time_zone=zone, late_days=3
+    )
+    return sorted(row["day"] for row in found.collect())
+
+
+def reading(
+    spark: SparkSession, files: Sequence[LakeFile], days: Sequence[date], source: str, after: int = 0
+) -> DataFrame:
+    wanted = {day + n * ONE for day in days for n in range(after + 1)}
+    return listed(spark, *[f for f in files if f.source == source and f.arrival_date in wanted])
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The lake's files, and what the job makes of them."""
+
+    files: list[LakeFile]
+    good: Rows
+    bad: Rows
+
+    def of(self, case: str) -> Rows:
+        return [row for row in self.good if row["device"] == device(case)]
+
+    def told(self, name: str) -> list[tuple[int, str, date]]:
+        return [(row["offset"], row["reason"], row["day"]) for row in self.bad if row["file"] == name]
+
+
+@pytest.fixture(scope="module")
+def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    files = write_lake(tmp_path_factory.mktemp("lake"))
+    return Lake(files, *build(spark, files, DAYS))
+
+
+def test_a_span_and_its_tag_hit_are_one_row(lake: Lake) -> None:
+    shared = {
+        "event_date": DAY,
+        "arrival_date": DAY,
+        "subject": user("u1"),
+        "subject_bucket": int(user("u1")[-4:], 16) % 2,
+        "device": device("d1"),
+        "user": user("u1"),
+        "page": "home",
+        "is_bot": False,
+        **dict.fromkeys(["draw_id", "widgets", "candidates", "propensities", "policy_version"]),
+    }
+    assert lake.of("d1") == [
+        {
+            **shared,
+            "event_id": f"00000000000000bb-{device('d1')[-16:]}",
+            "event_name": "order_placed",
+            "event_at": NOON.replace(tzinfo=None),
+            "sources": ["tags"],
+            "service": None,
+            "trace_id": None,
+            "visit": "1503331200",
+            "decision_id": None,
+            "position": None,
+            "widget": None,
+            "product_id": None,
+            "order_id": "o1",
+            "value_cents": 300,
+        },
+        {
+            **shared,
+            "event_id": f"{ID}-{device('d1')[-16:]}",
+            "event_name": "basket_add",
+            "event_at": NOON.replace(tzinfo=None),
+            "sources": ["tags", "telemetry"],
+            "service": "web",
+            "trace_id": "0af7651916cd43dd8448eb211c80319c",
+            "visit": "s1",
+            "decision_id": "dec1",
+            "position": 2,
+            "widget": "w",
+            "product_id": "17",
+            "order_id": None,
+            "value_cents": None,
+        },
+    ]
+
+
+def test_no_raw_id_gets_past_the_door(lake: Lake) -> None:
+    assert [(row["event_id"][:2], row["user"]) for row in lake.of("anna's phone")] == [
+        ("00", user("anna@example.org")),
+        ("ee", user("anna@example.org")),
+    ]
+    assert lake.told("web-0.jsonl.gz") == [(6, "an event needs a known name", DAY)]
+    assert "anna" not in f"{lake.good} {lake.bad}"
+
+
+def test_an_event_delivered_twice_or_again_the_next_day_is_one_row_of_its_first_arrival(lake: Lake) -> None:
+    assert [(row["event_date"], row["arrival_date"], row["sources"]) for row in lake.of("twice")] == [
+        (DAY, DAY, ["telemetry"])
+    ]
+
+
+def test_late_events_are_rows_of_their_own_day_and_too_late_ones_are_told(lake: Lake) -> None:
+    assert [(row["event_id"][:16], row["event_date"], row["arrival_date"]) for row in lake.of("late")] == [
+        (f"{n:016x}", DAY, DAYS[n]) for n in (1, 2, 3)
+    ]
+    assert lake.told("web-0.jsonl")[0] == (1, "an event must not come later than late_days", DAYS[3])
+    assert lake.of("long before") == []
+
+
+def test_arrivals_name_the_earlier_days_to_rebuild(spark: SparkSession, lake: Lake) -> None:
+    assert named(spark, lake.files, DAYS[0]) == [DAY - 2 * ONE]
+    assert named(spark, lake.files, DAYS[1], DAYS[2], DAYS[3]) == [DAY]
+    assert named(spark, [], DAY) == []
+
+
+def test_what_cannot_be_is_told_with_file_and_line_and_the_rest_goes_on(lake: Lake) -> None:
+    assert lake.told("web-1.jsonl") == [
+        (2, "line is not JSON", DAY),
+        (3, "an event cannot come from the future", DAY),
+        (3, "an event needs a subject", DAY),
+        (3, "an event's widgets must be in widgets", DAY),
+        (3, "an event's widgets must be in widgets", DAY),
+    ]
+    assert [row["event_id"][:16] for row in lake.of("broken")] == [f"{4:016x}"]
+    assert lake.told("web-0.jsonl")[1] == (3, "line is not JSON", DAYS[1])
+
+
+def test_a_cut_file_keeps_its_good_lines_and_says_where_it_ends(lake: Lake) -> None:
+    kept = [row["event_id"][:16] for row in lake.of("cut")]
+    assert kept == [f"{n:016x}" for n in range(len(kept))]
+    assert 10 < len(kept) < 100
+    assert lake.told("cut.jsonl.gz") == [(len(kept) + 1, "gzip stream is cut off here", DAY)]
+
+
+def test_a_widget_is_known_from_its_arrival_until_it_is_deleted(lake: Lake) -> None:
+    assert [row["event_date"] for row in lake.of("widget")] == DAYS[1:3]
+    reason = "an event's widgets must be in widgets"
+    assert sorted(lake.told("widget.jsonl")) == [(1, reason, DAYS[0]), (1, reason, DAYS[3])]
+
+
+def test_the_business_day_begins_at_local_midnight(lake: Lake) -> None:
+    assert [row["event_date"] for row in lake.of("midnight")] == [DAY, DAYS[1]]
+
+
+def test_bots_are_marked_by_their_agent_and_by_their_haste(lake: Lake) -> None:
+    marks = {
+        case: (len(lake.of(case)), {row["is_bot"] for row in lake.of(case)})
+        for case in ("hasty", "calm", "says so")
+    }
+    assert marks == {"hasty": (BUSY + 1, {True}), "calm": (BUSY + 1, {False}), "says so": (1, {True})}
+
+
+def test_an_empty_day_is_no_row(spark: SparkSession, tmp_path: Path) -> None:
+    empty = [file(put(tmp_path / "a.jsonl.gz", []), "telemetry"), file(put(tmp_path / "b", []), "tags")]
+    assert build(spark, empty, [DAY]) == ([], [])
+
+
+def test_days_at_once_give_the_rows_of_each_day_alone(spark: SparkSession, lake: Lake) -> None:
+    alone = [build(spark, lake.files, [day]) for day in reversed(DAYS)]
+    together = sorted(lake.good, key=lambda row: row["event_id"])
+    assert sorted((row for good, _ in alone for row in good), key=lambda row: row["event_id"]) == together
+    assert sorted((row for _, bad in alone for row in bad), key=str) == sorted(lake.bad, key=str)
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32), files=st.integers(1, 4))
+def test_rows_do_not_depend_on_order_files_or_partitions(
+    spark: SparkSession, tmp_path: Path, seed: int, files: int
+) -> None:
+    shuffled = random.Random(seed)
+    spans = 2 * [message(view(f"d{n % 3}", n, NOON + n * SECOND)) for n in range(6)]
+    hits = [
+        # Two copies that differ: which one stands must not depend on which comes first.
+        tag("page_view", f"{n:016x}", NOON + (n + 1) * SECOND, user_pseudo_id=f"d{n % 3}", user_id=who)
+        for n in range(2, 8)
+        for who in ("u1", "u2")
+    ]
+    shuffled.shuffle(spans)
+    shuffled.shuffle(hits)
+    folder = tmp_path / f"{seed}-{files}"
+    found = [
+        *[file(put(folder / f"w{n}", spans[n::files]), "telemetry", DAYS[n]) for n in range(files)],
+        *[file(put(folder / f"t{n}", hits[n::files]), "tags") for n in range(files)],
+    ]
+    shuffled.shuffle(found)
+    good, bad = build(spark, found, [DAY])
+    assert bad == []
+    lesser = min(user("u1"), user("u2"))
+    both, at = ["tags", "telemetry"], NOON.replace(tzinfo=None)
+    assert [(row["event_id"][:16], row["sources"], row["event_at"], row["user"]) for row in good] == [
+        *[(f"{n:016x}", ["telemetry"], at + n * SECOND, None) for n in range(2)],
+        *[(f"{n:016x}", both, at + n * SECOND, None) for n in range(2, 6)],
+        *[(f"{n:016x}", ["tags"], at + (n + 1) * SECOND, lesser) for n in range(6, 8)],
+    ]

@@ -1,0 +1,155 @@
+"""export: from the tables to a generation of the store and its row in `exports`."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from jobs import runs
+from jobs.config import load
+from jobs.export import READS, ExportError, run, run_export
+from jobs.publish import Stopped
+from jobs.shell import Ask
+from jobs.store import Store
+from jobs.tables import Tables
+from tests.store import given as nights
+from tests.store.given import DAY, subject
+
+AT = datetime(2017, 12, 31, 8, tzinfo=UTC)
+
+
+@pytest.fixture
+def config(home):
+    return load()
+
+
+@pytest.fixture
+def tables(config):
+    """Return tables with one night: ten subjects, of whom a scenario has other layouts."""
+    made = Tables(config.tables)
+    night(made, DAY, nights.layouts(range(10)))
+    night(made, DAY, nights.layouts(range(10), dict.fromkeys(range(10), 9)), scenario="replay", lists=False)
+    products = [{"product_id": str(n), "name": f"Product {n}", "category": "CHEESE"} for n in range(5)]
+    made.append("products", [{**row, "changed_date": date(2017, 1, 1)} for row in products])
+    made.append(
+        "products",
+        [
+            {**products[0], "name": "Renamed", "changed_date": DAY},
+            {**products[1], "is_deleted": True, "changed_date": DAY},
+            {**products[2], "name": "Too late", "changed_date": DAY + timedelta(1)},
+        ],
+    )
+    made.append("widgets", [{"widget": "category:1", "category": "CHEESE", "changed_date": date(2017, 1, 1)}])
+    return made
+
+
+def night(tables, day, rows, scenario="live", lists=True):
+    """Add a night's layouts and lists."""
+    tables.append(
+        "layouts", [{**row, "layout_date": day, "subject_bucket": 0, "scenario": scenario} for row in rows]
+    )
+    if lists:
+        tables.append("product_lists", [{**row, "list_date": day} for row in nights.lists(range(10))])
+
+
+def versions(tables):
+    return {name: tables.version(name) for name in READS}
+
+
+def test_a_night_is_exported_and_noted(config, tables):
+    done = run(config, tables, DAY, versions=versions(tables), run_id="r1", at=AT)
+    assert (done.outcome, done.live.layouts) == ("exported", 20)
+    rows = tables.read("exports").to_pylist()
+    assert rows == [done.row()]
+    assert (rows[0]["generation"], rows[0]["verified"], rows[0]["run_id"]) == (1, True, "r1")
+    assert rows[0]["valid_until"] == datetime(2018, 1, 3, 5, tzinfo=UTC)
+
+
+def test_readers_get_the_live_rows_and_products_as_of_the_night(config, tables):
+    run(config, tables, DAY, versions=versions(tables), run_id="r1", at=AT)
+    store = Store.open(config.store_url, clock="generation")
+    found = store.get(subject(4), "home")
+    assert found.draw_id == nights.layout(subject(4), "home")["draw_id"]
+    names = {key: store.generation().colour.get(f"product:{key}".encode()) for key in range(4)}
+    assert [b"Renamed" in names[0], names[1], b"Product 2" in names[2]] == [True, None, True]
+
+
+def test_a_rerun_confirms_and_adds_no_row(config, tables):
+    first = run(config, tables, DAY, versions=versions(tables), run_id="r1", at=AT)
+    again = run(config, tables, DAY, versions=versions(tables), run_id="r2", at=AT + timedelta(hours=1))
+    assert (again.outcome, again.live) == ("unchanged", first.live)
+    assert len(tables.read("exports")) == 1
+
+
+def test_a_rerun_after_a_crash_behind_the_flip_adds_the_row(config, tables, monkeypatch):
+    def die(step):
+        if step == "flipped":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tables, DAY, versions=versions(tables), run_id="r1", at=AT, step=die)
+    assert len(tables.read("exports")) == 0
+    again = run(config, tables, DAY, versions=versions(tables), run_id="r2", at=AT)
+    assert again.outcome == "unchanged"
+    assert tables.read("exports")["run_id"].to_pylist() == ["r1"]
+
+
+def test_older_nights_and_other_inputs_of_the_live_night_export_nothing(config, tables):
+    later = DAY + timedelta(1)
+    night(tables, later, nights.layouts(range(10), {3: 1}))
+    done = run(config, tables, later, versions=versions(tables), run_id="r1", at=AT)
+    older = run(config, tables, DAY, versions=versions(tables), run_id="r2", at=AT)
+    night(tables, later, nights.layouts([77])[:1], lists=False)
+    other = run(config, tables, later, versions=versions(tables), run_id="r3", at=AT)
+    assert [older.outcome, other.outcome] == ["older", "other_inputs"]
+    assert older.live == other.live == done.live
+    assert tables.read("exports")["layout_date"].to_pylist() == [later]
+
+
+def test_pinned_versions_are_what_is_read(config, tables):
+    pinned = versions(tables)
+    night(tables, DAY, nights.layouts([77])[:1], lists=False)
+    assert run(config, tables, DAY, versions=pinned, run_id="r1", at=AT).live.layouts == 20
+
+
+def test_a_lost_store_is_made_anew_under_a_number_of_its_own(config, tables):
+    run(config, tables, DAY, versions=versions(tables), run_id="r1", at=AT)
+    moved = config.model_copy(update={"store": config.store.model_copy(update={"url": "lmdb:elsewhere"})})
+    done = run(moved, tables, DAY, versions=versions(tables), run_id="r2", at=AT)
+    assert (done.outcome, done.live.generation) == ("exported", 2)
+    assert replace(done.live, generation=1, run_id="r1") == Store.open(config.store_url).generation().pointer
+
+
+def test_a_night_that_lacks_something_says_what_to_run(config, tables):
+    night(tables, DAY + timedelta(1), [])
+    night(tables, DAY + timedelta(2), nights.layouts(range(3)), lists=False)
+    says = {
+        DAY + timedelta(1): "layouts has no live row of 2017-12-31; run the layouts job",
+        DAY + timedelta(2): "product_lists has no list of 2018-01-01; run the product_lists job",
+    }
+    for day, sentence in says.items():
+        with pytest.raises(ExportError, match=sentence):
+            run(config, tables, day, versions=versions(tables), run_id="r1", at=AT)
+    assert len(tables.read("exports")) == 0
+
+
+def test_a_run_of_the_job_leaves_its_manifest(config, tables):
+    ask = Ask(DAY - timedelta(2), DAY + timedelta(1))
+    first, again = run_export(ask, config), run_export(ask, config)
+    assert [(made.status, made.rows_out) for made in (first, again)] == [("published", 20), ("unchanged", 0)]
+    kept = runs.of_job(tables, "export")
+    assert [row["run_id"] for row in kept] == [first.run_id, again.run_id]
+    assert kept[0]["inputs"] == {
+        name: version for name, version in versions(tables).items() if version is not None
+    }
+    assert (
+        kept[0]["content_digest"] == kept[1]["content_digest"] == tables.read("exports")["digest"][0].as_py()
+    )
+    assert "already holds just this" in kept[1]["message"]
+    assert runs.is_ready(tables, "export", ask.days)
+
+
+def test_a_run_that_stops_says_why_and_leaves_a_row(config, tables):
+    with pytest.raises(Stopped, match="run the product_lists job"):
+        run_export(Ask(DAY + timedelta(5), DAY + timedelta(6)), config)
+    assert [row["status"] for row in runs.of_job(tables, "export")] == ["stopped"]

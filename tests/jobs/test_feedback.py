@@ -1,0 +1,414 @@
+"""feedback: each outcome credits at most one decision, by trace or by last touch, in any split into days."""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs import feedback
+from jobs.config import Reward
+from jobs.contracts import contract
+from jobs.credit import Rule, credit, whole_subjects
+from tests.jobs.given import among, day_of, local, rows, table
+
+NOON = datetime(2017, 11, 3, 16, tzinfo=UTC)
+RULE = Rule(
+    "r1", basket=3, detail=1, detail_seconds=20, basket_seconds=1800, trace_seconds=12 * 3600, skew_seconds=5
+)
+FEEDBACK = contract("feedback").arrow_schema.remove_metadata()
+ROWS = pa.schema(
+    [
+        ("subject", pa.string()),
+        ("at", pa.timestamp("us", "UTC")),
+        ("kind", pa.string()),
+        ("trace_id", pa.string()),
+        *(
+            (FEEDBACK.field(name).name, FEEDBACK.field(name).type)
+            for name in ("decision_id", "position", "page", "widget")
+        ),
+        *(
+            (name, FEEDBACK.field(name).type)
+            for name in ("decision_date", "subject_bucket", "draw_id", "propensity")
+        ),
+        ("policy_version", pa.string()),
+        ("is_seen", pa.bool_()),
+    ]
+)
+
+
+def shown(decision_id: str, seconds: float = 0, **more: Any) -> dict[str, Any]:
+    at = NOON + timedelta(seconds=seconds)
+    told = {
+        "decision_id": decision_id,
+        "position": 0,
+        "at": at,
+        "decision_date": at.date(),
+        "trace_id": decision_id,
+    }
+    return {
+        "subject": "u1",
+        "subject_bucket": 1,
+        "page": "home",
+        "widget": "w",
+        "is_seen": True,
+        **told,
+        **more,
+    }
+
+
+def did(kind: str, seconds: float, names: str | None = None, **more: Any) -> dict[str, Any]:
+    told = {"decision_id": names, "position": None if names is None else 0, "trace_id": names}
+    return {
+        "subject": "u1",
+        "page": "home",
+        "widget": "w",
+        "kind": kind,
+        "at": NOON + timedelta(seconds=seconds),
+        **told,
+        **more,
+    }
+
+
+def credited(*told: dict[str, Any]) -> dict[Any, tuple[Any, ...]]:
+    """Reward, how it was matched, and the lag, by decision (and position where it is not 0)."""
+    made = credit(pa.Table.from_pylist(list(told), schema=ROWS), RULE, FEEDBACK).to_pylist()
+    return {
+        (row["decision_id"], row["position"]) if row["position"] else row["decision_id"]: (
+            row["reward"],
+            row["match"],
+            row["lag_seconds"],
+        )
+        for row in made
+    }
+
+
+NOTHING = (0.0, "none", None)
+
+
+def test_a_named_outcome_in_the_same_trace_credits_that_decision_and_position() -> None:
+    told = [shown("d1"), shown("d1", position=1, widget="v"), did("basket", 4, "d1", position=1, widget="v")]
+    assert credited(*told) == {"d1": NOTHING, ("d1", 1): (3.0, "trace", 4.0)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds", "expected"),
+    [
+        ("detail", 20, (1.0, "trace", 20.0)),
+        ("detail", 20.000001, NOTHING),
+        ("detail", -5, (1.0, "trace", -5.0)),
+        ("detail", -5.000001, NOTHING),
+        ("basket", 12 * 3600, (3.0, "trace", 12 * 3600.0)),
+        ("basket", 12 * 3600 + 1, NOTHING),
+    ],
+)
+def test_a_trace_is_held_to_its_times(kind: str, seconds: float, expected: tuple[Any, ...]) -> None:
+    assert credited(shown("d1"), did(kind, seconds, "d1")) == {"d1": expected}
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds", "expected"),
+    [
+        ("detail", 20, (1.0, "window", 20.0)),
+        ("detail", 20.000001, NOTHING),
+        ("detail", -5, (1.0, "window", -5.0)),
+        ("detail", -5.000001, NOTHING),
+        ("basket", 1800, (3.0, "window", 1800.0)),
+        ("basket", 1801, NOTHING),
+    ],
+)
+def test_a_window_is_held_to_its_times(kind: str, seconds: float, expected: tuple[Any, ...]) -> None:
+    assert credited(shown("d1"), did(kind, seconds)) == {"d1": expected}
+
+
+def test_of_two_possible_decisions_the_last_touch_is_credited() -> None:
+    told = [shown("early"), shown("late", 60), shown("later", 200)]
+    assert credited(*told, did("basket", 100)) == {
+        "early": NOTHING,
+        "late": (3.0, "window", 40.0),
+        "later": NOTHING,
+    }
+
+
+def test_of_decisions_served_at_once_the_higher_id_is_credited_in_any_order() -> None:
+    told = [shown("b"), shown("a"), did("basket", 1)]
+    expected = {"a": NOTHING, "b": (3.0, "window", 1.0)}
+    assert credited(*told) == credited(*told[::-1]) == expected
+
+
+def test_an_outcome_that_names_an_unknown_decision_or_another_trace_is_matched_by_window() -> None:
+    assert credited(shown("d1"), did("basket", 9, "gone")) == {"d1": (3.0, "window", 9.0)}
+    assert credited(shown("d1"), did("basket", 9, "d1", trace_id="other")) == {"d1": (3.0, "window", 9.0)}
+    assert credited(shown("d1"), did("basket", 9, "d1", trace_id=None)) == {"d1": (3.0, "window", 9.0)}
+
+
+def test_an_outcome_that_names_a_decision_credits_no_other_even_when_it_is_too_late() -> None:
+    told = [shown("named"), shown("near", 25), did("detail", 30, "named")]
+    assert credited(*told) == {"named": NOTHING, "near": NOTHING}
+
+
+def test_two_outcomes_of_one_position_make_one_reward_with_the_first_lag() -> None:
+    told = [shown("d1"), did("detail", 7, "d1"), did("basket", 15, "d1"), did("basket", 90)]
+    assert credited(*told) == {"d1": (3.0, "trace", 7.0)}
+    assert credited(shown("d1"), did("detail", 7), did("detail", 9)) == {"d1": (1.0, "window", 7.0)}
+
+
+def test_rewards_tell_each_goal() -> None:
+    made = credit(
+        pa.Table.from_pylist([shown("d1"), did("basket", 3, "d1")], schema=ROWS), RULE, FEEDBACK
+    ).to_pylist()
+    assert dict(made[0]["rewards"]) == {"detail": 0.0, "basket": 1.0}
+    assert made[0]["reward_version"] == "r1"
+
+
+def test_an_unseen_position_is_credited_by_name_only() -> None:
+    told = [shown("seen", is_seen=True), shown("unseen", 10, is_seen=False), did("basket", 15)]
+    assert credited(*told) == {"seen": (3.0, "window", 15.0), "unseen": NOTHING}
+    assert credited(shown("d1", is_seen=False), did("detail", 3, "d1")) == {"d1": (1.0, "trace", 3.0)}
+
+
+@pytest.mark.parametrize(
+    "other", [{"subject": "u2"}, {"page": "start"}, {"widget": "v"}, {"widget": None}, {"page": None}]
+)
+def test_a_window_wants_the_same_subject_page_and_widget(other: dict[str, Any]) -> None:
+    assert credited(shown("d1"), did("basket", 3, **other)) == {"d1": NOTHING}
+    assert credited(shown("d1", **other), did("basket", 3, **other))["d1"] == (
+        (0.0, "none", None) if None in other.values() else (3.0, "window", 3.0)
+    )
+
+
+def test_a_trace_wants_the_same_subject() -> None:
+    assert credited(shown("d1"), did("basket", 3, "d1", subject="u2")) == {"d1": NOTHING}
+
+
+def test_decisions_alone_and_outcomes_alone() -> None:
+    assert credited(shown("d1")) == {"d1": NOTHING}
+    assert credited(did("basket", 3, "d1")) == {}
+
+
+def plain(told: list[dict[str, Any]]) -> dict[tuple[Any, int], tuple[float, str]]:
+    """Credit again, one outcome after the other, as the module's docstring says."""
+    shows = [row for row in told if row.get("kind") is None]
+    earned: dict[tuple[Any, int], list[tuple[str, str]]] = {
+        (row["decision_id"], row["position"]): [] for row in shows
+    }
+    for row in (row for row in told if row.get("kind") is not None):
+        basket = row["kind"] == "basket"
+        lags = [
+            (show, (row["at"] - show["at"]).total_seconds())
+            for show in shows
+            if show["subject"] == row["subject"]
+        ]
+        named = [
+            (show, lag)
+            for show, lag in lags
+            if (show["decision_id"], show["position"], show["trace_id"])
+            == (row["decision_id"], row["position"], row["trace_id"])
+            and -5 <= lag <= 12 * 3600
+        ]
+        touched = [
+            (show, lag)
+            for show, lag in lags
+            if show["is_seen"]
+            and (show["page"], show["widget"]) == (row["page"], row["widget"])
+            and lag >= -5
+        ]
+        touched.sort(key=lambda pair: (pair[0]["at"], pair[0]["decision_id"], pair[0]["position"]))
+        for how, found, longest in (("trace", named, 12 * 3600), ("window", touched[-1:], 1800)):
+            if found:
+                show, lag = found[0]
+                if lag <= (longest if basket else 20):
+                    earned[(show["decision_id"], show["position"])].append((row["kind"], how))
+                break
+    worth = {"basket": 3.0, "detail": 1.0}
+    return {
+        key: (
+            max((worth[kind] for kind, _ in got), default=0.0),
+            min((how for _, how in got), default="none"),
+        )
+        for key, got in earned.items()
+    }
+
+
+moments = st.integers(-8, 40).map(float) | st.integers(1790, 1810).map(float)
+shows = st.builds(
+    lambda n, at, who, page, widget, seen: (n, at, who, page, widget, seen),
+    st.integers(0, 9),
+    moments,
+    st.sampled_from(["u1", "u2"]),
+    st.sampled_from(["home", "start"]),
+    st.sampled_from(["v", "w"]),
+    st.booleans(),
+)
+acts = st.builds(
+    did,
+    st.sampled_from(["detail", "basket"]),
+    moments,
+    st.none() | st.integers(0, 12).map(str),
+    subject=st.sampled_from(["u1", "u2"]),
+    page=st.sampled_from(["home", "start"]),
+    widget=st.sampled_from(["v", "w"]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(shows, max_size=8, unique_by=lambda told: told[0]), st.lists(acts, max_size=8), st.randoms())
+def test_vectorised_and_plain_credit_agree_in_any_order(
+    served: list[tuple[Any, ...]], done: list[dict[str, Any]], order: random.Random
+) -> None:
+    told = [
+        shown(str(n), at, subject=who, page=page, widget=widget, is_seen=seen)
+        for n, at, who, page, widget, seen in served
+    ] + done
+    order.shuffle(told)
+    made = credit(pa.Table.from_pylist(told, schema=ROWS), RULE, FEEDBACK).to_pylist()
+    assert {(row["decision_id"], row["position"]): (row["reward"], row["match"]) for row in made} == plain(
+        told
+    )
+
+
+def test_batches_are_gathered_without_splitting_a_subject() -> None:
+    subjects = ["a"] * 3 + ["b"] * 9 + ["c"] + ["d"] * 2 + ["e"] * 5
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for first in range(0, len(subjects), 2):
+            yield pa.record_batch({"subject": pa.array(subjects[first : first + 2])})
+            yield pa.record_batch({"subject": pa.array([], pa.string())})
+
+    gathered = [part["subject"].to_pylist() for part in whole_subjects(batches(), least=4)]
+    assert gathered == [["a"] * 3 + ["b"] * 9, ["c", "d", "d", "e", "e", "e", "e", "e"]]
+    assert list(whole_subjects(iter([]), least=4)) == []
+
+
+def build(decisions: DataFrame, outcomes: DataFrame) -> DataFrame:
+    return feedback.build(
+        decisions,
+        outcomes,
+        reward=Reward(version="r1", basket=3, detail=1, detail_seconds=20),
+        clock_skew_seconds=5,
+        session_gap_minutes=30,
+        trace_hours=12,
+    )
+
+
+def decision(decision_id: str, at: datetime, **more: Any) -> dict[str, Any]:
+    told = {"decision_id": decision_id, "position": 0, "served_at": at, "decision_date": day_of(at)}
+    who = {
+        "subject": "u1",
+        "subject_bucket": 1,
+        "page": "home",
+        "widget": "w",
+        "is_seen": True,
+        "propensity": 0.5,
+    }
+    return {
+        **told,
+        **who,
+        "draw_id": f"draw-{decision_id}",
+        "trace_id": decision_id,
+        "policy_version": "logging",
+        **more,
+    }
+
+
+def outcome(kind: str, at: datetime, names: str | None = None, **more: Any) -> dict[str, Any]:
+    told = {"outcome_id": f"{kind}-{at}-{names}", "outcome_date": day_of(at), "happened_at": at, "kind": kind}
+    place = {
+        "subject": "u1",
+        "subject_bucket": 1,
+        "page": "home",
+        "widget": "w",
+        "trace_id": names,
+        "decision_id": names,
+    }
+    return {**told, **place, "position": None if names is None else 0, **more}
+
+
+def test_spark_gives_the_whole_row(spark: SparkSession) -> None:
+    told = table(
+        spark, "decisions", [decision("d1", NOON), decision("d2", NOON, subject="u2", subject_bucket=0)]
+    )
+    done = [
+        outcome("basket", NOON + timedelta(seconds=8), "d1"),
+        outcome("order", NOON + timedelta(seconds=9), "d2"),
+    ]
+    built = rows(build(told, table(spark, "outcomes", done)), "decision_id")
+    both = {
+        "position": 0,
+        "decision_date": date(2017, 11, 3),
+        "served_at": NOON,
+        "page": "home",
+        "widget": "w",
+        "propensity": 0.5,
+        "policy_version": "logging",
+        "is_seen": True,
+        "reward_version": "r1",
+    }
+    assert built == [
+        {
+            **both,
+            "decision_id": "d1",
+            "draw_id": "draw-d1",
+            "subject": "u1",
+            "subject_bucket": 1,
+            "reward": 3.0,
+            "rewards": {"detail": 0.0, "basket": 1.0},
+            "lag_seconds": 8.0,
+            "match": "trace",
+        },
+        {
+            **both,
+            "decision_id": "d2",
+            "draw_id": "draw-d2",
+            "subject": "u2",
+            "subject_bucket": 0,
+            "reward": 0.0,
+            "rewards": {"detail": 0.0, "basket": 0.0},
+            "lag_seconds": None,
+            "match": "none",
+        },
+    ]
+
+
+def test_day_by_day_gives_the_rows_of_the_whole_range_over_midnights_and_the_long_day(
+    spark: SparkSession,
+) -> None:
+    rng, days = random.Random(3), [date(2017, 11, 3) + timedelta(n) for n in range(4)]
+    told, done = [], []
+    for n in range(400):
+        midnight = local(f"{rng.choice(days)} 00:00:00")
+        at = midnight + timedelta(
+            seconds=rng.choice([rng.uniform(-40, 40), rng.uniform(-3600, 3600), rng.uniform(0, 80000)])
+        )
+        if day_of(at) in days:
+            told.append(
+                decision(f"d{n}", at, subject=f"u{n % 5}", is_seen=n % 7 > 0, widget=rng.choice("vw"))
+            )
+        for _ in range(rng.randrange(3)):
+            later = at + timedelta(
+                seconds=rng.choice([rng.uniform(-6, 25), rng.uniform(0, 2000), rng.uniform(0, 50000)])
+            )
+            names = rng.choice([None, f"d{n}", "gone", f"d{rng.randrange(400)}"])
+            kind = rng.choice(["detail", "basket"])
+            if day_of(later) in days:
+                done.append(outcome(kind, later, names, subject=f"u{n % 5}", widget=rng.choice("vw")))
+    decisions, outcomes = table(spark, "decisions", told).cache(), table(spark, "outcomes", done).cache()
+    whole = rows(build(decisions, outcomes), "decision_id")
+    split = []
+    for day in days:
+        near = among(decisions, "decision_date", [day], 1, 1), among(outcomes, "outcome_date", [day], 1, 1)
+        split += [row for row in rows(build(*near)) if row["decision_date"] == day]
+    assert sorted(split, key=lambda row: row["decision_id"]) == whole
+    assert {row["match"] for row in whole} == {"trace", "window", "none"}
+    over_midnight = [
+        row
+        for row in whole
+        if row["lag_seconds"]
+        and day_of(row["served_at"] + timedelta(seconds=row["lag_seconds"])) != row["decision_date"]
+    ]
+    assert len(over_midnight) > 5

@@ -1,0 +1,363 @@
+"""layouts: each row is the draw of its epoch, the same in any split and any order of nights."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs import layouts
+from jobs.config import FeatureSet, Page, Policy
+from ml.bandits import statistics
+from ml.bandits.linucb import LinUCB
+from ml.draw import slate_propensities
+from ml.randomness import subject_keys, uniform
+from tests.jobs.given import rows, table
+
+FIRST = date(2017, 9, 1)
+SEED = 11
+WIDGETS = ["bakery", "bestsellers", "dairy", "trending"]
+FEATURES = FeatureSet.model_validate(
+    {
+        "name": "home-1",
+        "page": "home",
+        "context": [{"name": "intercept"}, {"name": "recency", "missing": 0.5}],
+        "action": [{"name": "share/{widget}", "missing": 0.25}],
+    }
+)
+SPEC = Policy(name="plain", page="home", algorithm="linucb", feature_set="home-1", ridge=1.0, alpha=0.3)
+START_SPEC = SPEC.model_copy(update={"name": "first", "page": "start", "feature_set": "start-1"})
+HOME = Page(
+    page="home", positions=3, policy="plain", temperature=0.2, floor=0.01, since=FIRST - timedelta(90)
+)
+START = HOME.model_copy(update={"page": "start", "positions": 1, "policy": "first"})
+SETS = {
+    "home-1": FEATURES,
+    "start-1": FEATURES.model_copy(update={"name": "start-1", "page": "start", "action": []}),
+}
+
+
+def on(day: int) -> date:
+    return FIRST + timedelta(day)
+
+
+def subject_name(number: int) -> str:
+    return f"k1-{number * 0x9E3779B97F4A7C15 % 2**64:016x}{number:016x}"
+
+
+def last_active(number: int, day: int) -> int:
+    """Subject 0 never comes; subject n comes every n-th day."""
+    return day - day % number if number else -40
+
+
+def features(days: Sequence[int], subjects: int = 12) -> list[dict[str, Any]]:
+    return [
+        {
+            "subject": subject_name(number),
+            "subject_bucket": number % 2,
+            "feature_date": on(day),
+            "last_active_date": on(last_active(number, day)),
+            "features": {"recency": day - last_active(number, day) + number / 100},
+            "widget_shares": {
+                widget: (number * 7 + place * 3) % 10 / 10 for place, widget in enumerate(WIDGETS)
+            },
+            "widget_reward_means": {},
+        }
+        for day in days
+        for number in range(subjects)
+    ]
+
+
+def model(day: int, width: int) -> LinUCB:
+    rng = np.random.default_rng(day)
+    x, action = rng.normal(size=(300, width)), rng.integers(0, len(WIDGETS), 300)
+    return LinUCB(1.0, 0.3).fit(
+        statistics.of_rows(x, action, rng.choice([0.0, 1, 3], 300), arms=len(WIDGETS))
+    )
+
+
+def fitted(days: Sequence[int], *specs: Policy) -> list[dict[str, Any]]:
+    return [
+        {
+            "policy_version": f"{spec.name}@{on(day)}",
+            "fitted_date": on(day),
+            "page": spec.page,
+            "spec": spec.name,
+            "spec_digest": spec.digest,
+            "widgets": WIDGETS,
+            "theta": model(day, SETS[spec.feature_set].width).theta_.ravel().tolist(),
+            "covariance": statistics.pack(model(day, SETS[spec.feature_set].width).covariance_)
+            .ravel()
+            .tolist(),
+        }
+        for day in days
+        for spec in (specs or (SPEC, START_SPEC))
+    ]
+
+
+def widgets(*changes: dict[str, Any]) -> list[dict[str, Any]]:
+    first = [
+        {"widget": widget, "changed_date": on(-60), "pages": ["home", "start"], "is_deleted": False}
+        for widget in WIDGETS
+    ]
+    return [*first, *changes]
+
+
+def built(spark: SparkSession, days: Sequence[int], **more: Any) -> list[dict[str, Any]]:
+    known = more.pop("known", range(min(days) - 7, max(days) + 1))
+    pages = more.pop("pages", {"home": HOME, "start": START})
+    frame = layouts.build(
+        table(spark, "subject_features", more.pop("features", None) or features(known)),
+        table(spark, "policies", more.pop("policies", None) or fitted(known)),
+        table(spark, "widgets", more.pop("widgets", widgets())),
+        table(spark, "layouts", more.pop("layouts", [])),
+        days=[on(day) for day in days],
+        pages=pages,
+        specs={"plain": SPEC, "first": START_SPEC},
+        feature_sets=SETS,
+        subject_buckets=2,
+        seed=SEED,
+        **more,
+    )
+    return rows(frame, "scenario", "layout_date", "page", "subject")
+
+
+@contextmanager
+def split(spark: SparkSession, partitions: int) -> Iterator[None]:
+    names = ("spark.sql.shuffle.partitions", "spark.sql.adaptive.enabled")
+    before = [spark.conf.get(name) for name in names]
+    for name, value in zip(names, (partitions, "false"), strict=True):
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name, value in zip(names, before, strict=True):
+            spark.conf.set(name, value)
+
+
+@pytest.fixture(scope="module")
+def night(spark: SparkSession) -> list[dict[str, Any]]:
+    return built(spark, [20])
+
+
+def of_subjects(found: list[dict[str, Any]], page: str = "home") -> dict[str, dict[str, Any]]:
+    return {
+        row["subject"]: row for row in found if row["page"] == page and not layouts.is_default(row["subject"])
+    }
+
+
+def test_every_subject_and_variant_has_a_layout_for_each_page(night: list[dict[str, Any]]) -> None:
+    keys = {(row["subject"], row["page"]) for row in night}
+    subjects = {(subject_name(number), page) for number in range(12) for page in ("home", "start")}
+    defaults = {(layouts.default_subject(page, n), page) for page in ("home", "start") for n in range(64)}
+    assert keys == subjects | defaults
+    assert len(night) == len(keys)
+    assert {row["layout_date"] for row in night} == {on(20)}
+    assert {len(row["widgets"]) for row in night if row["page"] == "home"} == {3}
+    assert {len(row["widgets"]) for row in night if row["page"] == "start"} == {1}
+
+
+def test_a_row_is_the_draw_of_its_epochs_policy_and_features(night: list[dict[str, Any]]) -> None:
+    for number in range(12):
+        row = of_subjects(night)[subject_name(number)]
+        day = (row["drawn_date"] - FIRST).days
+        drawn = features([day])[number]
+        x = np.array([1.0, drawn["features"]["recency"]], dtype=np.float32)
+        own = np.array([drawn["widget_shares"][widget] for widget in WIDGETS], dtype=np.float32)
+        assert row["candidates"] == WIDGETS
+        assert row["context"] == x.tolist()
+        assert row["action_context"] == own.tolist()
+        assert row["policy_version"] == f"plain@{on(day)}"
+        policy = model(day, 3)
+        scores = policy.scores(x[None], own[None, :, None])
+        bonuses = policy.bonuses(x[None], own[None, :, None])
+        slate = np.array([[WIDGETS.index(widget) for widget in row["widgets"]]])
+        assert np.allclose(row["scores"], scores[0, slate[0]], rtol=1e-5)
+        assert np.allclose(row["bonuses"], bonuses[0, slate[0]], rtol=1e-5)
+        expected = slate_propensities(
+            scores.astype(np.float64) + bonuses,
+            np.ones((1, 4), dtype=bool),
+            slate,
+            temperature=0.2,
+            floor=0.01,
+        )
+        assert np.allclose(row["propensities"], expected[0], rtol=1e-5)
+
+
+def test_the_draw_is_the_seeded_one(night: list[dict[str, Any]]) -> None:
+    row = of_subjects(night, "start")[subject_name(3)]
+    day = (row["drawn_date"] - date(1970, 1, 1)).days
+    number = uniform(
+        SEED, subject_keys([subject_name(3)]), page="start", purpose="draw", position=0, epoch=day
+    )[0]
+    policy = model((row["drawn_date"] - FIRST).days, 2)
+    x = np.array([row["context"]], dtype=np.float32)
+    ucb = (policy.scores(x).astype(np.float64) + policy.bonuses(x))[0] / 0.2
+    probabilities = 0.01 + 0.96 * np.exp(ucb) / np.exp(ucb).sum()
+    assert row["widgets"] == [WIDGETS[int((probabilities.cumsum() < number).sum())]]
+
+
+def test_an_epoch_begins_with_activity_or_on_the_subjects_own_day(night: list[dict[str, Any]]) -> None:
+    found = of_subjects(night)
+    for number in range(12):
+        drawn = (found[subject_name(number)]["drawn_date"] - FIRST).days
+        assert max(14, last_active(number, 20)) <= drawn <= 20
+    assert found[subject_name(1)]["drawn_date"] == on(20)
+    assert len({found[subject_name(number)]["drawn_date"] for number in (0, 7, 8, 9, 11)}) > 1
+
+
+def test_nights_in_any_order_or_at_once_give_the_same_rows(spark: SparkSession) -> None:
+    together = built(spark, [18, 19, 21])
+    one_by_one = [row for day in (19, 21, 18) for row in built(spark, [day])]
+    key = ["layout_date", "page", "subject"]
+    assert sorted(one_by_one, key=lambda row: [str(row[name]) for name in key]) == together
+
+
+def test_a_draw_stands_while_its_epoch_lasts(spark: SparkSession) -> None:
+    found = built(spark, list(range(14, 28)), pages={"home": HOME})
+    shown = ("draw_id", "widgets", "propensities", "scores", "context", "policy_version", "drawn_date")
+    for subject in {row["subject"] for row in found}:
+        own = [row for row in found if row["subject"] == subject]
+        assert len(own) == 14
+        for before, after in pairwise(own):
+            same = before["drawn_date"] == after["drawn_date"]
+            assert same == (before["draw_id"] == after["draw_id"])
+            if same:
+                assert [before[name] for name in shown] == [after[name] for name in shown]
+    quiet = {row["drawn_date"] for row in found if row["subject"] == subject_name(0)}
+    assert len(quiet) == 3
+    variants = {row["draw_id"] for row in found if layouts.is_default(row["subject"])}
+    assert len(variants) == 64 * 2 + sum(1 for number in range(64) if quiet_days(number) == 3)
+
+
+def quiet_days(number: int) -> int:
+    """How many epochs of a variant the days 14 to 27 touch."""
+    ages = [(on(day) - date(1970, 1, 1)).days - number for day in range(14, 28)]
+    return len({age // 7 for age in ages})
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 7])
+def test_no_split_changes_a_bit(spark: SparkSession, night: list[dict[str, Any]], partitions: int) -> None:
+    with split(spark, partitions):
+        assert built(spark, [20], features=features(range(13, 21))[::-1]) == night
+
+
+def test_a_change_of_the_page_its_rules_or_its_spec_draws_all_anew(spark: SparkSession) -> None:
+    changed = HOME.model_copy(update={"since": on(20), "temperature": 0.5})
+    assert {row["drawn_date"] for row in built(spark, [20], pages={"home": changed})} == {on(20)}
+    dropped = {"widget": "dairy", "changed_date": on(20), "pages": ["home"], "is_deleted": True}
+    found = built(spark, [20], pages={"home": HOME}, widgets=widgets(dropped))
+    assert {row["drawn_date"] for row in found} == {on(20)}
+    assert {tuple(row["candidates"]) for row in found} == {("bakery", "bestsellers", "trending")}
+    other = SPEC.model_copy(update={"alpha": 0.1})
+    policies = fitted(range(13, 19), other) + fitted([19, 20], SPEC)
+    found = built(spark, [20], pages={"home": HOME}, policies=policies)
+    assert {row["drawn_date"] for row in found} == {on(19), on(20)}
+
+
+def test_an_id_stands_for_one_context_and_its_propensities(
+    spark: SparkSession, night: list[dict[str, Any]]
+) -> None:
+    late = features(range(13, 21))
+    changed = next(row for row in late if row["subject"] == subject_name(1) and row["feature_date"] == on(20))
+    changed["features"] = {"recency": 0.125}
+    before = of_subjects(night)
+    after = of_subjects(built(spark, [20], pages={"home": HOME}, features=late))
+    others = {name for name in before if before[name]["draw_id"] != after[name]["draw_id"]}
+    assert others == {subject_name(1)}
+    assert after[subject_name(1)]["context"] == [1.0, 0.125]
+
+
+def test_before_any_policy_every_candidate_is_as_likely(spark: SparkSession) -> None:
+    found = built(spark, [20], pages={"start": START}, policies=fitted([20], SPEC))
+    assert {row["policy_version"] for row in found} == {"first@none"}
+    assert {tuple(row["scores"]) for row in found} == {(0.0,)}
+    assert np.allclose([row["propensities"] for row in found], 0.25, atol=1e-6)
+    assert {row["widgets"][0] for row in found} == set(WIDGETS)
+
+
+def test_a_missing_refit_leaves_the_policy_that_was_live(spark: SparkSession) -> None:
+    found = of_subjects(built(spark, [20], pages={"home": HOME}, policies=fitted([3, 9], SPEC)))
+    assert {row["policy_version"] for row in found.values()} == {f"plain@{on(9)}"}
+    assert found[subject_name(1)]["drawn_date"] == on(20)
+
+
+def test_a_widget_never_shown_is_explored(spark: SparkSession) -> None:
+    new = {"widget": "apples", "changed_date": on(20), "pages": ["home"], "is_deleted": False}
+    found = built(spark, [20], pages={"home": HOME.model_copy(update={"positions": 5})}, widgets=widgets(new))
+    assert {tuple(sorted(row["widgets"])) for row in found} == {("apples", *WIDGETS)}
+    of_apples = [
+        (row["scores"][place], row["bonuses"][place])
+        for row in found
+        for place in [row["widgets"].index("apples")]
+    ]
+    assert {score for score, _ in of_apples} == {0.0}
+    lengths = [0.3 * np.sqrt(np.square([*row["context"], row["action_context"][0]]).sum()) for row in found]
+    assert np.allclose([bonus for _, bonus in of_apples], lengths, rtol=1e-5)
+
+
+def test_fewer_candidates_than_positions_give_a_shorter_layout(spark: SparkSession) -> None:
+    dropped = [{**row, "changed_date": on(18), "is_deleted": True} for row in widgets()[:2]]
+    found = built(spark, [20], pages={"home": HOME}, widgets=widgets(*dropped))
+    assert {tuple(sorted(row["widgets"])) for row in found} == {("dairy", "trending")}
+    assert {row["propensities"][1] for row in found} == {1.0}
+
+
+def test_other_scenarios_of_the_day_are_handed_through(
+    spark: SparkSession, night: list[dict[str, Any]]
+) -> None:
+    again = built(spark, [20], scenario="what-if", layouts=night, pages={"home": HOME})
+    assert [row for row in again if row["scenario"] == "live"] == night
+    assert {row["scenario"] for row in again} == {"live", "what-if"}
+    same = ("subject", "draw_id", "widgets", "propensities")
+    assert [[row[name] for name in same] for row in again if row["scenario"] == "what-if"] == [
+        [row[name] for name in same] for row in night if row["page"] == "home"
+    ]
+
+
+def test_the_draw_id_names_the_rules_of_the_draw(spark: SparkSession, night: list[dict[str, Any]]) -> None:
+    ids = [row["draw_id"] for row in night]
+    assert len(set(ids)) == len(ids)
+    assert {len(name) for name in ids} == {32}
+    warmer = built(spark, [20], pages={"home": HOME.model_copy(update={"temperature": 0.3})})
+    assert not {row["draw_id"] for row in warmer} & set(ids)
+
+
+def test_a_subject_without_values_gets_the_missing_ones(night: list[dict[str, Any]]) -> None:
+    default = next(row for row in night if row["subject"] == layouts.default_subject("home", 5))
+    assert default["context"] == [1.0, 0.5]
+    assert default["action_context"] == [0.25] * 4
+    assert default["subject_bucket"] == 1
+    assert len({tuple(row["widgets"]) for row in night if layouts.is_default(row["subject"])}) > 8
+
+
+def test_without_any_features_there_are_the_defaults(spark: SparkSession) -> None:
+    found = built(spark, [20], features=features([2]), policies=fitted([2]))
+    assert len(found) == 128
+    assert all(layouts.is_default(row["subject"]) for row in found)
+
+
+def test_a_page_without_widgets_stops_the_run(spark: SparkSession) -> None:
+    with pytest.raises(
+        ValueError, match=r"page 'home' has no widget as of 2017-09-\d\d: name it in a widget's pages"
+    ):
+        built(spark, [20], widgets=[])
+
+
+def test_a_changed_feature_set_needs_a_new_name(spark: SparkSession) -> None:
+    with pytest.raises(Exception, match="give a changed feature set a new name"):
+        built(
+            spark,
+            [20],
+            pages={"home": HOME},
+            policies=[{**row, "theta": [0.0] * 16} for row in fitted(range(13, 21), SPEC)],
+        )
+
+
+def test_epochs_longer_than_what_is_read_are_refused(spark: SparkSession) -> None:
+    with pytest.raises(ValueError, match="epoch_days = 8 cannot be: it must lie in 1 to 7"):
+        built(spark, [20], epoch_days=8)
