@@ -73,7 +73,9 @@ def judge(measured: dict[str, Any], rejected: int, about: Contract) -> list[Find
 def _expect(frame: pd.DataFrame, bounds: dict[str, Check], table: str) -> list[str]:
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
-    from great_expectations.expectations.core import ExpectColumnValuesToBeBetween
+    from great_expectations.expectations.core.expect_column_values_to_be_between import (
+        ExpectColumnValuesToBeBetween,
+    )
     from great_expectations.expectations.metadata_types import FailureSeverity
 
     logging.getLogger("great_expectations").setLevel(logging.WARNING)

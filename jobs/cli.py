@@ -76,10 +76,10 @@ def query(
     rows: Annotated[int, typer.Option(help="rows to print")] = 40,
 ) -> None:
     """Query the Delta tables, without a JVM."""
-    from jobs import show
+    from jobs import query as engine
     from jobs.config import load
 
-    show.answer(load(), sql, rows)
+    engine.show(sql, load(), limit=rows)
 
 
 @layout_app.command("get")
@@ -88,8 +88,8 @@ def layout_get(
     page: Annotated[str, typer.Option(help="which page")],
 ) -> None:
     """Print the layout that a reader of the store gets."""
-    from jobs import show
     from jobs.config import load
+    from jobs.store import show
 
     show.layout(load(), subject, page)
 
@@ -100,8 +100,8 @@ def layout_page(
     output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write")] = Path("page.html"),
 ) -> None:
     """Draw a subject's pages as they would look, as one HTML file."""
-    from jobs import show
     from jobs.config import load
+    from jobs.store import show
 
     show.page(load(), subject, output)
 
@@ -109,10 +109,10 @@ def layout_page(
 @store_app.command("status")
 def store_status() -> None:
     """Say which generation is live, of which day, until when it is valid, and what it holds."""
-    from jobs import show
     from jobs.config import load
+    from jobs.store import show
 
-    show.store_status(load())
+    show.status(load())
 
 
 @app.command("demo-lake")

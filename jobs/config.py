@@ -74,7 +74,7 @@ class Engine(Strict):
 
 
 class StoreSettings(Strict):
-    """The key-value store: its address, how long a generation is valid, and (for the demo) the reader's clock."""
+    """The key-value store: its address, how long a generation is valid, and the reader's clock."""
 
     url: str
     valid_nights: int = Field(gt=0)
@@ -316,7 +316,8 @@ def _cross_check(config: Config, conf: Path) -> None:
         if page.policy not in config.policies:
             known = ", ".join(sorted(config.policies))
             raise ConfigError(
-                f"{_short(conf)}/pages/{page.page}.yaml: policy {page.policy!r} is none of conf/policies: {known}."
+                f"{_short(conf)}/pages/{page.page}.yaml: policy {page.policy!r} is none of conf/policies:"
+                f" {known}."
             )
     for policy in config.policies.values():
         if policy.feature_set not in config.feature_sets:

@@ -73,7 +73,13 @@ def merge(delivered: DataFrame) -> DataFrame:
     )
     sources = F.array(F.when(F.col("in_tags"), "tags"), F.when(F.col("in_telemetry"), "telemetry"))
     own = [F.col(f"copy.{name}") for name in others if name not in ("device", "source", "is_bot")]
-    kept = ["device", "event_id", "arrival_date", F.array_compact(sources).alias("sources"), "is_bot"]
+    kept: list[Column | str] = [
+        "device",
+        "event_id",
+        "arrival_date",
+        F.array_compact(sources).alias("sources"),
+        "is_bot",
+    ]
     return merged.select(*kept, *own)
 
 

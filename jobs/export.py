@@ -72,8 +72,6 @@ def read_inputs(tables: Tables, day: date, versions: Mapping[str, int | None]) -
     of_day = ds.field("list_date") == day
     live = (ds.field("layout_date") == day) & (ds.field("scenario") == "live")
     shared = _reader(tables, "product_lists", versions, LIST_COLUMNS, of_day & ~own).read_all()
-    if not len(shared):
-        raise ExportError(f"product_lists has no list of {day}; run the product_lists job of that day first.")
     products = newest(_as_of(tables, "products", versions, day), "product_id", "changed_date")
     return Inputs(
         layouts=lambda columns: _reader(tables, "layouts", versions, columns, live),

@@ -28,6 +28,8 @@ from jobs.shell import Days, Job, Until
 LONGEST_EPOCH = 7
 DEFAULT_VARIANTS = 64
 DEFAULT = "default:"
+LIVE = "live"
+BACKFILL = "backfill"
 
 # layout_date, own epoch day, day of the draw, page bit
 EpochRow = tuple[date, date, date, int]
@@ -49,10 +51,14 @@ def build(
     feature_sets: Mapping[str, FeatureSet],
     subject_buckets: int,
     seed: int,
-    scenario: str = "live",
+    served_until: date | None = None,
+    scenario: str = LIVE,
     epoch_days: int = LONGEST_EPOCH,
 ) -> DataFrame:
     """Draw every page for every subject with features, and the defaults for those without.
+
+    `served_until` is the night of the live generation: what readers saw of it and of older nights stays as
+    it was served.
 
     Raises
     ------
@@ -73,8 +79,19 @@ def build(
     ordered = to_draw.repartition("subject").sortWithinPartitions("layout_date", "subject", "feature_date")
     about = contract("layouts")
     drawn = ordered.mapInArrow(partial(draw_pages, rules=rules, schema=about.arrow_schema), about.ddl)
-    others = layouts.where((F.col("scenario") != scenario) & F.col("layout_date").isin(list(days)))
-    return drawn.unionByName(others.select(*about.columns))
+    earlier = layouts.where(F.col("layout_date").isin(list(days))).select(*about.columns)
+    if scenario == LIVE and served_until is not None and days[0] <= served_until:
+        return _beside_served(drawn, earlier, served_until)
+    return drawn.unionByName(earlier.where(F.col("scenario") != scenario))
+
+
+def _beside_served(drawn: DataFrame, earlier: DataFrame, served_until: date) -> DataFrame:
+    """Keep the live rows of nights that were served; what is drawn otherwise now is a backfill's."""
+    is_served = F.col("layout_date") <= F.lit(served_until)
+    served = earlier.where(is_served & (F.col("scenario") == LIVE))
+    differing = drawn.where(is_served).exceptAll(served).withColumn("scenario", F.lit(BACKFILL))
+    kept = earlier.where(~F.col("scenario").isin(LIVE, BACKFILL))
+    return drawn.where(~is_served).unionByName(served).unionByName(differing).unionByName(kept)
 
 
 def default_subject(page: str, number: int) -> str:

@@ -36,7 +36,7 @@ def build(order_lines: DataFrame, orders: DataFrame, products: DataFrame, *, ids
         "subject",
         "subject_bucket",
     )
-    # A line comes with its order: one of another day must not match when days are run together. The difference,
+    # A line comes with its order: one of another day must not match when days run together. The difference,
     # where equal days would do, keeps the day out of the keys that the join shuffles by.
     is_of_its_day = F.date_diff("placed_on", "arrival_date") == 0
     placed = lines.join(ordered, (F.col("order_id") == F.col("placed_id")) & is_of_its_day, how="left")

@@ -57,7 +57,7 @@ STRIPES = 80  # of 40 units: wider than any window
 
 @dataclass(frozen=True)
 class View:
-    """What to show: whose pages, made for which day by which generation, and what to say about the data."""
+    """What to show: whose pages, for which day, from which colour, and what to say of the data."""
 
     title: str
     about: str
@@ -155,8 +155,8 @@ def _why(page: Page, slot: Slot) -> str:
         '<div class="why">'
         f'<button type="button">{icon("info")}drawn at {share}</button>'
         '<div class="told" role="note"><dl>'
-        f"<dt>Drawn with probability</dt><dd>{share}</dd>"
-        f'<div class="bar"><i style="width:{100 * slot.propensity:.1f}%"></i></div>'
+        f"<dt>Probability</dt><dd>{share}</dd>"
+        f'<dd class="bar"><i style="width:{100 * slot.propensity:.1f}%"></i></dd>'
         f"<dt>Expected reward</dt><dd>{slot.score:.3f}</dd>"
         f"<dt>Reason</dt><dd>{escape(slot.reason)}</dd>"
         f"<dt>Widget</dt><dd><code>{escape(slot.widget)}</code></dd>"
@@ -196,8 +196,9 @@ def _awning() -> str:
 
 
 def _footer(view: View) -> str:
+    note = f"<p><strong>Simulated data.</strong> {escape(view.note)}</p>" if view.note else ""
     return (
-        f"<footer><p><strong>Simulated data.</strong> {escape(view.note)}</p>"
+        f"<footer>{note}"
         "<p><strong>How to read it.</strong> A place's expected reward says how well its widget lists what"
         " the household was about to buy: ranking quality, not sales uplift. The probability is that of"
         " drawing this widget given those before it; it is kept, so that tonight's pages are tomorrow's"

@@ -12,6 +12,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Table
 
 from jobs.config import ROOT, Config
 from jobs.contracts import all_tables, contract
@@ -48,6 +50,17 @@ def query(sql: str, config: Config) -> pa.Table:
             raise QueryError(_unknown(str(error))) from None
         except duckdb.Error as error:
             raise QueryError(_first_line(error)) from None
+
+
+def show(sql: str, config: Config, *, limit: int) -> None:
+    """Print the answer to a question, at most `limit` rows of it; a view's name alone asks for all of it."""
+    name = sql.strip()
+    found = query(view(name) if name in views() else sql, config)
+    told = f"{found.num_rows:,} rows" if found.num_rows <= limit else f"{limit:,} of {found.num_rows:,} rows"
+    table = Table(*found.column_names, caption=told)
+    for row in found.slice(0, limit).to_pylist():
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    Console().print(table, highlight=False)
 
 
 @cache

@@ -216,7 +216,10 @@ def _typed(value: Any, parameter: inspect.Parameter, where: str) -> Any:
 
 def _of_run(build: Callable[..., object], days: Sequence[date], config: Config) -> dict[str, Any]:
     """Arguments that belong to the run: its days, and the last night whose layouts readers have seen."""
-    known: dict[str, Callable[[], Any]] = {"days": lambda: days, "served_until": lambda: _served_until(config)}
+    known: dict[str, Callable[[], Any]] = {
+        "days": lambda: days,
+        "served_until": lambda: _served_until(config),
+    }
     return {name: value() for name, value in known.items() if name in inspect.signature(build).parameters}
 
 

@@ -20,7 +20,7 @@ SETTINGS = {
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.parquet.compression.codec": "zstd",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    # Staged folders are listed by the driver: a Spark job with a task per folder took 15 s for a year of days.
+    # Staged folders are listed by the driver: a task per folder took 15 s for a year of days.
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",
     "spark.python.worker.reuse": "true",

@@ -16,7 +16,7 @@ from jobs.demo.report import Place, Shown
 from jobs.demo.source import date_of
 from jobs.demo.values import PageValues
 from jobs.ids import pseudonym
-from jobs.store import Store
+from jobs.store import Slot, Store
 from jobs.tables import Tables
 
 # Shoppers of three kinds, by the share of households that visit less often.
@@ -46,10 +46,8 @@ def subjects(home: Path, last_day: int) -> list[tuple[int, str]]:
     for kind, share in KINDS:
         place = order[int(share * (len(order) - 1))]
         household = int(households[place])
-        about = (
-            f"{kind} shopper, {counts[place]} visits in eight weeks; simulated role: {world.role(household)}"
-        )
-        chosen.append((household, about))
+        often = f"{counts[place]} visits in eight weeks" if counts[place] > 1 else "one visit in eight weeks"
+        chosen.append((household, f"{kind} shopper, {often}; simulated role: {world.role(household)}"))
     return chosen
 
 
@@ -59,23 +57,19 @@ def shown(config: Config, home: Path, last_day: int) -> list[Shown]:
     result = []
     for household, about in subjects(home, last_day):
         subject = pseudonym("user", f"h{household}", key=config.ids.key, key_id=config.ids.key_id)
-        pages = {name: store.page(subject, name) for name in reversed(truth.PAGES)}
-        places = {
-            name: [
-                Place(
-                    slot.widget if not slot.category else f"{slot.widget} ({slot.category.lower()})",
-                    slot.reason,
-                    slot.score,
-                    slot.propensity,
-                    [tile.name for tile in slot.tiles[:PRODUCTS_SHOWN]],
-                )
-                for slot in page.slots
-            ]
-            for name, page in pages.items()
-        }
+        pages = {name: store.page(subject, name) for name in truth.PAGES}
+        places = {name: [place(slot) for slot in page.slots] for name, page in pages.items()}
         versions = {name: page.layout.policy_version for name, page in pages.items()}
         result.append(Shown(f"h{household}", about, versions, places))
     return result
+
+
+def place(slot: Slot) -> Place:
+    """A position in words: a category's widget by its category."""
+    category = slot.category.lower()
+    named = category if slot.widget.startswith("category:") else f"{slot.widget}: {category}"
+    products = list(dict.fromkeys(tile.name for tile in slot.tiles))[:PRODUCTS_SHOWN]
+    return Place(named if category else slot.widget, slot.reason, slot.score, slot.propensity, products)
 
 
 def true_values(config: Config, tables: Tables, home: Path) -> list[PageValues]:

@@ -6,6 +6,7 @@ Writes  a console
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,9 @@ WHAT_IT_MEANS = (
     "A basket cannot react to a page, so the reward of every action is known and each value below is exact:"
     " how well a policy lists what the household was about to buy. This is ranking quality, not sales uplift."
 )
+PRODUCTS_WIDTH = 40
+WIDE = 120
+GAINS = "Gain: on the best constant, known by hindsight. Intervals are over resampled households."
 NOT_GATED = "No release gate yet: the learned policy is simply taken."
 
 
@@ -59,17 +63,21 @@ def show(
     console.print(rows_table(rows))
     console.rule("Three subjects' pages, read from the store")
     for subject in shown:
-        for page in subject.pages:
-            console.print(layout_table(subject, page))
+        console.print(f"\n[bold]{subject.subject}[/bold]: {subject.about}", highlight=False)
+        for page, version in subject.policy_versions.items():
+            console.print(f"page {page}, drawn by {version}", style="italic", highlight=False)
+            console.print(layout_table(subject.pages[page], with_products=console.width >= WIDE))
     console.rule("What the policies are truly worth")
     console.print(WHAT_IT_IS)
     console.print(WHAT_IT_MEANS, style="bold")
     for of_page in values:
+        console.print(f"\n{heading(of_page)}", style="italic", highlight=False)
         console.print(values_table(of_page))
-    console.print(NOT_GATED)
+    console.print(f"\n{GAINS} {NOT_GATED}")
     console.rule("Where to look next")
     for command, what in next_steps:
-        console.print(f"  [bold]{command}[/bold]  {what}", highlight=False)
+        console.print(f"  {command}", style="bold", highlight=False, markup=False)
+        console.print(f"      {what}", highlight=False)
 
 
 def rows_table(rows: Mapping[str, int]) -> Table:
@@ -81,49 +89,51 @@ def rows_table(rows: Mapping[str, int]) -> Table:
     return table
 
 
-def layout_table(subject: Shown, page: str) -> Table:
-    """A subject's page, position by position, with the reason of each widget."""
-    title = f"{subject.subject} ({subject.about}), page {page}, drawn by {subject.policy_versions[page]}"
-    table = Table("", "widget", "because", title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("expected reward", justify="right")
-    table.add_column("propensity", justify="right")
-    table.add_column("shows first")
-    for position, place in enumerate(subject.pages[page]):
-        table.add_row(
-            str(position),
-            place.widget,
-            place.reason,
-            f"{place.score:.2f}",
-            f"{place.propensity:.3f}",
-            ", ".join(place.products),
-        )
+def layout_table(places: Sequence[Place], *, with_products: bool) -> Table:
+    """A page, position by position, with the reason of each widget."""
+    table = Table("", box=None, pad_edge=False)
+    for column in ("widget", "because"):
+        table.add_column(column, no_wrap=True)
+    for column in ("score", "propensity"):
+        table.add_column(column, no_wrap=True, justify="right")
+    if with_products:
+        table.add_column("shows first", no_wrap=True)
+    for position, place in enumerate(places):
+        cells = [str(position), place.widget, place.reason, f"{place.score:.2f}", f"{place.propensity:.3f}"]
+        products = shorten(", ".join(place.products), PRODUCTS_WIDTH, placeholder=" …")
+        table.add_row(*cells, *([products] if with_products else []))
     return table
 
 
-def values_table(of_page: PageValues) -> Table:
-    """A page's policies with their true values, the best constant marked as what gains are measured on."""
-    title = (
+def heading(of_page: PageValues) -> str:
+    """What a page's values were taken on."""
+    return (
         f"Page {of_page.page}: mean true reward a visit, {of_page.first} to {of_page.last},"
-        f" {of_page.visits:,} visits of {of_page.households:,} households;"
-        f" learned policy {of_page.policy_version}, fitted on the days before"
+        f" {of_page.visits:,} visits of {of_page.households:,} households."
+        f" Learned policy: {of_page.policy_version}, fitted on the days before."
     )
-    table = Table("policy", title=title, title_justify="left", box=None, pad_edge=False)
-    for column in ("value", "95 % interval", "on the best constant", "95 % interval"):
-        table.add_column(column, justify="right")
+
+
+def values_table(of_page: PageValues) -> Table:
+    """A page's policies with their true values and gains."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("policy", no_wrap=True)
+    for column in ("value", "95 % interval", "gain, %", "95 % interval"):
+        table.add_column(column, no_wrap=True, justify="right")
     for value in of_page.policies:
         table.add_row(*value_cells(value, of_page.best_constant))
     return table
 
 
 def value_cells(value: Value, best_constant: str) -> tuple[str, str, str, str, str]:
-    """A policy's row: intervals are over resampled households."""
+    """A policy's row; the best constant is what gains are measured on."""
     mean, interval = f"{value.mean:.3f}", f"{value.low:.3f} to {value.high:.3f}"
     if value.policy == best_constant:
-        return value.policy, mean, interval, "best constant", ""
+        return value.policy, mean, interval, "", "best constant"
     return (
         value.policy,
         mean,
         interval,
-        f"{value.gain:+.1f} %",
-        f"{value.gain_low:+.1f} to {value.gain_high:+.1f} %",
+        f"{value.gain:+.1f}",
+        f"{value.gain_low:+.1f} to {value.gain_high:+.1f}",
     )

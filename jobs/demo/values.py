@@ -28,7 +28,7 @@ from ml.bandits.linucb import COLD, LinUCB
 from ml.draw import first_position_probabilities
 
 TEST_DAYS = range(271, 285)
-UNIFORM, LOGGING, RULE = "uniform", "logging policy", "household-mean rule, from the log"
+UNIFORM, LOGGING, RULE = "uniform", "logging policy", "household-mean rule, from log"
 GREEDY, SERVED = "learned policy, greedy", "learned policy, as served"
 
 

@@ -178,7 +178,7 @@ class Rest:
             states = Counter(run["state"] for run in runs)
             if runs and all(state in FINISHED for state in states):
                 return dict(states)
-            time.sleep(1)
+            time.sleep(2)
         raise HouseError(
             f"The backfill of {dag_id} was not over after {seconds:g} s; look at {self.address}."
         )

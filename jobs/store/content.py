@@ -71,9 +71,7 @@ class Content:
         before = b""
         for key, value in self._sections():
             if key <= before:
-                raise TwoRows(
-                    f"Two rows are for the key {key.decode()}: mend the table that they come from."
-                )
+                raise TwoRows(f"Two rows are for the key {key.decode()}: mend the table that they come from.")
             before = key
             yield key, value
 

@@ -111,6 +111,8 @@ def export(
         if live is not None and night.day < live.layout_date:
             told = f"The store is at the night of {live.layout_date}: the older {night.day} is not exported."
             return Exported("older", live, told)
+        if not len(inputs.shared_lists):
+            raise ExportError(f"product_lists has no list of {night.day}; run that job for the day first.")
         colour = _colour(folder, live)
         content = Content(inputs, NameBook(colour.names if colour else NO_NAMES), str(folder / SCRATCH))
         if live is not None and colour is not None and live.layout_date == night.day:

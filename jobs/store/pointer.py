@@ -7,7 +7,7 @@ one, never a part.
 import json
 import os
 from dataclasses import asdict, dataclass, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,11 @@ class Pointer:
     def __post_init__(self) -> None:
         if self.colour not in COLOURS:
             raise ValueError(f"{self.colour!r} is no colour; there are {' and '.join(COLOURS)}")
+
+    @property
+    def noon(self) -> datetime:
+        """Noon of the day that it serves: where a demo's clock stands."""
+        return self.fresh_until - timedelta(hours=12)
 
     @property
     def dormant(self) -> str:

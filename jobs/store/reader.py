@@ -7,7 +7,7 @@ processes.
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Literal, NamedTuple
@@ -167,7 +167,7 @@ class Store:
 
     def _layout(self, generation: Generation, subject: str, page: str) -> Layout:
         pointer = generation.pointer
-        now = pointer.fresh_until - timedelta(hours=12) if self._clock is None else self._clock()
+        now = pointer.noon if self._clock is None else self._clock()
         freshness: Freshness = "fresh"
         why = ""
         if now >= pointer.valid_until:

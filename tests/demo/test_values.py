@@ -128,7 +128,7 @@ def test_every_policy_s_value_by_its_plain_formula() -> None:
         "uniform": REWARDS.mean(),
         **constants,
         "logging policy": (REWARDS * LOGGING).sum(axis=1).mean(),
-        "household-mean rule, from the log": REWARDS[each, MEANS.argmax(axis=1)].mean(),
+        "household-mean rule, from log": REWARDS[each, MEANS.argmax(axis=1)].mean(),
         "learned policy, greedy": REWARDS[each, scores.argmax(axis=1)].mean(),
         "learned policy, as served": (REWARDS * served).sum(axis=1).mean(),
     }

@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import date, timedelta
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.house import airflow, process
@@ -13,6 +14,12 @@ from tests.e2e.nights import DAYS, FIRST, LAST, days_done, rows
 
 ENTITIES_ARRIVE = date(2017, 1, 1)
 ONE_DAY = timedelta(days=1)
+
+JOBS = (
+    *("users", "products", "widgets", "closings", "consents", "orders", "order_lines", "events", "sessions"),
+    *("decisions", "outcomes", "feedback", "subject_daily", "subject_features", "contexts"),
+    *("bandit_statistics", "policies"),
+)
 
 pytestmark = pytest.mark.slow
 
@@ -92,12 +99,20 @@ def test_each_day_was_processed_by_a_run_of_its_own(lived_in, lake_etl):
 
 
 def test_the_days_rows_are_the_lake_s(lived_in, lake_etl):
-    import pyarrow.parquet as pq
+    orders = Counter(row["order_date"] for row in rows(lived_in, "orders", "order_date"))
+    arrived = {
+        day: pq.read_metadata(lived_in / "lake" / "orders" / f"date={day}" / "orders.parquet").num_rows
+        for day in (ENTITIES_ARRIVE, *DAYS)
+    }
+    assert orders == arrived
 
-    held = Counter(row["order_date"] for row in rows(lived_in, "orders"))
-    for day in DAYS:
-        arrived = pq.read_table(lived_in / "lake" / "orders" / f"date={day}" / "orders.parquet")
-        assert held[day] == arrived.num_rows > 0
+    served = Counter(
+        pq.read_table(lived_in / "truth" / "start.parquet", columns=["date"])["date"].to_pylist()
+    )
+    decisions = Counter(row["decision_date"] for row in rows(lived_in, "decisions", "decision_date"))
+    # One position on the start page, six on the home page; some of the last day's arrive on the day after it.
+    assert [decisions[day] for day in DAYS[:2]] == [7 * served[day] for day in DAYS[:2]]
+    assert 0.95 * 7 * served[LAST] < decisions[LAST] <= 7 * served[LAST]
 
 
 def test_another_backfill_of_the_same_days_changes_no_row(api, lived_in, lake_etl):
@@ -108,18 +123,12 @@ def test_another_backfill_of_the_same_days_changes_no_row(api, lived_in, lake_et
 
 
 def test_the_newest_day_is_live_whatever_is_backfilled_after_it(api, lived_in, nightly_layouts):
-    exported = [row["layout_date"] for row in rows(lived_in, "exports")]
-    assert exported[-1] == LAST
+    assert exported(lived_in) == [(1, DAYS[0]), (2, DAYS[1]), (3, DAYS[2])]
     backfill = api.backfill("nightly_layouts", first=FIRST, last=FIRST, reprocess="completed")
     assert api.wait_backfill("nightly_layouts", backfill, seconds=900) == {"success": 1}
-    assert [row["layout_date"] for row in rows(lived_in, "exports")] == exported
-
-
-JOBS = (
-    *("users", "products", "widgets", "closings", "consents", "orders", "order_lines", "events", "sessions"),
-    *("decisions", "outcomes", "feedback", "subject_daily", "subject_features", "contexts"),
-    *("bandit_statistics", "policies"),
-)
+    assert exported(lived_in) == [(1, DAYS[0]), (2, DAYS[1]), (3, DAYS[2])]
+    said = [run["message"] for run in rows(lived_in, "runs") if run["output"] == "exports"]
+    assert any("the older 2017-08-18 is not exported" in message for message in said)
 
 
 def digests(home):
@@ -128,3 +137,8 @@ def digests(home):
     return {
         (run["job"], run["from_date"], run["to_date"]): run["content_digest"] for run in last if run["output"]
     }
+
+
+def exported(home):
+    """Return the generations that were exported, with their nights."""
+    return sorted((row["generation"], row["layout_date"]) for row in rows(home, "exports"))

@@ -1,4 +1,4 @@
-"""Each contract is whole: columns with meanings, partitions and keys among them, rules that Spark can parse."""
+"""Each contract is whole: columns with meanings, partitions and keys, rules that Spark can parse."""
 
 from pathlib import Path
 

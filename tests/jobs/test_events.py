@@ -17,8 +17,12 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs import events
+from jobs.config import Config, load
 from jobs.ids import pseudonym
+from jobs.shell import Ask, run_job
 from jobs.sources.files import LakeFile
+from jobs.tables import Tables
+from jobs.widgets import JOB as WIDGETS
 from tests.jobs.given import table
 from tests.jobs.sources.door import IDS, judged
 from tests.jobs.sources.lake import DAY, NOON, file, listed, message, put, span, tag
@@ -327,3 +331,44 @@ def test_rows_do_not_depend_on_order_files_or_partitions(
         *[(f"{n:016x}", both, at + n * SECOND, None) for n in range(2, 6)],
         *[(f"{n:016x}", ["tags"], at + (n + 1) * SECOND, lesser) for n in range(6, 8)],
     ]
+
+
+def test_a_night_keeps_what_it_rejects_and_the_next_one_mends_the_day_before(
+    spark: SparkSession, home: Path
+) -> None:
+    """Through the shell: the lake's folders in, tables out."""
+    labels = dict.fromkeys(["theme", "core_theme", "intent", "size", "page_context"], "x")
+    known = {"widget_id": "w", "kind": "banner", "pages": ["home"], "created_date": "2016-01-01", **labels}
+    put(home / "lake" / "widgets" / "date=2017-08-19" / "widgets.jsonl", [known])
+    for n, lines in enumerate([[message(view("a")), "{"], [message(view("a", 1), view("b", 1, NOON + ONE))]]):
+        put(home / "lake" / "telemetry" / "web" / f"date={DAYS[n]}" / "web-0.jsonl.gz", lines)
+        put(home / "lake" / "tags" / f"date={DAYS[n]}" / "tags-0.jsonl.gz", [])
+    late = home / "lake" / "telemetry" / "web" / f"date={DAYS[1]}"
+    later = late.rename(home / "later")
+    config = load()
+    held = {**config.jobs, "events": {"bot_agents": ["bot"], "bot_events_per_day": 9}}
+    config = config.model_copy(update={"jobs": held})
+    (home / "lake" / "telemetry" / "web" / f"date={DAYS[1]}").mkdir()
+
+    run_job(WIDGETS, Ask(date(2017, 8, 19), DAYS[0]), config, spark)
+    first = run_job(events.JOB, Ask(DAYS[0], DAYS[1]), config, spark)
+    assert (first.rows_out, first.rows_rejected, first.days) == (1, 1, [DAY])
+
+    late.rmdir()
+    later.rename(late)
+    second = run_job(events.JOB, Ask(DAYS[1], DAYS[2]), config, spark)
+    assert (second.rows_out, second.rows_rejected, second.days) == (3, 1, DAYS[:2])
+    tables = Tables(config.tables)
+    found = tables.read("events").sort_by("event_date").to_pylist()
+    assert sorted((row["event_date"], row["device"]) for row in found) == sorted(
+        [(DAY, config_device(config, "a"))] * 2 + [(DAYS[1], config_device(config, "b"))]
+    )
+    told = tables.read("quarantine").to_pylist()
+    assert [(row["table"], row["quarantine_date"], row["reason"], row["source_offset"]) for row in told] == [
+        ("events", DAY, "line is not JSON", 2)
+    ]
+    assert told[0]["source_file"].endswith(f"telemetry/web/date={DAY}/web-0.jsonl.gz")
+
+
+def config_device(config: Config, raw: str) -> str:
+    return pseudonym("device", raw, key=config.ids.key, key_id=config.ids.key_id)

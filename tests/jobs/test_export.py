@@ -125,7 +125,7 @@ def test_a_night_that_lacks_something_says_what_to_run(config, tables):
     night(tables, DAY + timedelta(2), nights.layouts(range(3)), lists=False)
     says = {
         DAY + timedelta(1): "layouts has no live row of 2017-12-31; run the layouts job",
-        DAY + timedelta(2): "product_lists has no list of 2018-01-01; run the product_lists job",
+        DAY + timedelta(2): "product_lists has no list of 2018-01-01; run that job",
     }
     for day, sentence in says.items():
         with pytest.raises(ExportError, match=sentence):
@@ -150,6 +150,6 @@ def test_a_run_of_the_job_leaves_its_manifest(config, tables):
 
 
 def test_a_run_that_stops_says_why_and_leaves_a_row(config, tables):
-    with pytest.raises(Stopped, match="run the product_lists job"):
+    with pytest.raises(Stopped, match="product_lists has no list"):
         run_export(Ask(DAY + timedelta(5), DAY + timedelta(6)), config)
     assert [row["status"] for row in runs.of_job(tables, "export")] == ["stopped"]

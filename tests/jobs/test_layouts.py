@@ -361,3 +361,26 @@ def test_a_changed_feature_set_needs_a_new_name(spark: SparkSession) -> None:
 def test_epochs_longer_than_what_is_read_are_refused(spark: SparkSession) -> None:
     with pytest.raises(ValueError, match="epoch_days = 8 cannot be: it must lie in 1 to 7"):
         built(spark, [20], epoch_days=8)
+
+
+def test_what_was_served_stays_and_what_differs_now_is_a_backfills(
+    spark: SparkSession, night: list[dict[str, Any]]
+) -> None:
+    same = built(spark, [20], layouts=night, served_until=on(20))
+    assert same == sorted(night, key=lambda row: (row["page"], row["subject"]))
+    other = built(spark, [20], layouts=night, served_until=on(20), policies=fitted(range(10, 20)))
+    live = [row for row in other if row["scenario"] == "live"]
+    differing = [row for row in other if row["scenario"] == "backfill"]
+    assert live == same
+    assert 0 < len(differing) <= len(night)
+    served = {(row["page"], row["subject"]): row for row in same}
+    for row in differing:
+        assert {**row, "scenario": "live"} != served[row["page"], row["subject"]]
+
+
+def test_a_day_older_than_the_live_generations_is_a_backfills(spark: SparkSession) -> None:
+    older = built(spark, [19, 20], served_until=on(19))
+    assert {(row["layout_date"], row["scenario"]) for row in older} == {
+        (on(19), "backfill"),
+        (on(20), "live"),
+    }

@@ -218,7 +218,8 @@ def test_killed_while_publishing_the_old_rows_stand_and_a_rerun_mends(
         Tables.publish = killed
         config = load()
         jars = {spark.conf.get("spark.jars")!r}
-        spark = local(config.model_copy(update={{"engine": config.engine.model_copy(update={{"settings": {{"spark.jars": jars}}}})}}))
+        engine = config.engine.model_copy(update={{"settings": {{"spark.jars": jars}}}})
+        spark = local(config.model_copy(update={{"engine": engine}}))
         run_job(job(count=5), Ask(FIRST, date(2017, 9, 2)), config, spark)
     """)
     done = subprocess.run(

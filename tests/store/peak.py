@@ -21,18 +21,17 @@ ROWS = 10_000
 
 def many(count: int) -> Inputs:
     """Return the inputs of a night of so many subjects, made a batch at a time."""
-    few = nights.inputs(
-        [*nights.layouts([], pages=("home",)), nights.layout("k1-x", "home", positions=12)], []
-    )
+    pattern = nights.layout("k1-x", "home", positions=12)
+    few = nights.inputs([*nights.layouts([], pages=("home",)), pattern])
 
     def layouts(columns: Sequence[str]) -> pa.RecordBatchReader:
         rows = few.layouts(columns).read_all().combine_chunks()
-        pattern = rows.slice(len(rows) - 1).take(pa.array([0] * ROWS))
+        alike = rows.slice(len(rows) - 1).take(pa.array([0] * ROWS))
 
         def batches() -> Iterator[pa.RecordBatch]:
             yield from rows.slice(0, len(rows) - 1).to_batches()
             for start in range(0, count, ROWS):
-                batch = pattern
+                batch = alike
                 if "subject" in columns:
                     ids = pa.array([f"k1-{nights.hex_id(number)}" for number in range(start, start + ROWS)])
                     batch = batch.set_column(
