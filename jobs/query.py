@@ -5,6 +5,7 @@ question names are opened, and nothing outside them can be read.
 """
 
 import re
+import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from jobs.config import ROOT, Config
@@ -28,7 +31,7 @@ class QueryError(ValueError):
 
 
 def query(sql: str, config: Config) -> pa.Table:
-    """Answer a question.
+    """Answer a question: a select, or just the name of a table or view.
 
     Raises
     ------
@@ -36,7 +39,9 @@ def query(sql: str, config: Config) -> pa.Table:
         One sentence: an unknown table (and which there are), or what SQL does not allow.
 
     """
-    tables = Tables(config.tables)
+    tables, name = Tables(config.tables), sql.strip().lower()
+    if name in (*all_tables(), *views()):
+        sql = f"from {name}"
     with duckdb.connect(":memory:", config={"enable_external_access": "false"}) as connection:
         try:
             if [statement.type for statement in connection.extract_statements(sql)] != [SELECT]:
@@ -53,14 +58,24 @@ def query(sql: str, config: Config) -> pa.Table:
 
 
 def show(sql: str, config: Config, *, limit: int) -> None:
-    """Print the answer to a question, at most `limit` rows of it; a view's name alone asks for all of it."""
-    name = sql.strip()
-    found = query(view(name) if name in views() else sql, config)
-    told = f"{found.num_rows:,} rows" if found.num_rows <= limit else f"{limit:,} of {found.num_rows:,} rows"
-    table = Table(*found.column_names, caption=told)
-    for row in found.slice(0, limit).to_pylist():
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console().print(table, highlight=False)
+    """Print the first rows of an answer."""
+    answer = query(sql, config)
+    table = Table(box=box.SIMPLE_HEAD)
+    for field in answer.schema:
+        is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        table.add_column(field.name, justify="right" if is_number else "left", overflow="fold")
+    for row in answer.slice(0, limit).to_pylist():
+        table.add_row(*(escape(_text(value)) for value in row.values()))
+    # A file or a pipe has no width: there a row is a line, however long.
+    console = Console() if sys.stdout.isatty() else Console(width=10_000)
+    console.print(table)
+    console.print(f"{min(limit, answer.num_rows):,} of {answer.num_rows:,} rows", highlight=False)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 @cache

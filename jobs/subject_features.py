@@ -14,7 +14,7 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs import feature_rows, maps
@@ -77,36 +77,20 @@ def feature_columns(batch: pa.RecordBatch | pa.Table, names: Sequence[str]) -> d
 def _population(subject_daily: DataFrame, days: Sequence[date], shown: Collection[str]) -> Population:
     """Add up the population's days: bounded by days × (categories + arms), so they may come to the driver."""
     earliest = days[0] - timedelta(RECENT_DAYS)  # only totals need what is older: it is one sum
-    day = F.greatest(F.col("activity_date"), F.lit(earliest))
-    visit = F.array(_counted("visit", F.lit(""), F.lit(1), F.lit(0)))
-    none = F.slice(visit, 1, 0)
-    bought = F.transform(
-        F.map_entries("category_visits"), lambda e: _counted("category", e["key"], e["value"], F.lit(0))
-    )
-    earned = F.transform(
-        F.map_entries("reward_counts"),
-        lambda e: _counted("reward", e["key"], e["value"], F.round(F.col("reward_sums")[e["key"]] * MICRO)),
-    )
-    parts = F.concat(
-        F.when(F.col("lines") > 0, visit).otherwise(none), F.coalesce(bought, none), F.coalesce(earned, none)
-    )
-    counted = subject_daily.select(day.alias("day"), F.explode(parts).alias("part"))
-    sums = counted.groupBy("day", "part.kind", "part.name").agg(
-        F.sum("part.n").alias("n"), F.sum("part.micro").alias("micro")
-    )
-    rows = [(_number(r["day"]), r["kind"], r["name"], r["n"], r["micro"]) for r in sums.collect()]
+    day = F.greatest(F.col("activity_date"), F.lit(earliest)).alias("day")
+    visits = subject_daily.where(F.col("lines") > 0).groupBy(day).agg(F.count(F.lit(1)).alias("n"))
+    bought = subject_daily.select(day, F.explode("category_visits").alias("name", "n"))
+    earned = subject_daily.select(day, "reward_sums", F.explode("reward_counts").alias("name", "n"))
+    micro = F.round(F.col("reward_sums")[F.col("name")] * MICRO).cast("long")
+    by_category = bought.groupBy("day", "name").agg(F.sum("n").alias("n"))
+    by_arm = earned.groupBy("day", "name").agg(F.sum("n").alias("n"), F.sum(micro).alias("micro"))
     return population_as_of(
         [_number(day) for day in days],
-        {day: n for day, kind, _, n, _ in rows if kind == "visit"},
-        [(day, name, n) for day, kind, name, n, _ in rows if kind == "category"],
-        [(day, name, n, micro) for day, kind, name, n, micro in rows if kind == "reward"],
+        {_number(row["day"]): row["n"] for row in visits.collect()},
+        [(_number(row["day"]), row["name"], row["n"]) for row in by_category.collect()],
+        [(_number(row["day"]), row["name"], row["n"], row["micro"]) for row in by_arm.collect()],
         shown,
     )
-
-
-def _counted(kind: str, name: Column, n: Column, micro: Column) -> Column:
-    counts = n.cast("long").alias("n"), micro.cast("long").alias("micro")
-    return F.struct(F.lit(kind).alias("kind"), name.alias("name"), *counts)
 
 
 def _carousels(

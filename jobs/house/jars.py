@@ -16,6 +16,7 @@ from jobs.config import ROOT
 from jobs.house import HouseError, java
 
 PINS = ROOT / "conf" / "pins" / "jars.yaml"
+TRUSTED = Path("/etc/ssl/certs/java/cacerts")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,12 @@ def _fetch(jar: Jar, arrival: Path, home: Path) -> None:
         command += [f"-Dartifact={jar.artifact}", f"-DoutputDirectory={arrival}"]
     else:
         command = _ivy(jar, arrival, home)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=java.environment(home))
+    environment = java.environment(home)
+    if TRUSTED.exists():
+        # The Java from PyPI does not know the machine's own certificate authorities.
+        trust = f"-Djavax.net.ssl.trustStore={TRUSTED}"
+        environment["JAVA_TOOL_OPTIONS"] = f"{environment.get('JAVA_TOOL_OPTIONS', '')} {trust}".strip()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode or not (arrival / jar.file).exists():
         said = (done.stdout + done.stderr).strip()[-2000:]
         raise HouseError(f"{said}\n{jar.artifact} could not be fetched by {command[0]}: see its words above.")

@@ -2,13 +2,16 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
+import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs import product_lists
+from jobs.demo.history import History
+from jobs.demo.source import FIRST_DATE, Baskets
 from tests.jobs.given import among, rows, table
 
 DAY = date(2017, 11, 3)
@@ -168,6 +171,50 @@ def plain(lines: list[dict[str, Any]], category: dict[str, str], day: date) -> d
     return {key: products for key, products in made.items() if products}
 
 
+def demo(lines: list[dict[str, Any]], category: dict[str, str], day: date) -> dict[str, list[str]]:
+    """The lists that the demo's replay knows before the next day: its NumPy code is another hand's."""
+    visits = sorted({((row["order_date"] - FIRST_DATE).days, row["subject"]) for row in lines})
+    subjects, names = sorted({who for _, who in visits}), sorted(category, key=int)
+    kinds = sorted(set(category.values()))
+    rows = sorted(
+        {
+            (
+                visits.index(((row["order_date"] - FIRST_DATE).days, row["subject"])),
+                names.index(row["product_id"]),
+            )
+            for row in lines
+        }
+    )
+    baskets = Baskets(
+        households=np.arange(len(subjects)),
+        products=np.array([int(name) for name in names]),
+        categories=kinds,
+        product_category=np.array([kinds.index(category[name]) for name in names]),
+        product_type=np.zeros(len(names), np.int64),
+        visit_household=np.array([subjects.index(who) for _, who in visits]),
+        visit_day=np.array([at for at, _ in visits]),
+        row_visit=np.array([visit for visit, _ in rows]),
+        row_product=np.array([product for _, product in rows]),
+    )
+    history = History(baskets)
+    history.advance((day - FIRST_DATE).days + 1)
+
+    def named(codes: Iterable[int]) -> list[str]:
+        return [names[code] for code in codes if code >= 0]
+
+    made = {
+        "bestsellers": named(code for code in history.bestsellers() if history.w28[code] > 0),
+        "trending": named(code for code in history.trending() if history.w7[code] >= 5),
+    }
+    sellers = history.category_bestsellers()
+    slots = np.tile(np.arange(len(kinds)), (len(subjects), 1))
+    own = history.own_products(np.arange(len(subjects)), slots, len(kinds))
+    for n, kind in enumerate(kinds):
+        made[f"category:{kind}"] = named(sellers[n])
+        made |= {f"own:{who}:{kind}": named(own[u, n]) for u, who in enumerate(subjects)}
+    return {key: products for key, products in made.items() if products}
+
+
 def test_many_days_at_once_equal_day_by_day_and_the_plain_count(spark: SparkSession) -> None:
     rng = random.Random(11)
     category = {str(n): rng.choice(["TEA", "BEER"]) for n in range(1, 60)}
@@ -185,5 +232,7 @@ def test_many_days_at_once_equal_day_by_day_and_the_plain_count(spark: SparkSess
     for row in rows(whole):
         by_day[row["list_date"]][row["list_key"]] = row["products"]
     assert by_day == {day: plain(lines, category, day) for day in days}
+    for day in days:
+        assert {key: products[:12] for key, products in by_day[day].items()} == demo(lines, category, day)
     alone = build(among(told[0], "order_date", [DAY], before=999), *told[1:], days=[DAY])
     assert lists(alone) == by_day[DAY]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.config import load
-from jobs.query import QueryError, query
+from jobs.query import QueryError, query, show
 from jobs.tables import Tables
 
 DAY = date(2017, 11, 5)
@@ -24,6 +24,20 @@ def test_a_question_over_a_table_is_answered_from_its_newest_version() -> None:
     answer = query("select closing_id, first_date from closings where last_date is not null", load())
     assert answer.to_pylist() == [{"closing_id": "2017-11", "first_date": date(2017, 10, 9)}]
     assert query("SELECT count(*) AS n FROM Closings", load()).to_pylist() == [{"n": 2}]
+
+
+@pytest.mark.usefixtures("closings")
+def test_a_name_alone_is_the_whole_table_and_an_answer_is_shown_to_a_limit(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert query(" closings ", load()).num_rows == 2
+    show("select closing_id, last_date, 0.5 as share from closings order by closing_id desc", load(), limit=1)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert [lines[0], lines[2], lines[3]] == [
+        ["closing_id", "last_date", "share"],
+        ["2017-12", "0.5"],
+        ["1", "of", "2", "rows"],
+    ]
 
 
 @pytest.mark.usefixtures("home")
