@@ -1,9 +1,12 @@
 """The one place that opens a Spark session: a warm Connect server, the job's own process, or spark-submit."""
 
+import hashlib
 import os
 import socket
 import sys
+import uuid
 from functools import cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pyspark.sql import SparkSession
@@ -88,4 +91,16 @@ def _connect(remote: str) -> SparkSession:
         raise EngineGone(
             f"No Spark engine answers at {where}: start it with `vitrine up`, or set engine.remote in conf/."
         ) from None
-    return SparkSession.builder.remote(remote).getOrCreate()
+    return SparkSession.builder.remote(_in_shared_session(remote)).getOrCreate()
+
+
+def _in_shared_session(remote: str) -> str:
+    """Name one server-side session for all jobs of this code: its Python workers stay warm between them.
+
+    Changed code is another session, and so gets workers that import it anew.
+    """
+    root = Path(__file__).resolve().parent.parent
+    files = sorted(file for folder in ("jobs", "ml") for file in (root / folder).rglob("*.py"))
+    stamp = "".join(f"{file}{file.stat().st_mtime_ns}" for file in files)
+    name = uuid.UUID(bytes=hashlib.blake2b(stamp.encode(), digest_size=16).digest(), version=4)
+    return f"{remote};session_id={name}" if "/;" in remote else f"{remote.rstrip('/')}/;session_id={name}"

@@ -114,6 +114,7 @@ def programs(data_home: Path) -> dict[str, list[str]]:
         "spark.authenticate": "true",
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": str(port),
+        "spark.connect.session.manager.defaultSessionTimeout": "365d",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.local.dir": str(data_home / NAME / "scratch"),

@@ -107,7 +107,8 @@ def test_the_days_rows_are_the_lake_s(lived_in, lake_etl):
     assert orders == arrived
 
     served = Counter(
-        pq.read_table(lived_in / "truth" / "start.parquet", columns=["date"])["date"].to_pylist()
+        date.fromisoformat(day)
+        for day in pq.read_table(lived_in / "truth" / "start.parquet", columns=["date"])["date"].to_pylist()
     )
     decisions = Counter(row["decision_date"] for row in rows(lived_in, "decisions", "decision_date"))
     # One position on the start page, six on the home page; some of the last day's arrive on the day after it.
