@@ -45,7 +45,8 @@ def run() -> list[Row]:
             command = [str(Path(sys.executable).parent / "vitrine"), "run", "orders", *interval]
             a = timed(command, {"VITRINE_HOME": warm, "VITRINE_ENGINE": "connect", "SPARK_REMOTE": remote})
             script = [*submit, str(Path(runs.__file__).parent / "orders.py"), *interval]
-            b = timed(script, {"VITRINE_HOME": cold, "VITRINE_ENGINE": "submit", "SPARK_REMOTE": ""})
+            own_engine = {"VITRINE_ENGINE": "submit", "SPARK_REMOTE": None, "PYSPARK_PYTHON": sys.executable}
+            b = timed(script, {"VITRINE_HOME": cold, "SPARK_LOCAL_IP": "127.0.0.1", **own_engine})
             digests.append(digest(warm, day) == digest(cold, day))
             if number:  # the first round warms both up
                 ours.append(a.seconds)

@@ -30,12 +30,15 @@ class Timed:
     peak_mib: int
 
 
-def timed(command: Sequence[str], environment: Mapping[str, str]) -> Timed:
-    """Run a process to its end and time it; a failed one raises with what it said."""
+def timed(command: Sequence[str], environment: Mapping[str, str | None]) -> Timed:
+    """Run a process to its end and time it; a failed one raises with what it said.
+
+    A variable that is None in `environment` is not set for it.
+    """
     began = time.perf_counter()
     with subprocess.Popen(
         command,
-        env={**os.environ, **environment},
+        env={name: value for name, value in {**os.environ, **environment}.items() if value is not None},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
