@@ -11,9 +11,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALLED := $(VENV)/.installed
+PEERS := $(or $(VITRINE_HOME),var)/peers
 LOCK := $(UV) pip compile setup.cfg --extra dev --python-version 3.11 --custom-compile-command "make lock" --quiet
 
-.PHONY: help setup lock check lock-in-step format test demo up down status bench
+.PHONY: help setup lock check lock-in-step format test demo up down status bench bench-peers lock-peers
 
 help: ## Print this list
 	@grep -hE '^[a-z][a-z%-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
@@ -66,8 +67,18 @@ down: ## Stop everything that was started
 status: $(INSTALLED) ## Say what runs, and where
 	@$(BIN)/vitrine status
 
-bench: setup ## Run all benchmarks
+bench: setup bench-peers ## Run all benchmarks
 	@$(BIN)/python -m tests.bench
 
 bench-%: setup ## Run one benchmark, as in make bench-job
 	@$(BIN)/python -m tests.bench $*
+
+bench-peers: $(PEERS)/.installed ## Install what the benchmarks compare with, in an environment of its own
+
+$(PEERS)/.installed: conf/pins/peers.txt $(INSTALLED)
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(PEERS)
+	@VIRTUAL_ENV=$(PEERS) $(UV) pip install --quiet --no-deps --require-hashes --requirements conf/pins/peers.txt
+	@touch $@
+
+lock-peers: $(INSTALLED) ## Pin conf/pins/peers.in, with hashes, in conf/pins/peers.txt
+	$(UV) pip compile conf/pins/peers.in --no-deps --python-version 3.11 --custom-compile-command "make lock-peers" --quiet --generate-hashes --output-file conf/pins/peers.txt
