@@ -8,6 +8,11 @@ import numpy as np
 from ml.bandits.linucb import LinUCB
 from ml.bandits.statistics import of_rows
 from ml.draw import draw, first_position_probabilities, slate_propensities
+from ml.ope.bootstrap import bootstrap
+from ml.ope.importance import IPS
+from ml.ope.log import Log
+from ml.ope.rows import rows_of
+from ml.ope.target import target_of
 
 
 def compile_all() -> None:
@@ -20,6 +25,17 @@ def compile_all() -> None:
     drawn = draw(scores, eligible, positions=1, temperature=1.0, floor=0.0, uniforms=np.full((2, 1), 0.5))
     slate_propensities(scores, eligible, drawn.slates, temperature=1.0, floor=0.0)
     first_position_probabilities(scores, eligible, temperature=1.0, floor=0.0)
+    evaluate()
+
+
+def evaluate() -> None:
+    """Compile what off-policy evaluation needs: probabilities in float64, predictions in both widths."""
+    log = Log.of([0, 1] * 50, [1.0, 0.0] * 50, [0.5] * 100, action_set=2)
+    half = np.full((100, 2), 0.5)
+    target_of(log, half, half.astype(np.float32))
+    terms = IPS().terms(rows_of(log, target_of(log, half, half)))
+    bootstrap([terms], resamples=2, seed=0)
+    bootstrap([terms], resamples=2, seed=0, kind="multinomial")
 
 
 if __name__ == "__main__":

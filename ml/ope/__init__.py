@@ -1,0 +1,18 @@
+"""Off-policy evaluation: what another policy would have earned, from the log of the one that ran.
+
+A `Log` is what happened, a `Target` what the estimators need of another policy at the same rows. An estimator
+turns both into `Terms`, a signed sum of ratios of means; values, intervals, differences of two policies and
+the gate are computed from terms alone. So a further estimator is one file that returns terms.
+
+    log, target     what goes in, checked
+    importance      replay, IPS, clipped IPS, self-normalised IPS
+    doubly_robust   direct method, DR, self-normalised DR, switch-DR, DR with optimistic shrinkage
+    several         balanced and weighted IPS over several logging policies
+    slates          standard, independent and reward-interaction IPS, cascade-DR
+    crossfit        reward predictions made out of fold
+    bootstrap       Poisson and multinomial, by cluster
+    intervals       Student's t, empirical Bernstein
+    sequence        a confidence sequence: valid however often one looks
+    diagnostics     weights, support, calibration of propensities, drift
+    gate, power     may this policy go live, and what would tell
+"""

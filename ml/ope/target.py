@@ -1,0 +1,171 @@
+"""What estimators need of a target policy at the rows of a log: a few numbers a row, not k probabilities."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.ope.log import Floats, Log, refuse, same_length
+from ml.threads import block_count, in_blocks
+
+BLOCK = 1 << 11
+"""Rows at a time: their probabilities are read twice, and the second time from the cache."""
+TOLERANCE = 1e-5
+"""How far a row of probabilities may sum from 1: what float32 leaves of a hundred of them."""
+
+
+NEGLIGIBLE = 1e-12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """A target policy π at the n rows of a log, with predictions q̂ of the rewards of g goals.
+
+    Attributes
+    ----------
+    probabilities
+        (n,) π(aᵢ | xᵢ) of the logged action.
+    predicted
+        (n, g) q̂(xᵢ, aᵢ), the predicted reward of the logged action; None without a model.
+    expected
+        (n, g) Σₐ π(a | xᵢ) q̂(xᵢ, a); None without a model.
+    shares
+        (k,) mean of π(a | xᵢ) over rows; None when only the logged actions' probabilities are known.
+
+    """
+
+    probabilities: Floats
+    predicted: Floats | None = None
+    expected: Floats | None = None
+    shares: Floats | None = None
+
+    def __post_init__(self) -> None:
+        """Check that probabilities are some, and that what is predicted is finite."""
+        if (self.predicted is None) != (self.expected is None):
+            raise ValueError("predicted and expected rewards come together: give both or none")
+        refuse(
+            ~((self.probabilities >= 0) & (self.probabilities <= 1 + TOLERANCE)),
+            "target probabilities",
+            self.probabilities,
+            "a probability is 0 to 1",
+        )
+        for name in ("predicted", "expected"):
+            values = getattr(self, name)
+            if values is not None:
+                rule = f"a reward {name} by the model is a finite number"
+                refuse(~np.isfinite(values).all(axis=1), name, values.sum(axis=1), rule)
+
+    def rows(self, wanted: NDArray[Any] | slice) -> "Target":
+        """Return the target at some of the rows; its shares stay those of all."""
+        predicted = None if self.predicted is None else self.predicted[wanted]
+        expected = None if self.expected is None else self.expected[wanted]
+        return Target(self.probabilities[wanted], predicted, expected, self.shares)
+
+
+def target_of(
+    log: Log,
+    probabilities: NDArray[np.floating],
+    predictions: NDArray[np.floating] | Sequence[NDArray[np.floating]] | None = None,
+) -> Target:
+    """Look once through a policy's probabilities and a model's predictions.
+
+    Parameters
+    ----------
+    log
+        the log of n rows and k actions.
+    probabilities
+        (n, k) π(a | xᵢ), float32 or float64; every row sums to 1.
+    predictions
+        (n, k) q̂(xᵢ, a), made without the rewards of row i's cluster (`ml.ope.crossfit`); for several goals a
+        sequence of them, one a goal. None for estimators that need no model.
+
+    Raises
+    ------
+    ValueError
+        When a row does not sum to 1 or holds a negative or missing probability, or a prediction is not
+        finite; it names row and action.
+
+    """
+    same_length(log, {"target probabilities": probabilities}, (len(log.action_set),))
+    models = [predictions] if isinstance(predictions, np.ndarray) else list(predictions or [])
+    if models and len(models) != len(log.goals):
+        raise ValueError(f"{len(log.goals)} goals need as many arrays of predictions, not {len(models)}")
+    for name, model in zip(log.goals, models, strict=False):
+        same_length(log, {f"predictions of {name!r}": model}, (len(log.action_set),))
+    rows, width = probabilities.shape
+    chosen, sums = np.empty(rows), np.empty(rows)
+    shares = np.zeros((block_count(rows, BLOCK), width))
+    predicted, expected = np.empty((rows, len(models))), np.empty((rows, len(models)))
+
+    def look(number: int, start: int, stop: int) -> None:
+        part = slice(start, stop)
+        _look(probabilities[part], log.actions[part], sums[part], chosen[part], shares[number])
+        for goal, model in enumerate(models):
+            of_goal = (predicted[part, goal], expected[part, goal])
+            _predict(probabilities[part], sums[part], log.actions[part], model[part], *of_goal)
+
+    in_blocks(look, rows, BLOCK)
+    _refuse_probabilities(log, probabilities, sums)
+    for number, model in enumerate(models):
+        _refuse_predictions(log, number, model, expected[:, number])
+    mean = shares.sum(axis=0) / rows
+    return Target(chosen, predicted, expected, mean) if models else Target(chosen, shares=mean)
+
+
+def _refuse_probabilities(log: Log, probabilities: NDArray[np.floating], sums: Floats) -> None:
+    wrong = ~(np.abs(sums - 1) <= TOLERANCE)
+    if not wrong.any():
+        return
+    row = int(np.argmax(wrong))
+    values = probabilities[row]
+    impossible = ~(values >= 0)
+    if impossible.any():
+        action = int(np.argmax(impossible))
+        said = "missing" if np.isnan(values[action]) else f"{values[action]:.6g}"
+        name = log.action_set[action]
+        raise ValueError(
+            f"target probabilities, row {row}, action {name!r}: {said}, but a probability is 0 to 1"
+        )
+    raise ValueError(
+        f"target probabilities, row {row}: they sum to {values.sum():.6g}, but a row sums to 1 "
+        f"(within {TOLERANCE:g})"
+    )
+
+
+def _refuse_predictions(log: Log, goal: int, model: NDArray[np.floating], expected: Floats) -> None:
+    wrong = ~np.isfinite(expected)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        action = int(np.argmax(~np.isfinite(model[row])))
+        raise ValueError(
+            f"predictions of {log.goals[goal]!r}, row {row}, action {log.action_set[action]!r}: "
+            f"{model[row, action]}, but a predicted reward is a finite number"
+        )
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
+def _look(probabilities, actions, sums, chosen, shares):  # type: ignore[no-untyped-def]
+    """Sum each row (NaN where one is negative), pick the logged action's, and add up the columns."""
+    for row in range(probabilities.shape[0]):
+        total = 0.0
+        size = 0.0
+        for action in range(probabilities.shape[1]):
+            value = np.float64(probabilities[row, action])
+            total += value
+            size += abs(value)
+            shares[action] += value
+        sums[row] = total if size - total <= NEGLIGIBLE else np.nan
+        chosen[row] = probabilities[row, actions[row]]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
+def _predict(probabilities, sums, actions, model, predicted, expected):  # type: ignore[no-untyped-def]
+    for row in range(probabilities.shape[0]):
+        total = 0.0
+        for action in range(probabilities.shape[1]):
+            total += np.float64(probabilities[row, action]) * np.float64(model[row, action])
+        predicted[row] = model[row, actions[row]]
+        expected[row] = total / sums[row]
