@@ -1,7 +1,8 @@
 """Rows of subject_features out of sorted daily rows: Arrow in, Arrow out, a few whole subjects at a time.
 
-Input rows, sorted by subject and day, are of two kinds: activity (a row of subject_daily) and change (a row
-of users). A task's memory is bounded by CELLS_AT_ONCE, however long a history or interval is.
+Input rows, sorted by subject and day, are of two kinds: activity (a day of a subject, or its checkpoint, as
+`jobs.subject_totals.history` gives them) and change (a row of users). A task's memory is bounded by
+CELLS_AT_ONCE, however long a history or interval is.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from jobs import maps
-from ml.features import MICRO, RECENT_MEAN, Block, Population, values_as_of
+from ml.features import RECENT_MEAN, Block, Population, values_as_of
 
 Batches = Iterator[pa.RecordBatch]
 Floats = NDArray[np.float64]
@@ -21,6 +22,10 @@ Flags = NDArray[np.bool_]
 Carousels = Mapping[str, Integers]
 Scales = Mapping[str, Sequence[str]]
 
+ACTIVITY = (
+    "first_visit_date", "last_active_date", "last_visit_date", "visits", "lines", "sales_cents",
+    "category_visits", "reward_counts", "reward_micros",
+)  # fmt: skip
 CELLS_AT_ONCE = 2_000_000
 """Subjects × days × categories computed together; a handful of arrays hold 8 bytes for each."""
 SCHEMA = (
@@ -108,14 +113,18 @@ def _block(rows: pa.Table, subject: Integers, is_activity: Flags, population: Po
     daily = rows.filter(pa.array(is_activity)).combine_chunks()
     row, category, visits = maps.entries(daily.column("category_visits"), population.categories)
     seen_row, seen_arm, seen = maps.entries(daily.column("reward_counts"), population.arms)
-    earned = np.nan_to_num(maps.table(daily.column("reward_sums"), population.arms))[seen_row, seen_arm]
+    earned = np.nan_to_num(maps.table(daily.column("reward_micros"), population.arms))[seen_row, seen_arm]
     return Block(
         subject=subject[is_activity],
         day=_day_numbers(daily),
+        last_active=_day_numbers(daily, "last_active_date"),
+        visits=_integers(daily, "visits"),
+        first_visit=_day_numbers(daily, "first_visit_date"),
+        last_visit=_day_numbers(daily, "last_visit_date"),
         lines=_integers(daily, "lines"),
         sales_cents=_integers(daily, "sales_cents"),
         categories=(row, category, visits.astype(np.int64)),
-        rewards=(seen_row, seen_arm, seen.astype(np.int64), np.round(earned * MICRO).astype(np.int64)),
+        rewards=(seen_row, seen_arm, seen.astype(np.int64), earned.astype(np.int64)),
         subjects=n,
     )
 
@@ -158,8 +167,8 @@ def _integers(rows: pa.Table, name: str) -> Integers:
     return np.asarray(pc.fill_null(rows.column(name), 0), dtype=np.int64)
 
 
-def _day_numbers(rows: pa.Table) -> Integers:
-    return np.asarray(rows.column("day").cast(pa.int32()), dtype=np.int64)
+def _day_numbers(rows: pa.Table, name: str = "day") -> Integers:
+    return np.asarray(pc.fill_null(rows.column(name).cast(pa.int32()), -1), dtype=np.int64)
 
 
 def _dates(days: Integers) -> pa.Array:

@@ -45,6 +45,17 @@ class Until:
 
 
 @dataclass(frozen=True)
+class State:
+    """Every row of a table, whatever its day: the job picks what it needs, and follows none of its days."""
+
+    name: str
+
+    def span(self, days: Sequence[date]) -> tuple[date | None, date]:  # noqa: ARG002 - as Days and Until
+        """First and last day to read: all."""
+        return None, date.max
+
+
+@dataclass(frozen=True)
 class Lake:
     """Files of a source that arrived on the job's days, or up to `after` days later."""
 
@@ -52,7 +63,7 @@ class Lake:
     after: int = 0
 
 
-Read = Days | Until | Lake
+Read = Days | Until | State | Lake
 
 
 def open_read(

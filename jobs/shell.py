@@ -22,13 +22,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs import checks, inputs, publish, runs, store, telemetry
 from jobs.config import Config, ConfigError, load
-from jobs.inputs import Days, Lake, MissingInput, Read, Until
+from jobs.inputs import Days, Lake, MissingInput, Read, State, Until
 from jobs.publish import Stopped
 from jobs.runs import Run
 from jobs.spark import EngineGone, session
 from jobs.tables import Tables
 
-__all__ = ["Days", "Job", "Lake", "Until", "run_job"]
+__all__ = ["Days", "Job", "Lake", "State", "Until", "run_job"]
 
 OF_RUN = ("days", "served_until")
 
@@ -46,6 +46,11 @@ class Job:
     def tables(self) -> list[str]:
         """Names of the tables it reads."""
         return [read.name for read in self.reads if not isinstance(read, Lake)]
+
+    @property
+    def followed(self) -> list[str]:
+        """Names of the tables whose replaced days it replaces too."""
+        return [read.name for read in self.reads if not isinstance(read, Lake | State)]
 
     def main(self, arguments: Sequence[str] | None = None) -> None:
         """Run it from the command line."""
@@ -116,7 +121,7 @@ def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = Non
     run.inputs = {name: version for name, version in versions.items() if version is not None}
     with telemetry.span(run), Recorder(tables, run):
         days = _clip(
-            sorted({*ask.days, *runs.late_days(tables, job.tables, ask.dag_run)}), job.writes, config
+            sorted({*ask.days, *runs.late_days(tables, job.followed, ask.dag_run)}), job.writes, config
         )
         if not days:
             run.status, run.message = "unchanged", f"{job.writes} begins on {config.since[job.writes]}"

@@ -3,7 +3,10 @@
 Partition d uses rows of days up to d and serves decisions of day d + 1. Every subject with any history by
 then has a row, save those who left.
 
-Reads   subject_daily, users and widgets, all up to the last day
+Lifetime values are the newest checkpoint of subject_totals that is older than every window, plus the days
+since: so a day costs the same whatever lies behind it.
+
+Reads   subject_totals; subject_daily since its checkpoint; users and widgets up to the last day
 Writes  subject_features, partition feature_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 """
@@ -19,14 +22,16 @@ from pyspark.sql import functions as F
 
 from jobs import feature_rows, maps
 from jobs.config import FeatureSet
-from jobs.shell import Job, Until
-from ml.features import MICRO, RECENT_DAYS, Population, population_as_of
+from jobs.shell import Job, State, Until
+from jobs.subject_totals import history
+from ml.features import LONGEST_WINDOW, RECENT_DAYS, Population, population_as_of
 
 EPOCH = date(1970, 1, 1)
 
 
 def build(
     subject_daily: DataFrame,
+    subject_totals: DataFrame,
     users: DataFrame,
     widgets: DataFrame,
     *,
@@ -39,16 +44,16 @@ def build(
     `demographics` lists, for each field of `users` that becomes a feature, its groups from low to high.
     """
     changes = widgets.select("widget", "changed_date", "category", "is_deleted").collect()  # widgets are few
-    population = _population(subject_daily, days, {row["category"] for row in changes if row["category"]})
-    history = subject_daily.select(
-        "subject", "subject_bucket", F.col("activity_date").alias("day"), F.lit(True).alias("is_activity"),
-        "lines", "sales_cents", "category_visits", "reward_counts", "reward_sums",
-    )  # fmt: skip
+    past = history(subject_daily, subject_totals, before=days[0] - timedelta(LONGEST_WINDOW))
+    population = _population(past, days, {row["category"] for row in changes if row["category"]})
+    activity = past.select(
+        "subject", "subject_bucket", "day", F.lit(True).alias("is_activity"), *feature_rows.ACTIVITY
+    )
     people = users.select(
         "subject", "subject_bucket", F.col("changed_date").alias("day"), F.lit(False).alias("is_activity"),
         "role", "region", "is_deleted", "has_demographics", *demographics,
     )  # fmt: skip
-    rows = history.unionByName(people, allowMissingColumns=True)
+    rows = activity.unionByName(people, allowMissingColumns=True)
     compute = feature_rows.kernel(
         population,
         _carousels(changes, days, population),
@@ -74,16 +79,16 @@ def feature_columns(batch: pa.RecordBatch | pa.Table, names: Sequence[str]) -> d
     return found
 
 
-def _population(subject_daily: DataFrame, days: Sequence[date], shown: Collection[str]) -> Population:
+def _population(past: DataFrame, days: Sequence[date], shown: Collection[str]) -> Population:
     """Add up the population's days: bounded by days × (categories + arms), so they may come to the driver."""
     earliest = days[0] - timedelta(RECENT_DAYS)  # only totals need what is older: it is one sum
-    day = F.greatest(F.col("activity_date"), F.lit(earliest)).alias("day")
-    visits = subject_daily.where(F.col("lines") > 0).groupBy(day).agg(F.count(F.lit(1)).alias("n"))
-    bought = subject_daily.select(day, F.explode("category_visits").alias("name", "n"))
-    earned = subject_daily.select(day, "reward_sums", F.explode("reward_counts").alias("name", "n"))
-    micro = F.round(F.col("reward_sums")[F.col("name")] * MICRO).cast("long")
+    day = F.greatest(F.col("day"), F.lit(earliest)).alias("day")
+    visits = past.where(F.col("visits") > 0).groupBy(day).agg(F.sum("visits").alias("n"))
+    bought = past.select(day, F.explode("category_visits").alias("name", "n"))
+    earned = past.select(day, "reward_micros", F.explode("reward_counts").alias("name", "n"))
+    micro = F.sum(F.col("reward_micros")[F.col("name")]).alias("micro")
     by_category = bought.groupBy("day", "name").agg(F.sum("n").alias("n"))
-    by_arm = earned.groupBy("day", "name").agg(F.sum("n").alias("n"), F.sum(micro).alias("micro"))
+    by_arm = earned.groupBy("day", "name").agg(F.sum("n").alias("n"), micro)
     return population_as_of(
         [_number(day) for day in days],
         {_number(row["day"]): row["n"] for row in visits.collect()},
@@ -109,7 +114,11 @@ def _number(day: date) -> int:
     return (day - EPOCH).days
 
 
-JOB = Job(build, reads=(Until("subject_daily"), Until("users"), Until("widgets")), writes="subject_features")
+JOB = Job(
+    build,
+    reads=(Until("subject_daily"), State("subject_totals"), Until("users"), Until("widgets")),
+    writes="subject_features",
+)
 
 if __name__ == "__main__":
     JOB.main()

@@ -22,15 +22,22 @@ PRIOR_VISITS = 2.0
 PRIOR_REWARDS = 5.0
 """A mean reward counts the population's mean as so many seen positions of the subject's own."""
 LIFT_FLOOR = 0.01
+LONGEST_WINDOW = 84
+"""Days that must be there one by one; older ones may be summed up in a first row."""
 
 
 @dataclass(frozen=True)
 class Block:
     """Daily rows of subjects, n rows sorted by subject and then day, one row a subject and day.
 
+    A subject's first row may be the sum of many days, dated on the last, when all windows begin later.
+
     Args:
         subject: number of the row's subject, 0 … subjects - 1, non-decreasing, (n,).
         day: day number, (n,).
+        last_active: last day with any activity: the day itself, but in a sum of many, (n,).
+        visits: days on which something was bought, (n,).
+        first_visit, last_visit: the first and the last of them, where there is one, (n,).
         lines, sales_cents: of that day's orders, (n,).
         categories: (row, category code, visits) of each category bought: three arrays of equal length.
         rewards: (row, arm code, seen positions, sum of rewards in millionths): four arrays of equal length.
@@ -40,6 +47,10 @@ class Block:
 
     subject: Integers
     day: Integers
+    last_active: Integers
+    visits: Integers
+    first_visit: Integers
+    last_visit: Integers
     lines: Integers
     sales_cents: Integers
     categories: tuple[Integers, Integers, Integers]
@@ -70,13 +81,13 @@ class History:
     @cached_property
     def last_active_day(self) -> Integers:
         """Last day with any activity; -1 where there is none."""
-        day = np.append(self.block.day, -1)
+        day = np.append(self.block.last_active, -1)
         return np.where(self.rows > 0, day[self._position(self.days) - 1], -1)
 
     @cached_property
     def visits(self) -> Integers:
         """Days on which the subject bought something."""
-        return self.total(self._is_visit)
+        return self.total(self.block.visits)
 
     def scalars(self) -> dict[str, Floats]:
         """Recency, frequency and monetary values by feature name, NaN where they do not exist."""
@@ -89,8 +100,8 @@ class History:
             "recency": served - last,
             "tenure": served - first,
             "visits": visits,
-            "visits_28": self.window(self._is_visit, 28).astype(np.float64),
-            "visits_84": self.window(self._is_visit, 84).astype(np.float64),
+            "visits_28": self.window(block.visits, 28).astype(np.float64),
+            "visits_84": self.window(block.visits, 84).astype(np.float64),
             "sales_28": self.window(block.sales_cents, 28) / 100.0,
             "mean_sale": self.total(block.sales_cents) / 100.0 / per_visit,
             "mean_lines": self.total(block.lines) / per_visit,
@@ -121,10 +132,6 @@ class History:
         return cumulative[self._position(self.days)] - cumulative[self._position(self.days - length)]
 
     @cached_property
-    def _is_visit(self) -> Integers:
-        return (self.block.lines > 0).astype(np.int64)
-
-    @cached_property
     def _start(self) -> Integers:
         subjects = np.arange(self.block.subjects, dtype=np.int64)
         return np.searchsorted(self.block.subject, subjects)[:, None].astype(np.int64)
@@ -141,12 +148,13 @@ class History:
 
     def _visit_days(self) -> tuple[Floats, Floats]:
         """First and last visit, NaN where there is none."""
-        nth = _cumulative(self._is_visit)
-        day = self.block.day[self.block.lines > 0].astype(np.float64)
+        has_visit = self.block.visits > 0
+        nth = _cumulative(has_visit.astype(np.int64))
         before, upto = nth[self._start], nth[self._position(self.days)]
         none = upto == before
-        day = np.append(day, np.nan)
-        return np.where(none, np.nan, day[before]), np.where(none, np.nan, day[upto - 1])
+        first = np.append(self.block.first_visit[has_visit].astype(np.float64), np.nan)
+        last = np.append(self.block.last_visit[has_visit].astype(np.float64), np.nan)
+        return np.where(none, np.nan, first[before]), np.where(none, np.nan, last[upto - 1])
 
     def _category_counts(self, categories: int) -> Integers:
         row, category, visits = self.block.categories

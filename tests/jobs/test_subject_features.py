@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs import feature_rows, subject_features
+from jobs import feature_rows, subject_features, subject_totals
 from jobs.config import Feature, FeatureSet
 from jobs.contracts import contract
 from jobs.subject_features import feature_columns
@@ -68,10 +68,12 @@ def build(
     users: list[dict[str, Any]] | None = None,
     widgets: list[dict[str, Any]] | None = None,
     sets: Mapping[str, FeatureSet] = SETS,
+    totals: DataFrame | None = None,
 ) -> DataFrame:
     """Build from the rows that the shell would hand over: those up to the last day."""
     return subject_features.build(
         table(spark, "subject_daily", [row for row in activity if row["activity_date"] <= days[-1]]),
+        table(spark, "subject_totals", []) if totals is None else totals,
         table(spark, "users", [row for row in users or [] if row["changed_date"] <= days[-1]]),
         table(spark, "widgets", [row for row in widgets or [] if row["changed_date"] <= days[-1]]),
         days=days,
@@ -198,6 +200,25 @@ def test_a_range_at_once_is_day_by_day_and_the_future_changes_nothing(spark: Spa
     assert len(at_once) == 20  # seven subjects on three days, one of whom left
 
 
+def test_a_checkpoint_stands_for_the_days_before_it(spark: SparkSession) -> None:
+    older = [
+        daily("u0", -200, "figs", lines=4, reward_counts={"start/a9": 2}, reward_sums={"start/a9": 0.3}),
+        daily("u1", -170, reward_counts={"start/a0": 1}, reward_sums={"start/a0": 1 / 3}),
+        daily("gone quiet", -150, "milk"),
+    ]
+    activity = [*older, *ACTIVITY]
+    # The month of June 2017 settles on 3 July; windows of these days begin on 17 July.
+    made = subject_totals.build(
+        table(spark, "subject_daily", activity), table(spark, "subject_totals", []),
+        days=[date(2017, 7, 3)], late_days=3,
+    )  # fmt: skip
+    days = [day(0), day(3)]
+    whole = rows(build(spark, days, activity), "subject", "feature_date")
+    since = [row for row in activity if row["activity_date"] > date(2017, 6, 30)]
+    assert rows(build(spark, days, since, totals=made), "subject", "feature_date") == whole
+    assert len(whole) == 16
+
+
 def test_recent_population_means_are_kept_where_a_set_names_them(spark: SparkSession) -> None:
     names = ("intercept", "recent_reward_mean/start/a")
     sets = {
@@ -236,16 +257,25 @@ def test_subjects_stay_whole_however_batches_are_cut(size: int) -> None:
 
 def test_cutting_batches_changes_no_row() -> None:
     n = 40
+    visits = [17_000 + i % 7 if i % 3 else None for i in range(n)]
     fields: dict[str, pa.Array] = {
         "subject": pa.array([f"u{i // 7}" for i in range(n)]),
         "subject_bucket": pa.array([0] * n, pa.int32()),
         "day": pa.array([17_000 + i % 7 for i in range(n)], pa.int32()).cast(pa.date32()),
         "is_activity": pa.array([True] * n),
+        **{
+            name: pa.array(visits, pa.int32()).cast(pa.date32())
+            for name in ("first_visit_date", "last_visit_date")
+        },
+        "last_active_date": pa.array([17_000 + i % 7 for i in range(n)], pa.int32()).cast(pa.date32()),
+        "visits": pa.array([int(i % 3 > 0) for i in range(n)], pa.int32()),
         "lines": pa.array([i % 3 for i in range(n)], pa.int32()),
         "sales_cents": pa.array([7 * i for i in range(n)], pa.int64()),
         "category_visits": pa.array([[(f"c{i % 4}", 1)] for i in range(n)], pa.map_(pa.string(), pa.int32())),
         "reward_counts": pa.array([[("p/a", 1)]] * n, pa.map_(pa.string(), pa.int32())),
-        "reward_sums": pa.array([[("p/a", i / 7)] for i in range(n)], pa.map_(pa.string(), pa.float64())),
+        "reward_micros": pa.array(
+            [[("p/a", round(i / 7 * 1e6))] for i in range(n)], pa.map_(pa.string(), pa.int64())
+        ),
         "role": pa.nulls(n, pa.string()),
         "region": pa.nulls(n, pa.string()),
         "is_deleted": pa.nulls(n, pa.bool_()),

@@ -75,6 +75,10 @@ def block_of(rows: list[Day], population: Population, subjects: int = 3) -> Bloc
     return Block(
         subject=integers([r.subject for r in rows]),
         day=integers([r.day for r in rows]),
+        last_active=integers([r.day for r in rows]),
+        visits=integers([int(r.lines > 0) for r in rows]),
+        first_visit=integers([r.day if r.lines else -1 for r in rows]),
+        last_visit=integers([r.day if r.lines else -1 for r in rows]),
         lines=integers([r.lines for r in rows]),
         sales_cents=integers([r.cents for r in rows]),
         categories=tuple(integers([b[k] for b in bought]) for k in range(3)),  # type: ignore[arg-type]
