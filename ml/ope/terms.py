@@ -103,7 +103,7 @@ class Columns(NamedTuple):
     noises: tuple[float, ...]
 
     def values(self, sums: Floats) -> list[Floats]:
-        """Return for each of the terms its (b,) values from (b, m) sums of columns; NaN where a normaliser is 0."""
+        """Return for each of the terms its (b,) values from (b, m) sums; NaN where a normaliser is 0."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return [
                 np.asarray(sum(sign * sums[:, above] / sums[:, below] for sign, above, below in recipe))

@@ -1,0 +1,198 @@
+"""What another policy's slates would have earned: K positions a row, each with its conditional propensity.
+
+    ratioₖ = π(aₖ | x, a₁ … aₖ₋₁) / p(aₖ | x, a₁ … aₖ₋₁),   w₁:ₖ = ratio₁ · … · ratioₖ
+
+A row's value is Σₖ αₖ rₖ: a position that was not seen counts as 0. All return `Terms`, so intervals,
+differences and the gate are those of single actions.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.ope.log import Floats, Integers, refuse
+from ml.ope.terms import Part, Terms
+
+
+@dataclass(frozen=True, eq=False)
+class Slates:
+    """Logged slates of n rows and K positions, beside what a target policy makes of them.
+
+    Attributes
+    ----------
+    rewards
+        (n, K) float64, 0 where a position was not seen.
+    propensities
+        (n, K) of each position given those before it, under the logging policy; 1 where it holds nothing.
+    probabilities
+        (n, K) the same under the target policy (`ml.draw.slate_propensities`).
+    seen
+        (n, K) whether the position was seen; None when all were.
+    clusters
+        (n,) codes from 0 of subject or draw; None when every row stands for itself.
+    position_weights
+        (K,) αₖ; None for 1.
+
+    Raises
+    ------
+    ValueError
+        When a value breaks its rule; it names column, row and position.
+
+    """
+
+    rewards: Floats
+    propensities: Floats
+    probabilities: Floats
+    seen: NDArray[np.bool_] | None = None
+    clusters: Integers | None = None
+    position_weights: Floats | None = None
+
+    def __post_init__(self) -> None:
+        """Check every rule."""
+        if self.rewards.ndim != 2 or not self.rewards.size:
+            raise ValueError(f"rewards of slates must have shape (n, K), not {self.rewards.shape}")
+        for name in ("propensities", "probabilities", "seen"):
+            column = getattr(self, name)
+            if column is not None and column.shape != self.rewards.shape:
+                raise ValueError(f"{name} must have shape {self.rewards.shape}, not {column.shape}")
+        _refuse(~np.isfinite(self.rewards), "rewards", self.rewards, "a reward is a finite number")
+        above, most = self.propensities > 0, self.propensities <= 1
+        _refuse(~(above & most), "propensities", self.propensities, "a propensity is above 0 and at most 1")
+        fine = (self.probabilities >= 0) & (self.probabilities <= 1)
+        _refuse(~fine, "target probabilities", self.probabilities, "a probability is 0 to 1")
+        if self.seen is not None:
+            unseen = ~self.seen & (self.rewards != 0)
+            _refuse(unseen, "rewards", self.rewards, "a position that was not seen earns 0")
+        if not self.rewards.any():
+            raise ValueError(
+                f"rewards are 0 in all {len(self.rewards)} slates: nothing can be learned from them"
+            )
+        if self.position_weights is not None and self.position_weights.shape != self.rewards.shape[1:]:
+            raise ValueError(f"position weights must have shape {self.rewards.shape[1:]}")
+        if self.clusters is not None:
+            refuse(self.clusters < 0, "clusters", self.clusters, "codes start at 0")
+
+    @property
+    def valued(self) -> Floats:
+        """(n, K) αₖ rₖ."""
+        return self.rewards if self.position_weights is None else self.rewards * self.position_weights
+
+    @property
+    def prefix_weights(self) -> Floats:
+        """(n, K) w₁:ₖ."""
+        return np.asarray(np.cumprod(self.probabilities / self.propensities, axis=1), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Marginals:
+    """Probability that the logged widget stands at its position, whatever stands before it, by policy.
+
+    logging, target : (n, K); where they were simulated, `samples` says in how many draws, None if exact.
+    """
+
+    logging: Floats
+    target: Floats
+    samples: int | None = None
+
+
+def marginals(logging_counts: Integers, target_counts: Integers, samples: int) -> Marginals:
+    """Make marginals of how often the logged widget came to stand at its position in simulated draws.
+
+    The logged draw counts as one more of the logging policy's: for X of a binomial (S, p),
+    E[(S + 1) / (X + 1)] = (1 - (1 - p)^(S + 1)) / p, so the weights are all but unbiased, and never infinite.
+
+    Parameters
+    ----------
+    logging_counts, target_counts
+        (n, K) of `samples` independent draws of each policy for the row's context.
+    samples
+        S, how many there were.
+
+    """
+    for name, counts in (("logging counts", logging_counts), ("target counts", target_counts)):
+        _refuse((counts < 0) | (counts > samples), name, counts, f"a count is 0 to {samples}")
+    return Marginals((logging_counts + 1) / (samples + 1), target_counts / samples, samples)
+
+
+def standard_ips(slates: Slates, *, normalised: bool = False) -> Terms:
+    """V̂ = mean(w₁:K Σₖ αₖ rₖ): unbiased, whatever positions do to each other; normalised by mean(w₁:K).
+
+    Precup, Sutton, Singh 2000: Eligibility traces for off-policy policy evaluation; Swaminathan et al. 2017:
+    Off-policy evaluation for slate recommendation, eq. 2.
+    """
+    weights = np.ascontiguousarray(slates.prefix_weights[:, -1])
+    total = weights * slates.valued.sum(axis=1)
+    return Terms((Part(total, weights),)) if normalised else Terms.mean_of(total)
+
+
+def reward_interaction_ips(slates: Slates, *, normalised: bool = False) -> Terms:
+    """V̂ = mean(Σₖ w₁:ₖ αₖ rₖ): unbiased where a reward owes nothing to later positions (a cascade).
+
+    McInerney et al. 2020: Counterfactual evaluation of slate recommendations with sequential reward
+    interactions, eq. 9; normalised, each position by the mean of its own weights (eq. 10).
+    """
+    return _by_position(slates.prefix_weights, slates.valued, normalised)
+
+
+def independent_ips(slates: Slates, marginal: Marginals, *, normalised: bool = False) -> Terms:
+    """V̂ = mean(Σₖ πₖ(aₖ|x) / pₖ(aₖ|x) · αₖ rₖ) on marginals: unbiased where positions do not interact.
+
+    Li et al. 2018: Offline evaluation of ranking policies with click models, section 4.2 (item-position).
+    Marginals that were simulated leave an error of their own: each row's enters as `noise`.
+    """
+    for name, column in (("logging marginals", marginal.logging), ("target marginals", marginal.target)):
+        if column.shape != slates.rewards.shape:
+            raise ValueError(f"{name} must have shape {slates.rewards.shape}, not {column.shape}")
+    fine = (marginal.logging > 0) & (marginal.logging <= 1)
+    _refuse(~fine, "logging marginals", marginal.logging, "a propensity is above 0 and at most 1")
+    fine = (marginal.target >= 0) & (marginal.target <= 1)
+    _refuse(~fine, "target marginals", marginal.target, "a probability is 0 to 1")
+    weights = marginal.target / marginal.logging
+    terms = _by_position(weights, slates.valued, normalised)
+    if marginal.samples is None:
+        return terms
+    # The delta method, binomial counts above and below; a slate's positions share their draws, so add up.
+    above = marginal.target * (1 - marginal.target) / marginal.logging**2
+    below = weights**2 * (1 - marginal.logging) / marginal.logging
+    deviation = np.abs(slates.valued) * np.sqrt((above + below) / marginal.samples)
+    return Terms(terms.parts, noise=deviation.sum(axis=1))
+
+
+def cascade_dr(slates: Slates, predicted: Floats, expected: Floats) -> Terms:
+    """V̂ = mean(Σₖ w₁:ₖ (αₖ rₖ - q̂ₖ) + w₁:ₖ₋₁ v̂ₖ): as reward-interaction IPS, with less variance.
+
+    Kiyohara et al. 2022: Doubly robust off-policy evaluation for ranking policies under the cascade behavior
+    model, eq. 6, with w₁:₀ = 1.
+
+    Parameters
+    ----------
+    slates
+        logged slates.
+    predicted
+        (n, K) q̂ₖ(x, a₁ … aₖ): what a model made out of fold expects of positions k to K, given the logged
+        prefix and the target policy after it. Any numbers leave it unbiased; these take most variance away.
+    expected
+        (n, K) v̂ₖ = Σₐ π(a | x, a₁ … aₖ₋₁) q̂ₖ(x, a₁ … aₖ₋₁, a).
+
+    """
+    for name, column in (("predicted", predicted), ("expected", expected)):
+        if column.shape != slates.rewards.shape:
+            raise ValueError(f"{name} must have shape {slates.rewards.shape}, not {column.shape}")
+        _refuse(~np.isfinite(column), name, column, "a predicted reward is a finite number")
+    weights = slates.prefix_weights
+    before = np.concatenate([np.ones((len(weights), 1)), weights[:, :-1]], axis=1)
+    return Terms.mean_of((weights * (slates.valued - predicted) + before * expected).sum(axis=1))
+
+
+def _by_position(weights: Floats, valued: Floats, normalised: bool) -> Terms:
+    if not normalised:
+        return Terms.mean_of((weights * valued).sum(axis=1))
+    above, below = np.ascontiguousarray((weights * valued).T), np.ascontiguousarray(weights.T)
+    return Terms(tuple(Part(one, other) for one, other in zip(above, below, strict=True)))
+
+
+def _refuse(wrong: NDArray[np.bool_], column: str, values: NDArray[np.generic], rule: str) -> None:
+    if wrong.any():
+        position = int(np.argwhere(wrong)[0][1])
+        refuse(wrong[:, position], f"{column} at position {position}", values[:, position], rule)
