@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,12 +56,28 @@ class Reward(Strict):
 
 
 class Source(Strict):
-    """A source of the lake: its form, its folder, whether each day must have one."""
+    """A source of the lake: its form, its folder, the table it feeds, whether each day must have a folder.
+
+    `rename` maps columns of its files to the fields of our record.
+    """
 
     form: Literal["otlp", "ga4", "records"]
     path: str
+    table: str
     daily: bool = True
     since: date | None = None
+    rename: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Source":
+        if (self.form == "records") == (self.table == "events"):
+            raise ValueError(f"form {self.form!r} does not feed {self.table!r}: otlp and ga4 feed events")
+        if self.rename and self.form != "records":
+            raise ValueError(f"form {self.form!r} has no columns to rename")
+        twice = sorted({ours for ours in self.rename.values() if list(self.rename.values()).count(ours) > 1})
+        if twice:
+            raise ValueError(f"two columns are renamed to {twice[0]!r}")
+        return self
 
 
 class Engine(Strict):
@@ -180,6 +196,10 @@ class Config(Strict):
         """Hash of everything configured but where things run."""
         return _digest(self.model_dump(mode="json", exclude={"engine", "airflow"}))
 
+    def feeding(self, table: str) -> dict[str, Source]:
+        """The sources that feed a table, by name."""
+        return {name: source for name, source in sorted(self.sources.items()) if source.table == table}
+
     @property
     def specs(self) -> dict[str, Policy]:
         """The policies' specs, under a name that the table `policies` does not take."""
@@ -234,6 +254,9 @@ def load(root: Path | None = None, overlays: str | None = None) -> Config:
         merged = _merge(merged, layer)
     merged["pages"] = _declared(conf / "pages", Page, "page")
     merged["policies"] = _declared(conf / "policies", Policy, "name")
+    for name, source in merged.get("sources", {}).items():
+        if isinstance(source, dict):
+            source.setdefault("table", name)
     sets = read_yaml(conf / "features.yaml")
     merged["feature_sets"] = {
         name: _checked(FeatureSet, {"name": name, **entry}, conf / "features.yaml", name)
@@ -312,6 +335,12 @@ def _sentence(
 
 
 def _cross_check(config: Config, conf: Path) -> None:
+    tables = {file.stem for file in (conf / "contracts").glob("*.yaml")}
+    for name, source in config.sources.items():
+        if source.table not in tables:
+            raise ConfigError(
+                f"{_short(conf)}: sources.{name}.table = {source.table!r} is none of conf/contracts."
+            )
     for page in config.pages.values():
         if page.policy not in config.policies:
             known = ", ".join(sorted(config.policies))

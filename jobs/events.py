@@ -1,21 +1,30 @@
-"""events: one row per telemetry span or tag hit, merged over both sources, cleaned, with bots marked.
+"""events: one row per telemetry span or tag hit, merged over all sources, cleaned, with bots marked.
 
-Reads   the lake's telemetry and tags that arrived on the interval's days or up to `late_days` later; widgets
-        as of each day
+Copies of an event, from two sources or delivered again, share an id and are one row. An event belongs to the
+day on which it happened. Where clocks differ, its copies may lie on two days; then the earlier day's stand,
+and the later day's are repeats. That is so when a copy came in the last `copy_minutes` of the earlier day, so
+a day's rows follow from what arrived for it and from the last minutes of the day before.
+
+Reads   files of telemetry and tags that arrived on the interval's days or up to `late_days` later, and the
+        last lines of the day before; widgets as of each day
 Writes  events, partitions event_date, subject_bucket
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 """
 
-from collections.abc import Sequence
-from datetime import date, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.config import Ids
+from jobs.config import Ids, Source
+from jobs.inputs import LATE
 from jobs.shell import Job, Lake, Until
 from jobs.sources import changes, days_in, ga4, hits, otlp
-from jobs.sources.hits import Door
+from jobs.sources.hits import Door, Partly
+
+ONE_DAY = timedelta(1)
 
 
 def build(
@@ -24,71 +33,103 @@ def build(
     widgets: DataFrame,
     *,
     days: Sequence[date],
+    sources: Mapping[str, Source],
     business_time_zone: str,
     subject_buckets: int,
     late_days: int,
+    copy_minutes: int,
     ids: Ids,
     bot_agents: list[str],
     bot_events_per_day: int,
 ) -> DataFrame:
-    """Read both sources, merge copies of an event into one row, and turn away what cannot be."""
+    """Read all sources, merge copies of an event into one row, and turn away what cannot be."""
     door = Door(ids.key, ids.key_id, tuple(bot_agents))
-    delivered = otlp.parse(telemetry, door).unionByName(ga4.parse(tags, door))
-    dated = merge(delivered).withColumns(
-        {
-            "event_date": changes.business_day(F.col("event_at"), business_time_zone),
-            "subject_bucket": changes.bucket(F.col("subject"), subject_buckets),
-        }
+    partly = day_ends(days, late_days, copy_minutes, business_time_zone)
+    delivered = otlp.parse(telemetry, door, partly).unionByName(ga4.parse(tags, door, partly))
+    event_date = changes.business_day(F.col("event_at"), business_time_zone)
+    dated = delivered.withColumn("event_date", event_date)
+    merged = merge(
+        dated.withColumn("untimely", changes.untimely("an event", "event_date", late_days)), sources
     )
-    known = F.broadcast(known_widgets(widgets, days))
-    placed = dated.join(known, F.col("event_date") == F.col("known_on"), how="left")
+    once = without_repeats(merged, copy_minutes, business_time_zone)
+    placed = once.withColumn("subject_bucket", changes.bucket(F.col("subject"), subject_buckets)).join(
+        F.broadcast(known_widgets(widgets, days)), F.col("event_date") == F.col("known_on"), how="left"
+    )
     # Untimely rows belong to the day they arrived, the rest to their own, however days are run together.
-    is_of_its_day = F.coalesce("_reason", untimely(late_days)).isNull()
+    is_of_its_day = F.coalesce("_reason", "untimely").isNull()
     judged = placed.withColumns(
         {
             "_day": F.when(is_of_its_day, F.col("event_date")).otherwise(F.col("arrival_date")),
-            "_reason": F.coalesce("_reason", untimely(late_days), unknown_widget()),
+            "_reason": F.coalesce("_reason", "untimely", unknown_widget()),
         }
     )
-    return mark_bots(judged.drop("known_on", "known"), bot_events_per_day)
+    return mark_bots(judged, bot_events_per_day)
 
 
-def merge(delivered: DataFrame) -> DataFrame:
-    """Merge all copies of an event into one row: the best source's earliest copy stands, in any order."""
-    others = [name for name in hits.FIELDS if name not in ("event_id", "arrival_date")]
+def day_ends(days: Sequence[date], late_days: int, copy_minutes: int, zone: str) -> Partly:
+    """The last minutes of the days before, of whose files nothing else is wanted, in microseconds."""
+    whole = {day + timedelta(n) for day in days for n in range(late_days + 1)}
+    edges = {day - ONE_DAY for day in days} - whole
+    midnights = {
+        day: int(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).timestamp())
+        for day in (edge + ONE_DAY for edge in edges)
+    }
+    return {day - ONE_DAY: ((at - copy_minutes * 60) * 10**6, at * 10**6) for day, at in midnights.items()}
+
+
+def merge(delivered: DataFrame, sources: Mapping[str, Source]) -> DataFrame:
+    """Merge a day's copies of an event into one row: the best source's earliest copy stands, in any order.
+
+    Copies that came too late, or from the future, stay apart by day of arrival: whether an event was there in
+    time does not depend on them.
+    """
+    own = ("event_id", "arrival_date", "device")
+    others = [name for name in hits.FIELDS if name not in own]
+    names = sorted({name for name, source in sources.items() if source.table == "events"})
     # A span knows more than a tag hit: where both saw an event, the span's row stands.
-    is_tag = F.col("source") == "tags"
+    is_tag = F.col("source").isin([name for name in names if sources[name].form == "ga4"])
     copy = F.struct(is_tag.alias("is_tag"), "arrival_date", *others)
+    came_on = F.when(F.col("untimely").isNotNull(), F.col("arrival_date"))
     # By device alone, so that marking bots finds the rows where it needs them.
     merged = (
-        delivered.repartition("device")
-        .groupBy("device", "event_id")
+        delivered.withColumn("untimely_on", came_on)
+        .repartition("device")
+        .groupBy("device", "event_id", "event_date", "untimely_on")
         .agg(
             F.min(copy).alias("copy"),
             F.min("arrival_date").alias("arrival_date"),
-            F.max(is_tag).alias("in_tags"),
-            F.max(~is_tag).alias("in_telemetry"),
+            F.min("untimely").alias("untimely"),
+            F.max("event_at").alias("last_at"),
             F.max("is_bot").alias("is_bot"),
+            *[F.max(F.col("source") == name).alias(f"in_{name}") for name in names],
         )
     )
-    sources = F.array(F.when(F.col("in_tags"), "tags"), F.when(F.col("in_telemetry"), "telemetry"))
-    own = [F.col(f"copy.{name}") for name in others if name not in ("device", "source", "is_bot")]
-    kept: list[Column | str] = [
-        "device",
-        "event_id",
-        "arrival_date",
-        F.array_compact(sources).alias("sources"),
-        "is_bot",
-    ]
-    return merged.select(*kept, *own)
+    held = F.array(*[F.when(F.col(f"in_{name}"), name) for name in names])
+    of_copy = [F.col(f"copy.{name}") for name in others if name not in ("source", "is_bot")]
+    kept: list[Column | str] = [*own, "event_date", "untimely", "last_at", "is_bot"]
+    return merged.select(*kept, F.array_compact(held).alias("sources"), *of_copy)
 
 
-def untimely(late_days: int) -> Column:
-    """Why an event's time cannot be, given the day it arrived."""
-    is_future = F.col("event_date") > F.col("arrival_date")
-    is_too_late = F.col("arrival_date") > F.date_add("event_date", late_days)
-    return F.when(is_future, F.lit("an event cannot come from the future")).when(
-        is_too_late, F.lit("an event must not come later than late_days")
+def without_repeats(merged: DataFrame, copy_minutes: int, zone: str) -> DataFrame:
+    """Drop an event whose copy stands at the end of the day before."""
+    earlier = (
+        Window.partitionBy("device", "event_id")
+        .orderBy("event_date")
+        .rowsBetween(Window.unboundedPreceding, -1)
+    )
+    timely = F.when(F.col("untimely").isNull(), F.struct("event_date", "last_at"))
+    midnight = F.to_utc_timestamp(F.col("event_date").cast("timestamp"), zone)
+    first = midnight - F.make_dt_interval(mins=F.lit(copy_minutes))
+    before = F.col("before")
+    is_repeat = (
+        F.col("untimely").isNull()
+        & (F.date_diff("event_date", before["event_date"]) == 1)
+        & (before["last_at"] >= first)
+    )
+    return (
+        merged.withColumn("before", F.last(timely, ignorenulls=True).over(earlier))
+        .where(~F.coalesce(is_repeat, F.lit(False)))
+        .drop("before", "last_at")
     )
 
 
@@ -124,32 +165,43 @@ def mark_bots(events: DataFrame, bot_events_per_day: int) -> DataFrame:
 def late(
     telemetry: DataFrame,
     tags: DataFrame,
-    widgets: DataFrame,  # noqa: ARG001 - bound by name
     *,
     days: Sequence[date],
     business_time_zone: str,
     late_days: int,
+    copy_minutes: int,
 ) -> DataFrame:
-    """Name the earlier days, at most `late_days` back, of which something arrived on the interval's days."""
-    asked = set(days)
-    edge = [day for day in days if not asked.issuperset(day - timedelta(n) for n in range(1, late_days + 1))]
-    at_edge = F.col("arrival_date").isin(edge)
-    instants = days_in.instants(telemetry.where(at_edge), otlp.TIME, per_second=10**9).unionByName(
-        days_in.instants(tags.where(at_edge), ga4.TIME, per_second=10**6)
+    """Name the earlier days, at most `late_days` back, that the interval's arrivals may change."""
+    at_edge = F.col("arrival_date").isin(changes.edge(days, late_days))
+    instants = days_in.instants(telemetry.where(at_edge), otlp.TIME).unionByName(
+        days_in.instants(tags.where(at_edge), ga4.TIME)
     )
+    # A quarter of an hour names its own day and, at the end of one, the next: it may hold a repeat.
+    next_day = F.col("at") + F.make_dt_interval(mins=F.lit(copy_minutes + 15))
     named = instants.select(
-        "arrival_date", changes.business_day(F.col("at"), business_time_zone).alias("day")
+        "arrival_date",
+        changes.business_day(F.col("at"), business_time_zone).alias("own_day"),
+        changes.business_day(next_day, business_time_zone).alias("next_day"),
     )
-    is_late = (F.col("day") < F.col("arrival_date")) & (F.col("day") >= F.date_sub("arrival_date", late_days))
-    return named.where(is_late & ~F.col("day").isin(list(days))).select("day").distinct()
+    is_timely = F.col("own_day") >= F.date_sub("arrival_date", late_days)
+    day = F.explode(F.array("own_day", "next_day")).alias("day")
+    found = named.where(is_timely).select("arrival_date", day)
+    return found.where((F.col("day") < F.col("arrival_date")) & ~F.col("day").isin(list(days)))
 
 
-# A day's events arrive within `late_days` (conf/) of it, which the contract's rule holds too.
 JOB = Job(
     build,
-    reads=(Lake("telemetry", after=3), Lake("tags", after=3), Until("widgets")),
+    reads=(
+        Lake("telemetry", before=1, after=LATE, table="events", form="otlp"),
+        Lake("tags", before=1, after=LATE, table="events", form="ga4"),
+        Until("widgets"),
+    ),
     writes="events",
     late=late,
+    late_reads=(
+        Lake("telemetry", table="events", form="otlp"),
+        Lake("tags", table="events", form="ga4"),
+    ),
 )
 
 if __name__ == "__main__":

@@ -3,16 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any, Final, Literal
 
 import pyarrow.fs as pafs
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.config import Config
+from jobs.config import Config, Source
 from jobs.contracts import contract
 from jobs.tables import Tables, located
 
-FILES = "path string, source string, form string, arrival_date date"
+FILES = "path string, source string, form string, arrival_date date, rename map<string,string>"
+LATE: Final = "late_days"
+Span = int | Literal["late_days"]
 
 
 class MissingInput(RuntimeError):
@@ -21,15 +24,24 @@ class MissingInput(RuntimeError):
 
 @dataclass(frozen=True)
 class Days:
-    """Rows of a table whose day lies among the job's days, widened by whole days."""
+    """Rows of a table whose day lies among the job's days, widened by whole days or by conf's `late_days`."""
 
     name: str
-    before: int = 0
-    after: int = 0
+    before: Span = 0
+    after: Span = 0
 
-    def span(self, days: Sequence[date]) -> tuple[date | None, date]:
+    def span(self, days: Sequence[date], late_days: int) -> tuple[date | None, date]:
         """First and last day to read."""
-        return days[0] - timedelta(self.before), days[-1] + timedelta(self.after)
+        before, after = (late_days if n == LATE else n for n in (self.before, self.after))
+        return days[0] - timedelta(before), days[-1] + timedelta(after)
+
+    def readers(self, day: date, last: date, late_days: int) -> list[date]:
+        """The day itself and those after it, up to `last`, that read its rows.
+
+        Of days before it a job's own `late` knows more: whether anything reaches back over midnight.
+        """
+        before = late_days if self.before == LATE else self.before
+        return [day + timedelta(n) for n in range(before + 1) if n == 0 or day + timedelta(n) <= last]
 
 
 @dataclass(frozen=True)
@@ -39,9 +51,14 @@ class Until:
     name: str
     before: int | None = None
 
-    def span(self, days: Sequence[date]) -> tuple[date | None, date]:
+    def span(self, days: Sequence[date], late_days: int) -> tuple[date | None, date]:  # noqa: ARG002
         """First (None: the table's first) and last day to read."""
         return None if self.before is None else days[0] - timedelta(self.before), days[-1]
+
+    def readers(self, day: date, last: date, late_days: int) -> list[date]:  # noqa: ARG002
+        """The day itself and those after it, up to `last`, that read its rows."""
+        until = last if self.before is None else min(last, day + timedelta(self.before))
+        return [day + timedelta(n) for n in range(max(0, (until - day).days) + 1)]
 
 
 @dataclass(frozen=True)
@@ -50,17 +67,37 @@ class State:
 
     name: str
 
-    def span(self, days: Sequence[date]) -> tuple[date | None, date]:  # noqa: ARG002 - as Days and Until
+    def span(self, days: Sequence[date], late_days: int) -> tuple[date | None, date]:  # noqa: ARG002
         """First and last day to read: all."""
         return None, date.max
+
+    def readers(self, day: date, last: date, late_days: int) -> list[date]:  # noqa: ARG002
+        """No day: what is read of it does not follow."""
+        return []
 
 
 @dataclass(frozen=True)
 class Lake:
-    """Files of a source that arrived on the job's days, or up to `after` days later."""
+    """Files that arrived on the job's days, or up to so many days before or after them.
+
+    Those of all sources that feed `table` (its own name by default), or of those of one form.
+    """
 
     name: str
-    after: int = 0
+    before: Span = 0
+    after: Span = 0
+    table: str | None = None
+    form: str | None = None
+
+    def sources(self, config: Config) -> dict[str, Source]:
+        """The sources to read, by name."""
+        feeding = config.feeding(self.table or self.name)
+        return {name: source for name, source in feeding.items() if self.form in (None, source.form)}
+
+    def arrivals(self, days: Sequence[date], late_days: int) -> set[date]:
+        """Days on which what is read arrived."""
+        before, after = (late_days if n == LATE else n for n in (self.before, self.after))
+        return {day + timedelta(n) for day in days for n in range(-before, after + 1)}
 
 
 Read = Days | Until | State | Lake
@@ -79,13 +116,13 @@ def open_read(
     frame = spark.read.format("delta").option("versionAsOf", version).load(path)
     if about.day is None:
         return frame
-    first, last = read.span(days)
+    first, last = read.span(days, config.late_days)
     frame = frame.where(F.col(about.day) <= F.lit(last))
     return frame if first is None else frame.where(F.col(about.day) >= F.lit(first))
 
 
-def lake_files(config: Config, read: Lake, days: Sequence[date]) -> list[tuple[str, str, str, date]]:
-    """List the source's files of these arrival days.
+def lake_files(config: Config, read: Lake, days: Sequence[date]) -> list[tuple[Any, ...]]:
+    """List the sources' files of these arrival days: rows of FILES.
 
     Raises
     ------
@@ -93,33 +130,38 @@ def lake_files(config: Config, read: Lake, days: Sequence[date]) -> list[tuple[s
         When a daily source has no folder for one of the job's own days: an empty day has an empty file.
 
     """
-    source = config.sources[read.name]
-    folder = f"{config.lake}/{source.path}"
+    wanted = read.arrivals(days, config.late_days)
+    found: list[tuple[Any, ...]] = []
+    for name, source in read.sources(config).items():
+        by_day = _by_day(f"{config.lake}/{source.path}")
+        if source.daily:
+            _require(source, name, [day for day in days if day >= (source.since or days[0])], by_day)
+        for day in sorted(wanted & by_day.keys()):
+            found += [(path, name, source.form, day, source.rename) for path in sorted(by_day[day])]
+    return found
+
+
+def _by_day(folder: str) -> dict[date, list[str]]:
+    """Files under a folder by the day on which they arrived; a day may have none."""
     scheme = f"{folder.partition('://')[0]}://" if "://" in folder else ""
     filesystem, base = located(folder)
-    selector = pafs.FileSelector(base, recursive=True, allow_not_found=True)
     by_day: dict[date, list[str]] = {}
-    for info in filesystem.get_file_info(selector):
+    for info in filesystem.get_file_info(pafs.FileSelector(base, recursive=True, allow_not_found=True)):
         day = _arrival(info.path if info.type == pafs.FileType.Directory else info.path.rpartition("/")[0])
         if day is not None:
             by_day.setdefault(day, [])
             if info.type == pafs.FileType.File and not info.base_name.startswith((".", "_")):
                 by_day[day].append(scheme + info.path)
-    if source.daily:
-        _require(config, read.name, [day for day in days if day >= (source.since or days[0])], by_day)
-    wanted = {day + timedelta(n) for day in days for n in range(read.after + 1)}
-    files = [(path, day) for day in sorted(wanted & by_day.keys()) for path in sorted(by_day[day])]
-    return [(path, read.name, source.form, day) for path, day in files]
+    return by_day
 
 
-def _require(config: Config, name: str, days: Sequence[date], found: Mapping[date, object]) -> None:
+def _require(source: Source, name: str, days: Sequence[date], found: Mapping[date, object]) -> None:
     missing = [day for day in days if day not in found]
     if missing:
         more = f" and {len(missing) - 1} more days" if len(missing) > 1 else ""
-        folder = f"{config.sources[name].path}/date={missing[0]}"
         raise MissingInput(
-            f"The lake has no folder {folder}{more}: deliver it (an empty file for a day without {name}),"
-            " or run an interval that the lake covers."
+            f"The lake has no folder {source.path}/date={missing[0]}{more}: deliver it (an empty file for a"
+            f" day without {name}), or run an interval that the lake covers."
         )
 
 

@@ -79,10 +79,11 @@ def resolve(tables: Tables, names: Sequence[str], dag_run: str | None) -> dict[s
     }
 
 
-def late_days(tables: Tables, names: Sequence[str], dag_run: str | None) -> set[date]:
-    """Days that tasks of this DAG run replaced in these tables: what reads them replaces them too."""
+def replaced(tables: Tables, names: Sequence[str], dag_run: str | None) -> dict[str, set[date]]:
+    """Days that tasks of this DAG run replaced in each of these tables."""
     rows = of_dag_run(tables, dag_run) if dag_run else []
-    return {day for row in rows if row["output"] in names and row["status"] in DONE for day in row["days"]}
+    done = [row for row in rows if row["output"] in names and row["status"] in DONE]
+    return {name: {day for row in done if row["output"] == name for day in row["days"]} for name in names}
 
 
 def of_dag_run(tables: Tables, dag_run: str) -> list[dict[str, Any]]:

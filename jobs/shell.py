@@ -41,16 +41,13 @@ class Job:
     reads: Sequence[Read]
     writes: str
     late: Callable[..., DataFrame] | None = field(default=None)
+    late_reads: Sequence[Read] | None = field(default=None)  # what `late` reads; as `reads` by default
 
     @property
     def tables(self) -> list[str]:
         """Names of the tables it reads."""
-        return [read.name for read in self.reads if not isinstance(read, Lake)]
-
-    @property
-    def followed(self) -> list[str]:
-        """Names of the tables whose replaced days it replaces too."""
-        return [read.name for read in self.reads if not isinstance(read, Lake | State)]
+        reads = (*self.reads, *(self.late_reads or ()))
+        return list(dict.fromkeys(read.name for read in reads if not isinstance(read, Lake)))
 
     def main(self, arguments: Sequence[str] | None = None) -> None:
         """Run it from the command line."""
@@ -120,9 +117,7 @@ def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = Non
     versions = runs.resolve(tables, job.tables, ask.dag_run)
     run.inputs = {name: version for name, version in versions.items() if version is not None}
     with telemetry.span(run), Recorder(tables, run):
-        days = _clip(
-            sorted({*ask.days, *runs.late_days(tables, job.followed, ask.dag_run)}), job.writes, config
-        )
+        days = _clip(_touched(job, ask, tables, config), job.writes, config)
         if not days:
             run.status, run.message = "unchanged", f"{job.writes} begins on {config.since[job.writes]}"
             return run
@@ -233,6 +228,19 @@ def _served_until(config: Config) -> date | None:
     return live.layout_date if live else None
 
 
+def _touched(job: Job, ask: Ask, tables: Tables, config: Config) -> list[date]:
+    """The interval's days, and earlier ones whose inputs tasks of the same DAG run replaced."""
+    replaced = runs.replaced(tables, job.tables, ask.dag_run)
+    late = {
+        reader
+        for read in job.reads
+        if not isinstance(read, Lake)
+        for day in replaced[read.name]
+        for reader in read.readers(day, ask.days[-1], config.late_days)
+    }
+    return sorted({*ask.days, *late})
+
+
 def _clip(days: list[date], name: str, config: Config) -> list[date]:
     since = config.since.get(name)
     return [day for day in days if since is None or day >= since]
@@ -242,7 +250,8 @@ def _named(
     job: Job, spark: SparkSession, days: list[date], config: Config, versions: dict[str, int | None]
 ) -> list[date]:
     assert job.late is not None
-    frames = {read.name: inputs.open_read(spark, read, days, config, versions) for read in job.reads}
+    reads = job.reads if job.late_reads is None else job.late_reads
+    frames = {read.name: inputs.open_read(spark, read, days, config, versions) for read in reads}
     arguments = bind(job.late, job.writes, config, strict=False)
     named = job.late(**frames, **arguments, **_of_run(job.late, days, config))
     return _clip(sorted({*days, *(row["day"] for row in named.distinct().collect())}), job.writes, config)

@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from jobs.sources import files as lake
 from jobs.sources import hits, schemas
 from jobs.sources.files import DamagedError, LakeFile
+from jobs.sources.hits import Time
 
 COLUMNS = {"arrival_date": "date", "at": "timestamp"}
 # Every time zone's days begin on a quarter of an hour.
@@ -16,7 +17,7 @@ QUARTER = 15 * 60
 LONGEST_MATCH = 128
 
 
-def instants(files: DataFrame, time: re.Pattern[bytes], *, per_second: int) -> DataFrame:
+def instants(files: DataFrame, time: Time) -> DataFrame:
     """Return each file's arrival day with the quarters of hours that its times fall into.
 
     A scan of the bytes, ten times as fast as parsing; a time that turns out to be a broken row's names a day
@@ -26,7 +27,7 @@ def instants(files: DataFrame, time: re.Pattern[bytes], *, per_second: int) -> D
 
     def reader(listed: Iterator[LakeFile]) -> Iterator[pa.RecordBatch]:
         for file in listed:
-            found = sorted(_quarters(file.path, time, per_second * QUARTER))
+            found = sorted(_quarters(file.path, time.pattern, time.per_microsecond * 10**6 * QUARTER))
             columns = [
                 pa.array([file.arrival_date] * len(found), schema.field("arrival_date").type),
                 pa.array([quarter * QUARTER * 10**6 for quarter in found], schema.field("at").type),

@@ -3,7 +3,7 @@
 import gc
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -25,12 +25,13 @@ class DamagedError(Exception):
 
 @dataclass(frozen=True)
 class LakeFile:
-    """A file to open, with the day on which it arrived."""
+    """A file to open, with the day on which it arrived and its source's own names of our fields."""
 
     path: str
     source: str
     form: str
     arrival_date: date
+    rename: Mapping[str, str] = field(default_factory=dict)
 
 
 def read(
@@ -41,9 +42,10 @@ def read(
     """Run `reader` over the files, in as many tasks as the engine cuts their list into (one a core)."""
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return reader(LakeFile(**row) for batch in batches for row in batch.to_pylist())
+        rows = (row for batch in batches for row in batch.to_pylist())
+        return reader(LakeFile(**{**row, "rename": dict(row["rename"] or ())}) for row in rows)
 
-    listed = files.select("path", "source", "form", "arrival_date")
+    listed = files.select("path", "source", "form", "arrival_date", "rename")
     return listed.mapInArrow(run, schemas.ddl(columns))
 
 

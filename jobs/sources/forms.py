@@ -1,7 +1,7 @@
 """Forms of a record's file (Parquet, CSV, JSON lines, by the name's ending), read into blocks of columns."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import RawIOBase
 from typing import Any
@@ -26,8 +26,20 @@ class Block:
     is_text: bool = False
 
 
-def blocks(path: str, names: Sequence[str]) -> Iterator[Block]:
-    """Read the named columns in blocks of bounded size; damage in a file is told in its block, not raised."""
+def blocks(path: str, names: Sequence[str], rename: Mapping[str, str] | None = None) -> Iterator[Block]:
+    """Read the named columns in blocks of bounded size; damage in a file is told in its block, not raised.
+
+    rename: the file's own name of a column → one of `names`.
+    """
+    own_name = {ours: theirs for theirs, ours in (rename or {}).items()}
+    own_names = [own_name.get(name, name) for name in names]
+    for block in _own_blocks(path, own_names):
+        block.columns = {name: block.columns[own] for name, own in zip(names, own_names, strict=True)}
+        block.absent = {name: block.absent.get(own, ()) for name, own in zip(names, own_names, strict=True)}
+        yield block
+
+
+def _own_blocks(path: str, names: Sequence[str]) -> Iterator[Block]:
     form = path.rsplit("/", 1)[-1].removesuffix(".gz").rpartition(".")[2]
     if form == "parquet":
         yield from _parquet(path, names)

@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame
 from jobs.sources import files as lake
 from jobs.sources import hits
 from jobs.sources.files import LakeFile
-from jobs.sources.hits import Door, Gate, Wrong
+from jobs.sources.hits import Door, Gate, Partly, Time, Wrong
 
 EVENT_NAMES = {
     "page_view": "page_view",
@@ -27,7 +27,7 @@ EVENT_NAMES = {
     "add_to_cart": "basket_add",
     "purchase": "order_placed",
 }
-TIME = re.compile(rb'"event_timestamp"\s*:\s*"?(\d{1,19})')
+TIME = Time(re.compile(rb'"event_timestamp"\s*:\s*"?(\d{1,19})'), per_microsecond=1)
 OPEN_KEYS = frozenset(
     {
         "event_date",
@@ -54,15 +54,15 @@ OPEN_KEYS = frozenset(
 OPEN_PARAMETERS = frozenset({"event_id", "page_location", "ga_session_id"})
 
 
-def parse(files: DataFrame, door: Door) -> DataFrame:
+def parse(files: DataFrame, door: Door, partly: Partly | None = None) -> DataFrame:
     """Read the tag hits of the files: grain one row of the export, broken ones with their reason."""
-    return lake.read(files, partial(read, door=door), hits.COLUMNS)
+    return lake.read(files, partial(read, door=door, partly=partly), hits.COLUMNS)
 
 
-def read(files: Iterator[LakeFile], door: Door) -> Iterator[pa.RecordBatch]:
+def read(files: Iterator[LakeFile], door: Door, partly: Partly | None = None) -> Iterator[pa.RecordBatch]:
     """Read files one after another, inside a task."""
     gate = Gate(door)
-    rows = hits.rows_of(files, lambda file, offset, line: _rows(file, offset, line, gate))
+    rows = hits.rows_of(files, lambda file, offset, line: _rows(file, offset, line, gate), partly, TIME)
     return lake.batched(rows, hits.ARROW)
 
 

@@ -5,8 +5,9 @@ Grain: one span or tag hit as delivered. A broken one has `_reason`, and its pla
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from jobs.ids import pseudonym
@@ -47,6 +48,23 @@ FIELDS = list(COLUMNS)
 ARROW = schemas.arrow(COLUMNS)
 LAST_MICROSECOND = 253_402_300_799_999_999
 REMEMBERED = 200_000
+
+
+# By day of arrival: the span of microseconds of which hits are wanted, where not all are.
+Partly = Mapping[date, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Time:
+    """How a line of a form names times: found without parsing it, ten times as fast."""
+
+    pattern: re.Pattern[bytes]
+    per_microsecond: int
+
+    def names_one(self, line: bytes, span: tuple[int, int]) -> bool:
+        """Tell whether a line holds a time within a half-open span."""
+        times = (int(at) // self.per_microsecond for at in self.pattern.findall(line))
+        return any(span[0] <= at < span[1] for at in times)
 
 
 class Wrong(ValueError):
@@ -123,11 +141,20 @@ def redacted(value: Any, open_keys: Collection[str]) -> Any:
 
 
 def rows_of(
-    files: Iterator[LakeFile], of_line: Callable[[LakeFile, int, bytes], Iterator[tuple[Any, ...]]]
+    files: Iterator[LakeFile],
+    of_line: Callable[[LakeFile, int, bytes], Iterator[tuple[Any, ...]]],
+    partly: Partly | None = None,
+    time: Time | None = None,
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of every line of every file, a broken row where the file itself breaks."""
+    """Yield the rows of every line of every file, a broken row where the file itself breaks.
+
+    Of a file that is wanted only partly, only lines that name a time within its span are looked at.
+    """
     for file in files:
+        span = (partly or {}).get(file.arrival_date)
         for offset, line, damage in lines(file.path):
+            if span and not (time and time.names_one(line, span)):
+                continue
             if damage is None:
                 yield from of_line(file, offset, line)
             else:

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame
 from jobs.sources import files as lake
 from jobs.sources import hits
 from jobs.sources.files import LakeFile
-from jobs.sources.hits import Door, Gate, Wrong
+from jobs.sources.hits import Door, Gate, Partly, Time, Wrong
 
 EVENT_NAMES = {
     "page.view": "page_view",
@@ -26,7 +26,7 @@ EVENT_NAMES = {
     "basket.add": "basket_add",
     "order.placed": "order_placed",
 }
-TIME = re.compile(rb'"startTimeUnixNano"\s*:\s*"?(\d{1,19})')
+TIME = Time(re.compile(rb'"startTimeUnixNano"\s*:\s*"?(\d{1,19})'), per_microsecond=1000)
 OPEN_KEYS = frozenset(
     {
         "traceId",
@@ -51,15 +51,15 @@ OPEN_ATTRIBUTES = "vitrine."
 ONLY_STRINGS = frozenset({str})
 
 
-def parse(files: DataFrame, door: Door) -> DataFrame:
+def parse(files: DataFrame, door: Door, partly: Partly | None = None) -> DataFrame:
     """Read the spans of the files into hits: grain one span as delivered, broken ones with their reason."""
-    return lake.read(files, partial(read, door=door), hits.COLUMNS)
+    return lake.read(files, partial(read, door=door, partly=partly), hits.COLUMNS)
 
 
-def read(files: Iterator[LakeFile], door: Door) -> Iterator[pa.RecordBatch]:
+def read(files: Iterator[LakeFile], door: Door, partly: Partly | None = None) -> Iterator[pa.RecordBatch]:
     """Read files one after another, inside a task."""
     gate = Gate(door)
-    rows = hits.rows_of(files, lambda file, offset, line: _spans(file, offset, line, gate))
+    rows = hits.rows_of(files, lambda file, offset, line: _spans(file, offset, line, gate), partly, TIME)
     return lake.batched(rows, hits.ARROW)
 
 

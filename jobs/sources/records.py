@@ -65,7 +65,7 @@ def read(files: Iterator[LakeFile], record: Record, door: Door) -> Iterator[pa.R
     schema, gate = schemas.arrow(record.columns), Gate(door)
     names = [field.name for field in record.fields]
     for file in files:
-        for block in forms.blocks(file.path, names):
+        for block in forms.blocks(file.path, names, file.rename):
             yield _batch(block, file, record, schema, gate)
 
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs import events
+from jobs import events, shell
 from jobs.config import Config, load
 from jobs.ids import pseudonym
 from jobs.shell import Ask, run_job
@@ -33,6 +33,7 @@ Rows = list[dict[str, Any]]
 
 ONE = timedelta(1)
 SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
 DAYS = [DAY + n * ONE for n in range(4)]
 MIDNIGHT = datetime.fromisoformat("2017-08-22T00:00:00-04:00")
 BUSY = 20
@@ -40,6 +41,8 @@ ARGUMENTS: dict[str, Any] = {
     "business_time_zone": "America/New_York",
     "subject_buckets": 2,
     "late_days": 3,
+    "copy_minutes": 60,
+    "sources": load().sources,
     "ids": IDS,
     "bot_agents": ["bot"],
     "bot_events_per_day": BUSY,
@@ -57,6 +60,11 @@ def user(raw: str) -> str:
 def view(case: str, number: int = 0, at: datetime = NOON, **more: Any) -> dict[str, Any]:
     """A page view by a case's device."""
     return span("page.view", f"{number:016x}", at, device=case, **{"user": None, "page": "home", **more})
+
+
+def hit(case: str, at: datetime) -> dict[str, Any]:
+    """The tag hit of a case's page view, number 1."""
+    return tag("page_view", f"{1:016x}", at, user_pseudo_id=case, user_id=None)
 
 
 def write_lake(folder: Path) -> list[LakeFile]:
@@ -90,7 +98,14 @@ def write_lake(folder: Path) -> list[LakeFile]:
             message(view("calm", 99, NOON + ONE), view("late", 1)),
             message(*[view("midnight", n, MIDNIGHT - timedelta(microseconds=1 - n)) for n in range(2)]),
             "[",
+            # Copies on both sides of midnight, by clocks that differ: see also the tags.
+            message(view("later span", 1, MIDNIGHT + SECOND), view("next day", 1, MIDNIGHT + SECOND)),
         ],
+        (0, "midnight.jsonl"): [
+            message(view("earlier span", 1, MIDNIGHT - SECOND), view("far", 1, MIDNIGHT - 61 * MINUTE)),
+            message(view("next day", 1, MIDNIGHT - SECOND)),
+        ],
+        (2, "midnight.jsonl"): [message(view("late copy", 1, MIDNIGHT - SECOND))],
         (1, "late-0.jsonl"): [twice],
         (3, "web-0.jsonl"): [message(view("late", 3), view("late", 4, NOON - ONE))],
     }
@@ -103,7 +118,10 @@ def write_lake(folder: Path) -> list[LakeFile]:
             tag("purchase", "00000000000000bb", ecommerce={"transaction_id": "o1", "purchase_revenue": 3}),
             tag("page_view", "ee", user_id="anna@example.org", user_pseudo_id="anna's phone"),
         ],
-        (1, "tags-0.jsonl.gz"): [],
+        (0, "midnight.jsonl"): [hit("later span", MIDNIGHT - SECOND)],
+        (1, "tags-0.jsonl.gz"): [
+            hit(case, MIDNIGHT + SECOND) for case in ("earlier span", "far", "late copy")
+        ],
         (2, "tags-0.jsonl"): ["", tag("page_view", f"{2:016x}", user_pseudo_id="late")],
     }
     written = [
@@ -133,26 +151,25 @@ def widgets(spark: SparkSession, until: date) -> DataFrame:
 
 
 def build(spark: SparkSession, files: Sequence[LakeFile], days: Sequence[date]) -> tuple[Rows, Rows]:
-    """Run the job as the shell does: on files that arrived on the days or up to three days later."""
-    frames = [reading(spark, files, days, source, after=3) for source in ("telemetry", "tags")]
+    """Run the job as the shell does: on the files that it names."""
+    frames = [reading(spark, files, days, read) for read in events.JOB.reads[:2]]
     built = events.build(*frames, widgets(spark, max(days)), days=list(days), **ARGUMENTS)
     return judged("events", built, days)
 
 
 def named(spark: SparkSession, files: Sequence[LakeFile], *days: date) -> list[date]:
-    frames = [reading(spark, files, days, source) for source in ("telemetry", "tags")]
-    zone = ARGUMENTS["business_time_zone"]
-    found = events.late(
-        *frames, widgets(spark, max(days)), days=list(days), business_time_zone=zone, late_days=3
-    )
-    return sorted(row["day"] for row in found.collect())
+    frames = [reading(spark, files, days, read) for read in events.JOB.late_reads or ()]
+    named = {name: ARGUMENTS[name] for name in ("business_time_zone", "late_days", "copy_minutes")}
+    found = events.late(*frames, days=list(days), **named)
+    return sorted({row["day"] for row in found.collect()})
 
 
 def reading(
-    spark: SparkSession, files: Sequence[LakeFile], days: Sequence[date], source: str, after: int = 0
+    spark: SparkSession, files: Sequence[LakeFile], days: Sequence[date], read: shell.Read
 ) -> DataFrame:
-    wanted = {day + n * ONE for day in days for n in range(after + 1)}
-    return listed(spark, *[f for f in files if f.source == source and f.arrival_date in wanted])
+    assert isinstance(read, shell.Lake)
+    wanted = read.arrivals(days, ARGUMENTS["late_days"])
+    return listed(spark, *[f for f in files if f.source == read.name and f.arrival_date in wanted])
 
 
 @dataclass(frozen=True)
@@ -250,6 +267,8 @@ def test_late_events_are_rows_of_their_own_day_and_too_late_ones_are_told(lake: 
 def test_arrivals_name_the_earlier_days_to_rebuild(spark: SparkSession, lake: Lake) -> None:
     assert named(spark, lake.files, DAYS[0]) == [DAY - 2 * ONE]
     assert named(spark, lake.files, DAYS[1], DAYS[2], DAYS[3]) == [DAY]
+    # What came on the third day for the end of the first may be repeated on the second.
+    assert named(spark, lake.files, DAYS[2]) == DAYS[:2]
     assert named(spark, [], DAY) == []
 
 
@@ -262,7 +281,7 @@ def test_what_cannot_be_is_told_with_file_and_line_and_the_rest_goes_on(lake: La
         (3, "an event's widgets must be in widgets", DAY),
     ]
     assert [row["event_id"][:16] for row in lake.of("broken")] == [f"{4:016x}"]
-    assert lake.told("web-0.jsonl")[1] == (3, "line is not JSON", DAYS[1])
+    assert (3, "line is not JSON", DAYS[1]) in lake.told("web-0.jsonl")
 
 
 def test_a_cut_file_keeps_its_good_lines_and_says_where_it_ends(lake: Lake) -> None:
@@ -282,6 +301,20 @@ def test_the_business_day_begins_at_local_midnight(lake: Lake) -> None:
     assert [row["event_date"] for row in lake.of("midnight")] == [DAY, DAYS[1]]
 
 
+def test_copies_on_both_sides_of_midnight_are_one_row_of_the_earlier_day(lake: Lake) -> None:
+    found = {
+        case: [(row["event_date"], row["sources"]) for row in lake.of(case)]
+        for case in ("earlier span", "later span", "late copy", "next day", "far")
+    }
+    assert found == {
+        "earlier span": [(DAY, ["telemetry"])],
+        "later span": [(DAY, ["tags"])],
+        "late copy": [(DAY, ["telemetry"])],
+        "next day": [(DAY, ["telemetry"])],
+        "far": [(DAY, ["telemetry"]), (DAYS[1], ["tags"])],
+    }
+
+
 def test_bots_are_marked_by_their_agent_and_by_their_haste(lake: Lake) -> None:
     marks = {
         case: (len(lake.of(case)), {row["is_bot"] for row in lake.of(case)})
@@ -297,8 +330,7 @@ def test_an_empty_day_is_no_row(spark: SparkSession, tmp_path: Path) -> None:
 
 def test_days_at_once_give_the_rows_of_each_day_alone(spark: SparkSession, lake: Lake) -> None:
     alone = [build(spark, lake.files, [day]) for day in reversed(DAYS)]
-    together = sorted(lake.good, key=lambda row: row["event_id"])
-    assert sorted((row for good, _ in alone for row in good), key=lambda row: row["event_id"]) == together
+    assert sorted((row for good, _ in alone for row in good), key=str) == sorted(lake.good, key=str)
     assert sorted((row for _, bad in alone for row in bad), key=str) == sorted(lake.bad, key=str)
 
 
@@ -348,7 +380,7 @@ def test_a_night_keeps_what_it_rejects_and_the_next_one_mends_the_day_before(
     late = home / "lake" / "telemetry" / "web" / f"date={DAYS[1]}"
     later = late.rename(home / "later")
     config = load()
-    held = {**config.jobs, "events": {"bot_agents": ["bot"], "bot_events_per_day": 99}}
+    held = {**config.jobs, "events": {**config.jobs["events"], "bot_events_per_day": 99}}
     config = config.model_copy(update={"jobs": held})
     (home / "lake" / "telemetry" / "web" / f"date={DAYS[1]}").mkdir()
 

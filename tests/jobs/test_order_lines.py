@@ -69,8 +69,12 @@ def test_lines_take_day_and_category_and_what_is_not_for_sale_is_told(
         line("o9", 1),
         line("o1", 1),
         line("o1", 11, "petrol", quantity=0),
+        line("o1", 13, cents=1),
+        line("o1", 14),
     ]
-    second = [line("o2", 1), line("o2", 2, "gone"), line("o2", 3, "new"), line("o1", 12)]
+    # Of the day before: one line late, one corrected, one deleted, one as it was.
+    late = [line("o1", 12), line("o1", 13, cents=2), {**line("o1", 14), "is_deleted": True}, line("o1", 1)]
+    second = [line("o2", 1), line("o2", 2, "gone"), line("o2", 3, "new"), *late]
     files = listed(
         spark,
         file(put(tmp_path / "a.jsonl", first), "order_lines"),
@@ -84,13 +88,15 @@ def test_lines_take_day_and_category_and_what_is_not_for_sale_is_told(
             {"order_id": "o2", "order_date": NEXT, "subject": "t1-b", "subject_bucket": 1},
         ],
     )
-    built = order_lines.build(files, orders, table(spark, "products", CATALOGUE), ids=IDS)
+    built = order_lines.build(files, orders, table(spark, "products", CATALOGUE), ids=IDS, late_days=3)
     good, bad = judged("order_lines", built, [DAY, NEXT])
     bought = {"quantity": 2, "sales_cents": 350}
     a = {"order_id": "o1", "order_date": DAY, "subject": "t1-a", "subject_bucket": 0, **bought}
     b = {"order_id": "o2", "order_date": NEXT, "subject": "t1-b", "subject_bucket": 1, **bought}
     assert good == [
         {**a, "line": 1, "product_id": "milk", "category": "FLUID MILK"},
+        {**a, "line": 12, "product_id": "milk", "category": "FLUID MILK"},
+        {**a, "line": 13, "product_id": "milk", "category": "FLUID MILK", "sales_cents": 2},
         {**a, "line": 2, "product_id": "gone", "category": "FLUID MILK"},
         {**b, "line": 1, "product_id": "milk", "category": "DAIRY"},
         {**b, "line": 3, "product_id": "new", "category": "FLUID MILK"},
@@ -104,14 +110,16 @@ def test_lines_take_day_and_category_and_what_is_not_for_sale_is_told(
         ("a.jsonl", 8, "not merchandise: department FUEL, category GAS", DAY),
         ("a.jsonl", 9, "not merchandise: department GARDEN CENTER, no category or type", DAY),
         ("a.jsonl", 10, "column quantity is not of type int", DAY),
-        ("a.jsonl", 11, "a line needs an order of its day", DAY),
+        ("a.jsonl", 11, "a line needs an order of the late_days before it", DAY),
         ("a.jsonl", 13, "quantity 0 is not above 0", DAY),
         ("b.jsonl", 2, "product gone is in no catalogue", NEXT),
-        ("b.jsonl", 4, "a line needs an order of its day", NEXT),
     ]
+    arrived = files.where(files.arrival_date == NEXT)
+    named = order_lines.late(arrived, orders, days=[NEXT], ids=IDS, late_days=3)
+    assert {row["day"] for row in named.collect()} == {DAY}
 
 
 def test_an_empty_day_is_no_row(spark: SparkSession, tmp_path: Path) -> None:
     files = listed(spark, file(put(tmp_path / "a.jsonl", []), "order_lines"))
     nothing = [table(spark, name, []) for name in ("orders", "products")]
-    assert judged("order_lines", order_lines.build(files, *nothing, ids=IDS), [DAY]) == ([], [])
+    assert judged("order_lines", order_lines.build(files, *nothing, ids=IDS, late_days=3), [DAY]) == ([], [])

@@ -9,6 +9,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.inputs import FILES
 from jobs.sources.files import LakeFile
 from jobs.sources.hits import Door
 
@@ -16,7 +17,6 @@ DAY = date(2017, 8, 21)
 NOON = datetime(2017, 8, 21, 16, 0, 0, 123456, UTC)
 DOOR = Door(b"a key for tests", "t1", ("bot", "crawl"))
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64) Firefox/55.0"
-FILES = "path string, source string, form string, arrival_date date"
 
 
 def typed(value: Any) -> dict[str, Any]:
@@ -92,12 +92,13 @@ def put(path: Path, lines: Sequence[Any], *, cut: int = 0) -> Path:
     return path
 
 
-def file(path: Path, source: str, arrival: date = DAY) -> LakeFile:
+def file(path: Path, source: str, arrival: date = DAY, **rename: str) -> LakeFile:
     """A file of the lake."""
     form = {"telemetry": "otlp", "tags": "ga4"}.get(source, "records")
-    return LakeFile(str(path), source, form, arrival)
+    return LakeFile(str(path), source, form, arrival, rename)
 
 
 def listed(spark: SparkSession, *files: LakeFile) -> DataFrame:
     """The files as the shell lists them."""
-    return spark.createDataFrame([(f.path, f.source, f.form, f.arrival_date) for f in files], FILES)
+    rows = [(f.path, f.source, f.form, f.arrival_date, dict(f.rename)) for f in files]
+    return spark.createDataFrame(rows, FILES)
