@@ -139,8 +139,8 @@ def population_stability(
     """Return (d,) the population stability index of each feature: Σ (c - r) ln(c / r) over bins.
 
     Bins are the reference's quantiles, with a bin of its own for a number that fills more than one; r and c
-    are the shares of the two populations. Below 0.1 is stable, above 0.25 has drifted, by custom (Siddiqi 2006:
-    Credit risk scorecards).
+    are the shares of the two populations. Below 0.1 is stable, above 0.25 has drifted, by custom (Siddiqi
+    2006: Credit risk scorecards).
 
     Parameters
     ----------

@@ -1,0 +1,156 @@
+"""A confidence sequence: bounds and a p-value that hold however often one looks, and whenever one stops.
+
+After each day, over all rows so far, with Sₜ = Σᵢ (dᵢ - μ) and vₜ = Σ_c (Σᵢ∈c (dᵢ - d̄))² over clusters c,
+
+    M(s, v) = 2 √(ρ / (v + ρ)) · exp(s² / (2 (v + ρ))) · Φ(s / √(v + ρ))
+
+is the one-sided normal mixture of Howard, Ramdas, McAuliffe, Sekhon 2021: Time-uniform, nonparametric,
+nonasymptotic confidence sequences, section 3.2. If μ is the true mean, M reaches 1/α at any look with
+probability α at most: 1/M is a p-value, and the μ with M(Sₜ(μ), vₜ) = 1/α a bound. vₜ is estimated, so this
+is asymptotic, as in Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2024: Time-uniform central limit theory and
+asymptotic confidence sequences; looks begin once there are `fewest_clusters`.
+
+A subject that comes back adds to its own cluster, so Sₜ is no sum of independent numbers. But its rows are
+alike rather than opposed: Cov(Sₛ, Sₜ) ≥ vₛ for s < t, at least what independent days would have. By
+Slepian's inequality (1962) a Gaussian process with the same variances and larger correlations crosses a
+boundary no more often, so the bound holds, with the variance by cluster.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, special
+
+from ml.ope.log import Floats, Integers
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is known after a day.
+
+    Attributes
+    ----------
+    rows, clusters
+        how many there are so far.
+    value
+        mean of all numbers so far.
+    variance
+        vₜ / rows: variance by cluster, for each row.
+    lower, upper
+        bounds of the mean, each of them with probability 1 - α over all looks.
+    p_value
+        of the mean being at most the margin; it never rises.
+
+    """
+
+    rows: int
+    clusters: int
+    value: float
+    variance: float
+    lower: float
+    upper: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """How to look.
+
+    Attributes
+    ----------
+    alpha
+        probability that a bound ever fails, each side.
+    margin
+        what the mean must exceed, for the p-value.
+    planned_rows
+        about when bounds should be tightest; any choice is valid, and a tenfold error widens them by a third.
+    fewest_clusters
+        looks with fewer clusters say nothing.
+
+    """
+
+    alpha: float = 0.05
+    margin: float = 0.0
+    planned_rows: int = 10_000
+    fewest_clusters: int = 100
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"alpha lies between 0 and 1, not {self.alpha}")
+        if self.planned_rows < 1 or self.fewest_clusters < 2:
+            raise ValueError("a sequence plans for at least 1 row, and starts with at least 2 clusters")
+
+    def looks(self, days: Iterable[tuple[Floats, Integers]]) -> list[Look]:
+        """Look after each day.
+
+        Parameters
+        ----------
+        days
+            of each day in its order the numbers dᵢ (n,), such as the contributions of a difference of two
+            policies, and their clusters (n,), codes from 0 that mean the same on all days.
+
+        """
+        found: list[Look] = []
+        sums, counts = np.zeros(0), np.zeros(0)
+        scale = 0.0
+        lower, upper, p_value = -np.inf, np.inf, 1.0
+        for values, clusters in days:
+            width = max(len(sums), int(clusters.max()) + 1)
+            sums, counts = (np.pad(each, (0, width - len(each))) for each in (sums, counts))
+            sums = sums + np.bincount(clusters, weights=values, minlength=width)
+            counts = counts + np.bincount(clusters, minlength=width)
+            rows, there = int(counts.sum()), int(np.count_nonzero(counts))
+            value = float(sums.sum() / rows)
+            variance = float(np.sum((sums - value * counts) ** 2))
+            if there >= self.fewest_clusters and variance > 0:
+                scale = scale or self.scale(variance / rows)
+                half = boundary(variance, scale, self.alpha) / rows
+                lower, upper = max(lower, value - half), min(upper, value + half)
+                excess = rows * (value - self.margin)
+                p_value = min(p_value, float(np.exp(-min(700.0, log_mixture(excess, variance, scale)))))
+            found.append(Look(rows, there, value, variance / rows, lower, upper, p_value))
+        return found
+
+    def scale(self, variance: float) -> float:
+        """Return ρ that makes bounds tightest after `planned_rows` of this variance each.
+
+        v / ρ = -W₋₁(-α²/e) - 1 (Howard et al. 2021, proposition 3), at 2α for one side.
+        """
+        wide = min(2 * self.alpha, 0.5)
+        ratio = -float(special.lambertw(-(wide**2) / np.e, -1).real) - 1
+        return self.planned_rows * variance / ratio
+
+
+def log_mixture(excess: float, variance: float, scale: float) -> float:
+    """Return ln M(s, v) of s = `excess` and v = `variance`."""
+    total = variance + scale
+    return float(
+        np.log(2)
+        + 0.5 * np.log(scale / total)
+        + excess**2 / (2 * total)
+        + special.log_ndtr(excess / np.sqrt(total))
+    )
+
+
+def boundary(variance: float, scale: float, alpha: float) -> float:
+    """Return s with M(s, v) = 1/α: how far the sum may stray."""
+    total = variance + scale
+    # For s ≥ 0, M is at least the two-sided mixture, whose boundary has a closed form.
+    most = float(np.sqrt(total * np.log(total / (scale * alpha**2))))
+    found = optimize.brentq(lambda s: log_mixture(s, variance, scale) + np.log(alpha), 0.0, most * (1 + 1e-9))
+    return float(found)
+
+
+def holm(p_values: dict[str, float]) -> dict[str, float]:
+    """Return p-values corrected for their number: the k-th smallest of m times m - k + 1, never falling.
+
+    Holm 1979: A simple sequentially rejective multiple test procedure. Values that hold at any time stay so.
+    """
+    corrected: dict[str, float] = {}
+    least = 0.0
+    for place, name in enumerate(sorted(p_values, key=lambda each: (p_values[each], each))):
+        least = max(least, min(1.0, p_values[name] * (len(p_values) - place)))
+        corrected[name] = least
+    return corrected
