@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from jobs.specs import Policy as Policy
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -114,24 +116,6 @@ class Page(Strict):
     temperature: float = Field(gt=0)
     floor: float = Field(ge=0, lt=1)
     since: date
-
-
-class Policy(Strict):
-    """A policy's spec: what is learned, from which features, over which days."""
-
-    name: str
-    page: str
-    algorithm: Literal["linucb"]
-    feature_set: str
-    ridge: float = Field(gt=0)
-    alpha: float = Field(ge=0)
-    window_days: int | None = Field(default=None, gt=0)
-    half_life_days: float | None = Field(default=None, gt=0)
-
-    @property
-    def digest(self) -> str:
-        """Hash of the spec: two digests, two policies."""
-        return _digest(self.model_dump(mode="json"))
 
 
 class Feature(Strict):
@@ -331,6 +315,8 @@ def _sentence(
     if first["type"] == "missing":
         return f"{_short(file)}: {key} is missing; add it."
     message = first["msg"].removeprefix("Value error, ")
+    if not path:
+        return f"{_short(file)}: {message}."
     return f"{_short(file)}: {key} = {first['input']!r} cannot be: {message[0].lower()}{message[1:]}."
 
 
@@ -348,7 +334,16 @@ def _cross_check(config: Config, conf: Path) -> None:
                 f"{_short(conf)}/pages/{page.page}.yaml: policy {page.policy!r} is none of conf/policies:"
                 f" {known}."
             )
+        if config.policies[page.policy].algorithm in ("boosted", "ensemble"):
+            raise ConfigError(
+                f"{_short(conf)}/pages/{page.page}.yaml: policy {page.policy!r} cannot draw: it learns from"
+                " rows, for evaluation; name one that is fitted from daily statistics."
+            )
     for policy in config.policies.values():
+        if unknown := sorted(set(policy.members) - set(config.policies)):
+            raise ConfigError(
+                f"{_short(conf)}/policies/{policy.name}.yaml: member {unknown[0]!r} is none of conf/policies."
+            )
         if policy.feature_set not in config.feature_sets:
             known = ", ".join(sorted(config.feature_sets))
             raise ConfigError(

@@ -5,7 +5,7 @@ on its own features, the rules and the seed only, never on the rows beside it.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -15,12 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from jobs import algorithms
 from jobs.config import FeatureSet, Page, Policy
 from jobs.epochs import EPOCH_ZERO
 from jobs.subject_features import feature_columns
-from ml.bandits import statistics
-from ml.bandits.linucb import COLD, LinUCB
-from ml.draw import draw
+from ml.bandits.linear import COLD, Linear
 from ml.features import assemble, column_names
 from ml.randomness import subject_keys, uniform
 from ml.reasons import EXPLORED, part_columns, phrase, reasons
@@ -29,25 +28,15 @@ CHUNK_ROWS = 65_536
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A row of `policies`, as needed to score."""
-
-    version: str
-    widgets: list[str]
-    theta: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
 class PageRules:
-    """A page and its spec; by day of a draw the candidates and the policy (none before anything was seen)."""
+    """A page and its spec; by day of a draw the candidates and the row of `policies`, none at first."""
 
     page: Page
     spec: Policy
     features: FeatureSet
     seed: int
     scenario: str
-    fitted: dict[date, Fitted]
+    fitted: Mapping[date, Mapping[str, Any]]
     candidates: dict[date, list[str]]
 
     @property
@@ -81,7 +70,7 @@ class _PageDraw:
 
     def __init__(self, rules: PageRules, schema: pa.Schema) -> None:
         self.rules, self.schema = rules, schema
-        self.models: dict[date, LinUCB] = {}
+        self.models: dict[date, Linear] = {}
 
     def draw(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """Draw rows, the rows of one epoch at a time."""
@@ -94,9 +83,18 @@ class _PageDraw:
         candidates, model = self.rules.candidates[drawn], self._model(drawn)
         columns = feature_columns(rows, column_names(self.rules.features, candidates))
         contexts, own = assemble(columns, self.rules.features, candidates, rows=rows.num_rows)
-        scores, bonuses = model.scores(contexts, own), model.bonuses(contexts, own)
         subjects = rows["subject"].to_pylist()
-        slates, propensities = self._slates(scores.astype(np.float64) + bonuses, subjects, drawn)
+        keys, epoch = subject_keys(subjects), (drawn - EPOCH_ZERO).days
+        seed, page = self.rules.seed, self.rules.page
+        normals = model.normals(seed, keys, page=page.page, epoch=epoch, arms=candidates)
+        scores, bonuses = model.scores(contexts, own), model.bonuses(contexts, own, normals)
+        numbers = [
+            uniform(seed, keys, page=page.page, purpose="draw", position=position, epoch=epoch)
+            for position in range(page.positions)
+        ]
+        slates, propensities = model.draw_from(
+            scores.astype(np.float64) + bonuses, np.stack(numbers, axis=1)[:, : len(candidates)]
+        )
         picked = np.arange(len(slates))[:, None]
         why = self._reasons(model, contexts, own, scores, slates, candidates)
         values = {
@@ -118,46 +116,26 @@ class _PageDraw:
         }
         return self._batch(rows, named | {name: _lists(flat, rows.num_rows) for name, flat in values.items()})
 
-    def _slates(
-        self, scores: NDArray[np.float64], subjects: Sequence[str], drawn: date
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        page, keys, epoch = self.rules.page, subject_keys(subjects), (drawn - EPOCH_ZERO).days
-        numbers = [
-            uniform(self.rules.seed, keys, page=page.page, purpose="draw", position=position, epoch=epoch)
-            for position in range(page.positions)
-        ]
-        slates, propensities = draw(
-            scores,
-            np.ones(scores.shape, dtype=np.bool_),
-            positions=page.positions,
-            temperature=page.temperature,
-            floor=page.floor,
-            uniforms=np.stack(numbers, axis=1),
-        )
-        length = min(page.positions, scores.shape[1])
-        return slates[:, :length], propensities[:, :length]
-
     def _version(self, drawn: date) -> str:
         fitted = self.rules.fitted.get(drawn)
-        return fitted.version if fitted else f"{self.rules.spec.name}@none"
+        return str(fitted["policy_version"]) if fitted else f"{self.rules.spec.name}@none"
 
-    def _model(self, drawn: date) -> LinUCB:
-        """Return the policy over the day's candidates; before anything was seen, one that knows no arm."""
+    def _model(self, drawn: date) -> Linear:
+        """Return the policy over the day's candidates."""
         if drawn not in self.models:
-            fitted, spec, width = self.rules.fitted.get(drawn), self.rules.spec, self.rules.features.width
-            known = LinUCB(spec.ridge, spec.alpha).fit(statistics.empty(0, width))
-            places: dict[str, int] = {}
-            if fitted:
-                theta, covariance = _parameters(fitted, width)
-                known = LinUCB.of_parameters(theta, covariance, ridge=spec.ridge, alpha=spec.alpha)
-                places = {widget: place for place, widget in enumerate(fitted.widgets)}
-            arms = np.array([places.get(widget, COLD) for widget in self.rules.candidates[drawn]])
-            self.models[drawn] = known.select(arms)
+            rules, candidates = self.rules, self.rules.candidates[drawn]
+            row, about = rules.fitted.get(drawn), (rules.spec, rules.features)
+            if row is None:
+                self.models[drawn] = algorithms.before_anything_was_seen(*about, candidates, rules.page)
+            else:
+                places = {widget: place for place, widget in enumerate(row["widgets"])}
+                arms = np.array([places.get(widget, COLD) for widget in candidates])
+                self.models[drawn] = algorithms.restore(*about, row, rules.page).select(arms)
         return self.models[drawn]
 
     def _reasons(
         self,
-        model: LinUCB,
+        model: Linear,
         contexts: NDArray[np.float32],
         action_contexts: NDArray[np.float32],
         scores: NDArray[np.float32],
@@ -203,17 +181,6 @@ def draw_ids(common: str, subjects: Sequence[str], content: Sequence[NDArray[Any
         own.update(row.tobytes())
         names.append(own.hexdigest())
     return names
-
-
-def _parameters(fitted: Fitted, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    arms = len(fitted.widgets)
-    if fitted.theta.size != arms * width:
-        raise ValueError(
-            f"policy {fitted.version} has {fitted.theta.size} coefficients for {arms} arms, but its feature"
-            f" set now has {width} features: give a changed feature set a new name"
-        )
-    packed = fitted.covariance.reshape(arms, -1)
-    return fitted.theta.reshape(arms, width), statistics.unpack(packed, width)
 
 
 def _lists(values: pa.Array | NDArray[Any], rows: int) -> pa.ListArray:

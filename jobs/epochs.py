@@ -14,6 +14,16 @@ from jobs.config import Page
 EPOCH_ZERO = date(1970, 1, 1)
 
 
+def widgets_as_of(changes: Sequence[Mapping[str, Any]], day: date) -> dict[str, Mapping[str, Any]]:
+    """Return each widget's newest change as of a day."""
+    newest: dict[str, Mapping[str, Any]] = {}
+    for change in changes:
+        widget, changed = change["widget"], change["changed_date"]
+        if changed <= day and (widget not in newest or newest[widget]["changed_date"] < changed):
+            newest[widget] = change
+    return newest
+
+
 @dataclass(frozen=True)
 class Epochs:
     """The epochs of one page.
@@ -69,14 +79,9 @@ class Epochs:
         return self.candidates(day) != self.candidates(day - timedelta(1))
 
     def _as_of(self, day: date) -> list[str]:
-        newest: dict[str, Mapping[str, Any]] = {}
-        for change in self.changes:
-            widget, changed = change["widget"], change["changed_date"]
-            if changed <= day and (widget not in newest or newest[widget]["changed_date"] < changed):
-                newest[widget] = change
         return sorted(
             widget
-            for widget, change in newest.items()
+            for widget, change in widgets_as_of(self.changes, day).items()
             if not change["is_deleted"] and self.page.page in (change["pages"] or [])
         )
 

@@ -14,14 +14,16 @@ the same layouts.
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from functools import partial
+from typing import Any
 
 import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.algorithms import PARAMETERS
 from jobs.config import FeatureSet, Page, Policy
 from jobs.contracts import contract
-from jobs.drawing import Fitted, PageRules, draw_pages
+from jobs.drawing import PageRules, draw_pages
 from jobs.epochs import EPOCH_ZERO, Epochs
 from jobs.shell import Days, Job, Until
 
@@ -169,15 +171,15 @@ def _rules(
     return rules
 
 
-def _fitted(policies: DataFrame, versions: Collection[str]) -> dict[str, Fitted]:
+def _fitted(policies: DataFrame, versions: Collection[str]) -> dict[str, dict[str, Any]]:
     """Collect these policies: a few rows a page."""
     wanted = policies.where(F.col("policy_version").isin(list(versions)))
-    return {
-        row["policy_version"]: Fitted(
-            row["policy_version"], list(row["widgets"]), np.array(row["theta"]), np.array(row["covariance"])
-        )
-        for row in wanted.select("policy_version", "widgets", "theta", "covariance").collect()
-    }
+    rows = wanted.select("policy_version", "widgets", *PARAMETERS).collect()
+    return {row["policy_version"]: _plain(row.asDict()) for row in rows}
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {name: np.array(row[name] or (), dtype=np.float64) for name in PARAMETERS}
 
 
 def _subject_rows(

@@ -1,11 +1,13 @@
 """policies: for every day, each spec of conf/policies fitted on what was seen up to that day.
 
-Reads   bandit_statistics, up to the last day
+Reads   bandit_statistics and widgets, up to the last day
 Writes  policies, partition fitted_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 
 A day's model is a sum of daily statistics: buckets in their order within a day, days from the oldest, aged
-by the spec's half-life. A day before anything was seen has no policy.
+by the spec's half-life; the newest `open_days`, whose rewards may still come, do not count. A day before
+anything was seen has no policy. Where arms share by their labels, widgets that nobody has seen have
+parameters too. Specs that learn from rows are no part of this.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,40 +21,60 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.config import Policy, Reward
+from jobs import algorithms
+from jobs.config import FeatureSet, Policy, Reward
 from jobs.contracts import contract
+from jobs.epochs import widgets_as_of
 from jobs.shell import Job, Until
 from ml.bandits import statistics
-from ml.bandits.linucb import LinUCB
 from ml.bandits.statistics import Statistics
 
 DailyStatistics = list[tuple[date, Statistics]]
+Changes = Sequence[Mapping[str, Any]]
 
 ORDER = ("page", "feature_set", "decision_date", "subject_bucket", "widget")
 
 
+LABELS = ("theme", "core_theme", "intent", "kind", "size", "page_context")
+
+
 def build(
-    bandit_statistics: DataFrame, *, days: Sequence[date], policies: Mapping[str, Policy], reward: Reward
+    bandit_statistics: DataFrame,
+    widgets: DataFrame,
+    *,
+    days: Sequence[date],
+    policies: Mapping[str, Policy],
+    feature_sets: Mapping[str, FeatureSet],
+    reward: Reward,
 ) -> DataFrame:
     """Fit every spec for every day."""
-    specs = [{**spec.model_dump(), "digest": spec.digest} for _, spec in sorted(policies.items())]
+    specs = [spec for _, spec in sorted(policies.items()) if algorithms.is_from_statistics(spec)]
     wanted = bandit_statistics.where(F.col("reward_version") == reward.version).where(
-        F.col("feature_set").isin([spec["feature_set"] for spec in specs])
+        F.col("feature_set").isin([spec.feature_set for spec in specs])
     )
     grouped = wanted.select(*ORDER, "reward_version", "n", "xx", "rx", "rr").repartition(
         "page", "feature_set"
     )
     ordered = grouped.sortWithinPartitions(*ORDER)
     about = contract("policies")
-    return ordered.mapInArrow(
-        partial(fit_all, specs=specs, days=list(days), schema=about.arrow_schema), about.ddl
+    listed = widgets.select("widget", "changed_date", "pages", "is_deleted", *LABELS).collect()
+    fit = partial(
+        fit_all,
+        specs=specs,
+        feature_sets=dict(feature_sets),
+        changes=[row.asDict() for row in listed],
+        days=list(days),
+        schema=about.arrow_schema,
     )
+    return ordered.mapInArrow(fit, about.ddl)
 
 
 def fit_all(
     batches: Iterator[pa.RecordBatch],
     *,
-    specs: Sequence[Mapping[str, Any]],
+    specs: Sequence[Policy],
+    feature_sets: Mapping[str, FeatureSet],
+    changes: Changes,
     days: Sequence[date],
     schema: pa.Schema,
 ) -> Iterator[pa.RecordBatch]:
@@ -62,10 +84,12 @@ def fit_all(
         return
     rows = pa.Table.from_batches(read)
     for spec in specs:
-        of_spec = (pc.field("page") == spec["page"]) & (pc.field("feature_set") == spec["feature_set"])
+        of_spec = (pc.field("page") == spec.page) & (pc.field("feature_set") == spec.feature_set)
         history = rows.filter(of_spec)
         if history.num_rows:
-            yield pa.RecordBatch.from_pylist(list(fit_each(spec, history, days)), schema=schema)
+            features = feature_sets[spec.feature_set]
+            fitted = list(fit_each(spec, features, history, changes, days))
+            yield pa.RecordBatch.from_pylist(fitted, schema=schema)
 
 
 def daily(rows: pa.Table) -> tuple[list[str], DailyStatistics]:
@@ -95,34 +119,58 @@ def daily(rows: pa.Table) -> tuple[list[str], DailyStatistics]:
     return widgets, found
 
 
-def fit_each(spec: Mapping[str, Any], history: pa.Table, days: Sequence[date]) -> Iterator[dict[str, Any]]:
+def fit_each(
+    spec: Policy, features: FeatureSet, history: pa.Table, changes: Changes, days: Sequence[date]
+) -> Iterator[dict[str, Any]]:
     """Fit one spec for each day that has anything to learn from."""
-    widgets, by_day = daily(history)
-    window = spec["window_days"]
+    seen, by_day = daily(history)
+    window = spec.window_days
     sums_as_of = statistics.as_of_each(
-        by_day, days, window_days=window, half_life_days=spec["half_life_days"]
+        by_day,
+        days,
+        window_days=window,
+        half_life_days=spec.half_life_days,
+        open_days=spec.open_days,
     )
     for day, sums in sums_as_of:
         if sums is None:
             continue
-        shown = np.flatnonzero(sums.n)
-        sums = Statistics(sums.n[shown], sums.xx[shown], sums.rx[shown], sums.rr[shown])
-        model = LinUCB(spec["ridge"], spec["alpha"]).fit(sums)
+        shown = [seen[arm] for arm in np.flatnonzero(sums.n)]
+        labels = widgets_as_of(changes, day)
+        arms = shown
+        if algorithms.knows_all_widgets(spec):
+            current = [name for name, about in labels.items() if _is_on(about, spec.page)]
+            arms = sorted({*shown, *current})
+        model = algorithms.fit(spec, features, arms, _of_arms(sums, seen, arms), labels)
         oldest = day - timedelta(window - 1) if window else by_day[0][0]
         yield {
-            "policy_version": f"{spec['name']}@{day}",
+            "policy_version": f"{spec.name}@{day}",
             "fitted_date": day,
-            "page": spec["page"],
-            "spec": spec["name"],
-            "spec_digest": spec["digest"],
-            "feature_set": spec["feature_set"],
+            "page": spec.page,
+            "spec": spec.name,
+            "spec_digest": spec.digest,
+            "feature_set": spec.feature_set,
             "reward_version": history["reward_version"][0].as_py(),
             "fitted_from": next(then for then, _ in by_day if then >= oldest),
-            "widgets": [widgets[arm] for arm in shown],
-            "n": sums.n,
-            "theta": model.theta_.ravel(),
-            "covariance": statistics.pack(model.covariance_).ravel(),
+            "widgets": arms,
+            "n": _of_arms(sums, seen, arms).n,
+            **algorithms.parameters(model),
         }
+
+
+def _of_arms(sums: Statistics, seen: Sequence[str], arms: Sequence[str]) -> Statistics:
+    """Return the statistics of these arms, in this order; zeros for those that nobody has seen."""
+    places = {widget: place for place, widget in enumerate(seen)}
+    chosen = statistics.empty(len(arms), sums.width)
+    known = [place for place, arm in enumerate(arms) if arm in places]
+    at = [places[arms[place]] for place in known]
+    for name in ("n", "xx", "rx", "rr"):
+        getattr(chosen, name)[known] = getattr(sums, name)[at]
+    return chosen
+
+
+def _is_on(widget: Mapping[str, Any], page: str) -> bool:
+    return not widget["is_deleted"] and page in (widget["pages"] or [])
 
 
 def _numbers(column: pa.ListArray, width: int) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -134,7 +182,7 @@ def _numbers(column: pa.ListArray, width: int) -> np.ndarray[Any, np.dtype[np.fl
     return values.reshape(len(column), width)
 
 
-JOB = Job(build, reads=(Until("bandit_statistics"),), writes="policies")
+JOB = Job(build, reads=(Until("bandit_statistics"), Until("widgets")), writes="policies")
 
 if __name__ == "__main__":
     JOB.main()

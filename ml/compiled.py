@@ -5,9 +5,10 @@ Run as `python -m ml.compiled`. Nothing depends on it but the time of the first 
 
 import numpy as np
 
-from ml.bandits.linucb import LinUCB
+from ml.bandits.lints import LinTS
 from ml.bandits.statistics import of_rows
-from ml.draw import draw, first_position_probabilities, slate_propensities
+from ml.draw import DrawRule, draw, first_position_probabilities, slate_propensities
+from ml.marginals import marginals
 from ml.ope.bootstrap import bootstrap
 from ml.ope.importance import IPS
 from ml.ope.log import Log
@@ -19,9 +20,15 @@ def compile_all() -> None:
     """Call every compiled function on a few numbers, of the types that the jobs have."""
     shared, own = np.ones((2, 2), dtype=np.float32), np.ones((2, 3, 1), dtype=np.float32)
     sums = of_rows(np.ones((2, 3)), np.zeros(2, dtype=np.int64), np.ones(2), arms=3)
-    model = LinUCB().fit(sums)
-    scores = model.scores(shared, own).astype(np.float64) + model.bonuses(shared, own)
+    labels = np.ones((3, 1))
+    model = LinTS(shared_ridge=1.0).fit(sums, labels)
+    keys = np.zeros(2, dtype=np.uint64)
+    normals = model.normals(0, keys, page="", epoch=0, arms=["a", "b", "c"])
+    scores = model.values(shared, own, normals)
+    model.top(shared, own, length=1, normals=normals)
     eligible = np.ones(scores.shape, dtype=np.bool_)
+    rule = DrawRule(temperature=1.0)
+    marginals(scores, eligible, positions=1, rule=rule, draws=2, seed=0, keys=keys)
     drawn = draw(scores, eligible, positions=1, temperature=1.0, floor=0.0, uniforms=np.full((2, 1), 0.5))
     slate_propensities(scores, eligible, drawn.slates, temperature=1.0, floor=0.0)
     first_position_probabilities(scores, eligible, temperature=1.0, floor=0.0)

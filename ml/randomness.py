@@ -76,8 +76,7 @@ def uniform(
     """
     epochs = np.broadcast_to(_word(epoch, "epoch"), subjects.shape)
     positions = np.broadcast_to(_word(position, "position"), subjects.shape)
-    stream = hashlib.blake2b(f"{seed}\x1f{page}\x1f{purpose}".encode(), digest_size=8).digest()
-    key = (int.from_bytes(stream[:4], "little"), int.from_bytes(stream[4:], "little"))
+    key = stream_key(seed, page, purpose)
     low = (subjects & _LOW).astype(np.uint32)
     high = (subjects >> _SHIFT).astype(np.uint32)
     high_bits, low_bits, _, _ = philox4x32((low, high, epochs, positions), key)
@@ -85,6 +84,12 @@ def uniform(
         low_bits.astype(np.uint64) >> np.uint64(6)
     )
     return (bits.astype(np.float64) + 0.5) * 2.0**-52
+
+
+def stream_key(seed: int, page: str, purpose: str) -> tuple[int, int]:
+    """Return the two key words of the stream of a page and purpose."""
+    stream = hashlib.blake2b(f"{seed}\x1f{page}\x1f{purpose}".encode(), digest_size=8).digest()
+    return int.from_bytes(stream[:4], "little"), int.from_bytes(stream[4:], "little")
 
 
 def subject_keys(subjects: Sequence[str] | NDArray[np.str_]) -> NDArray[np.uint64]:

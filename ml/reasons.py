@@ -2,7 +2,7 @@
 
 A score is a sum over features, θ_a·x. Features fall into parts, each with a phrase; a widget's reason is the
 part that lifts it most above the mean candidate. A widget that its expected reward alone would not have
-brought onto the page was explored.
+brought onto the page was explored, and so was one that nothing lifts.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.bandits.linucb import LinUCB
+from ml.bandits.linear import Linear
 
 EXPLORED = "explored"
 POPULAR = "popular now"
@@ -53,7 +53,7 @@ def part_columns(
 
 
 def reasons(
-    model: LinUCB,
+    model: Linear,
     contexts: NDArray[np.float32],
     action_contexts: NDArray[np.float32],
     scores: NDArray[np.float32],
@@ -67,7 +67,7 @@ def reasons(
     model
         fitted over the k candidates.
     contexts, action_contexts
-        (n, c) and (n, k, d - c), as for `LinUCB.scores`.
+        (n, c) and (n, k, d - c), as for `Linear.scores`.
     scores
         (n, k) expected rewards.
     slates
@@ -81,7 +81,7 @@ def reasons(
     for columns in parts.values():
         part = model.scores(contexts, action_contexts, columns=columns)
         leads.append((part - part.mean(axis=1, keepdims=True))[rows, slates])
-    strongest = np.argmax(np.stack(leads), axis=0)
+    strongest = np.where(np.max(leads, axis=0) > 0, np.argmax(leads, axis=0), len(parts))
     ranks = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable")
     return np.where(ranks[rows, slates] >= slates.shape[1], len(parts), strongest)
 

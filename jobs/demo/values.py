@@ -5,7 +5,7 @@ Writes  nothing
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from jobs.config import Config, Page, Policy
+from jobs import algorithms
+from jobs.config import Config, FeatureSet, Page, Policy
 from jobs.demo import truth, value
 from jobs.demo.history import Floats
 from jobs.demo.source import DemoError, date_of
 from jobs.demo.truth import Truth
 from jobs.demo.value import Value
 from jobs.tables import Tables
-from ml.bandits import statistics
-from ml.bandits.linucb import COLD, LinUCB
+from ml.bandits.linear import COLD
 from ml.draw import first_position_probabilities
+from ml.randomness import subject_keys
 
 TEST_DAYS = range(271, 285)
 UNIFORM, LOGGING, RULE = "uniform", "logging policy", "household-mean rule, from log"
@@ -40,6 +41,7 @@ class Inputs:
     contexts: pa.Table  # of one feature set
     features: pa.Table  # subject, feature_date, widget_reward_means
     policy: dict[str, Any]  # a row of policies
+    feature_set: FeatureSet  # of the contexts and the policy
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,13 @@ def page_values(config: Config, tables: Tables, home: Path, page: Page) -> PageV
     """The true values on the test weeks, of a policy that was fitted on the days before them."""
     first, last = date_of(TEST_DAYS[0]), date_of(TEST_DAYS[-1])
     spec = config.policies[page.policy]
-    inputs = read_inputs(tables, page, spec, first, last)
+    inputs = read_inputs(tables, page, spec, config.feature_sets[spec.feature_set], first, last)
     return evaluate(truth.read(home, page.page, first, last), inputs, page, spec, config.seed)
 
 
-def read_inputs(tables: Tables, page: Page, spec: Policy, first: date, last: date) -> Inputs:
+def read_inputs(
+    tables: Tables, page: Page, spec: Policy, feature_set: FeatureSet, first: date, last: date
+) -> Inputs:
     """Read what the values need, and the newest policy of before `first`."""
     served = (ds.field("decision_date") >= first) & (ds.field("decision_date") <= last)
     on_page = ds.field("page") == page.page
@@ -90,7 +94,7 @@ def read_inputs(tables: Tables, page: Page, spec: Policy, first: date, last: dat
             f"There is no policy of {spec.name} fitted before {first}: run lake_etl for those days."
         )
     newest = max(fitted.to_pylist(), key=lambda row: row["fitted_date"])
-    return Inputs(decisions.to_pandas(), contexts, features, newest)
+    return Inputs(decisions.to_pandas(), contexts, features, newest, feature_set)
 
 
 def evaluate(known: Truth, inputs: Inputs, page: Page, spec: Policy, seed: int) -> PageValues:
@@ -99,15 +103,13 @@ def evaluate(known: Truth, inputs: Inputs, page: Page, spec: Policy, seed: int) 
     known = truth.take(known, np.flatnonzero(pd.Index(known.decision_id).isin(decisions.index)))
     decisions = decisions.loc[list(known.decision_id)].reset_index()
     rewards, positions = known.rewards, page.positions
-    scores, bonuses = policy_scores(inputs, decisions, known.actions, spec)
+    scores, bonuses = policy_scores(inputs, decisions, known.actions, spec, seed)
     means = reward_means(inputs.features, decisions, page.page, known.actions)
     constants, best = _constants(rewards, known.actions, positions)
-    candidate = np.isfinite(scores)
+    candidate, rule = np.isfinite(scores), algorithms.rule_of(spec, page)
 
     def served(left: npt.NDArray[np.bool_]) -> Floats:
-        return first_position_probabilities(
-            scores + bonuses, left & candidate, temperature=page.temperature, floor=page.floor
-        )
+        return first_position_probabilities(scores + bonuses, left & candidate, **asdict(rule))
 
     values = {
         UNIFORM: np.asarray(rewards.mean(axis=1) * value.DISCOUNT[:positions].sum()),
@@ -140,7 +142,7 @@ def _constants(rewards: Floats, actions: Sequence[str], positions: int) -> tuple
 
 
 def policy_scores(
-    inputs: Inputs, decisions: pd.DataFrame, actions: Sequence[str], spec: Policy
+    inputs: Inputs, decisions: pd.DataFrame, actions: Sequence[str], spec: Policy, seed: int
 ) -> tuple[Floats, Floats]:
     """(n, k) expected rewards and exploration bonuses, columns as `actions`; -inf and 0 for no candidate."""
     keys = pd.MultiIndex.from_frame(inputs.contexts.select(["draw_id", "decision_date"]).to_pandas())
@@ -152,7 +154,10 @@ def policy_scores(
         )
     contexts = inputs.contexts.take(pa.array(places))
     groups, lists = pd.factorize(pd.Series(contexts["candidates"].to_pylist()).map(tuple))
-    model, arms = _model(inputs.policy, spec)
+    model = algorithms.restore(spec, inputs.feature_set, inputs.policy)
+    arms = {widget: arm for arm, widget in enumerate(inputs.policy["widgets"])}
+    days = pd.to_datetime(decisions["decision_date"]).to_numpy().astype("datetime64[D]").astype(np.int64)
+    of_subjects = subject_keys(decisions["subject"].tolist())
     scores = np.full((len(decisions), len(actions)), -np.inf)
     bonuses = np.zeros(scores.shape)
     for group, names in enumerate(lists):
@@ -162,7 +167,9 @@ def policy_scores(
         context, own = _matrix(chosen["context"]), _matrix(chosen["action_context"])
         of_arms = own.reshape(len(rows), len(names), own.shape[1] // len(names))
         at = np.ix_(rows, np.array([list(actions).index(name) for name in names]))
-        scores[at], bonuses[at] = selected.scores(context, of_arms), selected.bonuses(context, of_arms)
+        normals = selected.normals(seed, of_subjects[rows], page=spec.page, epoch=days[rows], arms=names)
+        scores[at] = selected.scores(context, of_arms)
+        bonuses[at] = selected.bonuses(context, of_arms, normals)
     return scores, bonuses
 
 
@@ -184,16 +191,6 @@ def reward_means(features: pa.Table, decisions: pd.DataFrame, page: str, actions
     known = ~np.isnan(means)
     population = np.where(known, means, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return np.where(known, means, population)
-
-
-def _model(row: dict[str, Any], spec: Policy) -> tuple[LinUCB, dict[str, int]]:
-    """The fitted policy of a row of `policies`, and the arm of each widget."""
-    widgets = list(row["widgets"])
-    theta = np.array(row["theta"]).reshape(len(widgets), -1)
-    packed = np.array(row["covariance"]).reshape(len(widgets), -1)
-    covariance = statistics.unpack(packed, theta.shape[1])
-    model = LinUCB.of_parameters(theta, covariance, ridge=spec.ridge, alpha=spec.alpha)
-    return model, {widget: arm for arm, widget in enumerate(widgets)}
 
 
 def _matrix(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:

@@ -131,6 +131,7 @@ def as_of(
     *,
     window_days: int | None = None,
     half_life_days: float | None = None,
+    open_days: int = 0,
 ) -> Statistics | None:
     """Sum the days up to `day`, oldest first, each weighted by 2^(-age / half-life); None for no days.
 
@@ -144,12 +145,14 @@ def as_of(
         how many days count, `day` included; None for all.
     half_life_days
         age at which a row counts half; None for no decay.
+    open_days
+        how many of the newest days do not count, as rewards may still come that are zeros until then.
 
     """
     total: tuple[date, Statistics] | None = None
     for then, sums in days:
         age = (day - then).days
-        if age >= 0 and (window_days is None or age < window_days):
+        if age >= open_days and (window_days is None or age < window_days):
             total = _plus(total, then, sums, half_life_days)
     return None if total is None else _aged(total[1], (day - total[0]).days, half_life_days)
 
@@ -160,16 +163,20 @@ def as_of_each(
     *,
     window_days: int | None = None,
     half_life_days: float | None = None,
+    open_days: int = 0,
 ) -> Iterator[tuple[date, Statistics | None]]:
     """Yield (day, `as_of` that day) for rising days, to the same bits; without a window, at one sum a day."""
     if window_days is not None:
         for day in wanted:
-            yield day, as_of(days, day, window_days=window_days, half_life_days=half_life_days)
+            yield (
+                day,
+                as_of(days, day, window_days=window_days, half_life_days=half_life_days, open_days=open_days),
+            )
         return
     total: tuple[date, Statistics] | None = None
     position = 0
     for day in wanted:
-        while position < len(days) and days[position][0] <= day:
+        while position < len(days) and (day - days[position][0]).days >= open_days:
             total = _plus(total, *days[position], half_life_days)
             position += 1
         yield day, None if total is None else _aged(total[1], (day - total[0]).days, half_life_days)

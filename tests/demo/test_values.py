@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from jobs.config import Page, Policy
+from jobs.config import FeatureSet, Page, Policy
 from jobs.demo import values
 from jobs.demo.source import DemoError, day_of
 from jobs.demo.truth import Truth
@@ -33,6 +33,15 @@ START = Page(
     temperature=TEMPERATURE,
     floor=FLOOR,
     since=date(2017, 1, 1),
+)
+
+FEATURES = FeatureSet.model_validate(
+    {
+        "name": "start-1",
+        "page": "start",
+        "context": [{"name": "intercept"}, {"name": "a"}, {"name": "b"}],
+        "action": [],
+    }
 )
 
 RNG = np.random.default_rng(5)
@@ -98,6 +107,7 @@ def inputs(candidates: tuple[str, ...] = tuple(sorted(ACTIONS))) -> Inputs:
             "theta": THETA.ravel().tolist(),
             "covariance": upper.ravel().tolist(),
         },
+        feature_set=FEATURES,
     )
 
 

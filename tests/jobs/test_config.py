@@ -76,6 +76,64 @@ def test_a_page_without_its_policy_is_named(conf: Path) -> None:
         load(conf, overlays="demo")
 
 
+ABOUT = "page: home\nfeature_set: home-1\n"
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ("algorithm: linucb\nridge: 1.0", "broken.yaml: linucb needs alpha; add it."),
+        ("algorithm: uniform\nridge: 1.0", "broken.yaml: ridge means nothing to uniform; remove it."),
+        (
+            "algorithm: linucb\nridge: 1.0\nalpha: 0.1\nepsilon: 0.1",
+            "broken.yaml: epsilon means nothing to linucb; remove it.",
+        ),
+        (
+            "algorithm: epsilon_greedy\nridge: 1.0\nepsilon: 2.0",
+            "broken.yaml: epsilon = 2.0 cannot be: input should be less than or equal to 1.",
+        ),
+        (
+            "algorithm: linuct",
+            "broken.yaml: algorithm = 'linuct' cannot be: input should be 'linucb', 'lints'",
+        ),
+        (
+            "algorithm: lints\nridge: 1.0\nalpha: 0.1\nlabels: [intent]",
+            "broken.yaml: arms share by labels and a shared_ridge: give both or neither.",
+        ),
+        (
+            "algorithm: linucb\nridge: 1.0\nalpha: 0.1\nlabels: [colour]\nshared_ridge: 1.0",
+            "broken.yaml: labels.0 = 'colour' cannot be: input should be 'theme', 'core_theme'",
+        ),
+        (
+            "algorithm: linucb\nridge: 1.0\nalpha: 0.1\nwindow_days: 3\nopen_days: 3",
+            "broken.yaml: open_days must be fewer than window_days",
+        ),
+        (
+            "algorithm: constant\nwidgets: []",
+            "broken.yaml: widgets of a constant are one or more names, best first, each once.",
+        ),
+        ("algorithm: linucb\nridge: 1.0\nalpha: 0.1\nrigde: 2.0", "broken.yaml: rigde is not a known key"),
+        ("algorithm: ensemble\nmembers: {nobody: 1.0}", "member 'nobody' is none of conf/policies."),
+    ],
+)
+def test_a_spec_is_checked_against_its_algorithm(conf: Path, spec: str, sentence: str) -> None:
+    (conf / "policies" / "broken.yaml").write_text(ABOUT + spec)
+    with pytest.raises(ConfigError) as error:
+        load(conf, overlays="demo")
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_page_cannot_be_drawn_by_what_learns_from_rows(conf: Path) -> None:
+    (conf / "policies" / "trees.yaml").write_text(ABOUT + "algorithm: boosted\nlibrary: xgboost\n")
+    page = (conf / "pages" / "home.yaml").read_text()
+    (conf / "pages" / "home.yaml").write_text(page.replace("policy: linucb-home", "policy: trees"))
+    with pytest.raises(
+        ConfigError, match=r"pages/home\.yaml: policy 'trees' cannot draw: it learns from rows"
+    ):
+        load(conf, overlays="demo")
+
+
 def test_digest_moves_with_what_matters_and_not_with_where_it_runs(conf: Path) -> None:
     before = load(conf, overlays="demo").digest
     assert load(conf, overlays="demo,test").digest == before

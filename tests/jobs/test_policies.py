@@ -8,15 +8,51 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs import policies
-from jobs.config import Policy, Reward
+from jobs import algorithms, policies
+from jobs.config import FeatureSet, Page, Policy, Reward
 from jobs.contracts import contract
 from ml.bandits import statistics
+from ml.bandits.constant import Constant
+from ml.bandits.epsilon_greedy import EpsilonGreedy
+from ml.bandits.household_mean import HouseholdMean
+from ml.bandits.linear import Linear
+from ml.bandits.lints import LinTS
+from ml.bandits.linucb import LinUCB
+from ml.bandits.softmax import Softmax
+from ml.bandits.statistics import Statistics
+from ml.bandits.uniform import Uniform
 from tests.jobs.given import rows, table
 
 FIRST = date(2017, 9, 1)
 WIDTH = 3
 WIDGETS = ["bakery", "bestsellers", "trending"]
+FEATURES = FeatureSet.model_validate(
+    {
+        "name": "home-1",
+        "page": "home",
+        "context": [{"name": "intercept"}, {"name": "recency"}],
+        "action": [{"name": "reward_mean/home/{widget}", "center": 0.5, "scale": 0.25}],
+    }
+)
+# dairy has the labels of bakery, and nobody has seen it; coupons stands on another page.
+WIDGET_ROWS: list[dict[str, Any]] = [
+    {
+        "widget": widget,
+        "changed_date": FIRST - timedelta(9),
+        "pages": [page],
+        "is_deleted": False,
+        "core_theme": core_theme,
+        "intent": "replenish",
+    }
+    for widget, page, core_theme in (
+        ("bakery", "home", "assortment"),
+        ("bestsellers", "home", "popular"),
+        ("coupons", "start", "popular"),
+        ("dairy", "home", "assortment"),
+        ("trending", "home", "popular"),
+    )
+]
+PAGE = Page(page="home", positions=2, policy="one", temperature=0.2, floor=0.01, since=FIRST - timedelta(90))
 REWARD = Reward(version="r1", basket=3, detail=1, detail_seconds=20)
 
 
@@ -77,8 +113,10 @@ def build(
 ) -> DataFrame:
     return policies.build(
         table(spark, "bandit_statistics", HISTORY if history is None else history),
+        table(spark, "widgets", WIDGET_ROWS),
         days=[FIRST + timedelta(day) for day in days],
         policies={one.name: one for one in specs},
+        feature_sets={"home-1": FEATURES},
         reward=REWARD,
     )
 
@@ -130,8 +168,9 @@ def fit(day: range, spec: Policy, history: list[dict[str, Any]]) -> list[dict[st
     """Fit without Spark."""
     in_order = sorted(history, key=lambda row: (row["decision_date"], row["subject_bucket"], row["widget"]))
     about = pa.Table.from_pylist(in_order, schema=contract("bandit_statistics").arrow_schema)
-    settings = {**spec.model_dump(), "digest": spec.digest}
-    fitted = policies.fit_each(settings, about, [FIRST + timedelta(number) for number in day])
+    fitted = policies.fit_each(
+        spec, FEATURES, about, WIDGET_ROWS, [FIRST + timedelta(number) for number in day]
+    )
     return [{name: np.asarray(value).tolist() for name, value in row.items()} for row in fitted]
 
 
@@ -168,3 +207,91 @@ def test_another_reward_version_page_or_feature_set_is_not_learned_from(spark: S
     assert rows(build(spark, range(1), spec(), history=others)) == []
     found = rows(build(spark, range(1), spec(), history=[*others, *sums(0, "bakery")]))
     assert [row["n"] for row in found] == [[12]]
+
+
+def of_all(history: list[dict[str, Any]], *days: int) -> Statistics:
+    """The statistics of all home widgets, without Spark; of dairy there are none."""
+    found = statistics.empty(4, WIDTH)
+    for arm, widget in enumerate(("bakery", "bestsellers", "dairy", "trending")):
+        for row in history:
+            if row["widget"] == widget and (row["decision_date"] - FIRST).days in days:
+                found.n[arm] += row["n"]
+                found.xx[arm] += row["xx"]
+                found.rx[arm] += row["rx"]
+                found.rr[arm] += row["rr"]
+    return found
+
+
+def test_widgets_that_share_start_from_their_labels() -> None:
+    sharing = spec("shared", labels=["core_theme", "intent"], shared_ridge=0.5, open_days=1)
+    row = fit(range(2, 3), sharing, HISTORY)[0]
+    assert row["widgets"] == ["bakery", "bestsellers", "dairy", "trending"]
+    # Day 2 is open yet: of trending nothing counts.
+    assert row["n"] == [24, 24, 0, 0]
+    labels = np.array([[1, 1, 0, 1], [1, 0, 1, 1], [1, 1, 0, 1], [1, 0, 1, 1.0]])
+    expected = LinUCB(2.0, 0.5, shared_ridge=0.5).fit(of_all(HISTORY, 0, 1), labels)
+    assert np.allclose(np.reshape(row["theta"], (4, WIDTH)), expected.theta_, rtol=1e-10)
+    assert np.allclose(row["covariance"], statistics.pack(expected.covariance_).ravel(), rtol=1e-9)
+    assert row["common"] == []
+    assert np.abs(expected.theta_[2]).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("about", "kind"),
+    [
+        ({"algorithm": "linucb", "ridge": 2.0, "alpha": 0.5}, LinUCB),
+        ({"algorithm": "lints", "ridge": 2.0, "alpha": 0.5}, LinTS),
+        (
+            {"algorithm": "lints", "ridge": 2.0, "alpha": 0.5, "labels": ["intent"], "shared_ridge": 1.0},
+            LinTS,
+        ),
+        ({"algorithm": "epsilon_greedy", "ridge": 2.0, "epsilon": 0.1}, EpsilonGreedy),
+        ({"algorithm": "softmax", "ridge": 2.0, "temperature": 0.3, "floor": 0.01}, Softmax),
+        ({"algorithm": "uniform"}, Uniform),
+        ({"algorithm": "constant", "widgets": ["dairy", "bakery"]}, Constant),
+        ({"algorithm": "household_mean"}, HouseholdMean),
+    ],
+)
+def test_every_algorithm_is_restored_from_its_row(about: dict[str, Any], kind: type[Linear]) -> None:
+    one = Policy.model_validate({"name": "one", "page": "home", "feature_set": "home-1", **about})
+    row = fit(range(2, 3), one, HISTORY)[0]
+    model = algorithms.restore(one, FEATURES, row, PAGE)
+    assert type(model) is kind
+    assert kind is Uniform or model.rule == algorithms.rule_of(one, PAGE)
+    shared = np.random.default_rng(1).normal(size=(30, 2)).astype(np.float32)
+    own = np.random.default_rng(2).normal(size=(30, len(row["widgets"]), 1)).astype(np.float32)
+    shared[:, 0] = 1.0
+    keys = np.arange(30, dtype=np.uint64)
+    normals = model.normals(1, keys, page="home", epoch=1, arms=row["widgets"])
+    found = model.values(shared, own, normals)
+    labels = {row["widget"]: row for row in WIDGET_ROWS}
+    sums = of_all(HISTORY, 0, 1, 2)
+    places = [["bakery", "bestsellers", "dairy", "trending"].index(name) for name in row["widgets"]]
+    sums = Statistics(sums.n[places], sums.xx[places], sums.rx[places], sums.rr[places])
+    fresh = algorithms.fit(one, FEATURES, row["widgets"], sums, labels, PAGE)
+    assert np.allclose(fresh.values(shared, own, normals), found, rtol=1e-5, atol=1e-6)
+    assert np.allclose(
+        fresh.propensities(shared, own, normals=normals),
+        model.propensities(shared, own, normals=normals),
+        atol=1e-4,
+    )
+
+
+def test_what_learns_nothing_needs_no_row_and_a_learner_without_one_knows_no_arm() -> None:
+    shared, own = np.ones((3, 2), dtype=np.float32), np.array([[[1.0], [2.0]]] * 3, dtype=np.float32)
+    about = {"name": "one", "page": "home", "feature_set": "home-1"}
+    mean = Policy.model_validate({**about, "algorithm": "household_mean"})
+    found = algorithms.before_anything_was_seen(mean, FEATURES, ["a", "b"], PAGE)
+    assert np.allclose(found.scores(shared, own), [[0.75, 1.0]] * 3)
+    found = algorithms.before_anything_was_seen(spec(), FEATURES, ["a", "b"], PAGE)
+    assert not found.scores(shared, own).any()
+    assert np.allclose(found.bonuses(shared, own), 0.5 * np.sqrt([[3 / 2, 6 / 2]] * 3))
+
+
+def test_a_rule_without_its_feature_is_an_error_that_names_it() -> None:
+    bare = FEATURES.model_copy(update={"action": []})
+    mean = Policy.model_validate(
+        {"name": "mean", "page": "home", "feature_set": "home-1", "algorithm": "household_mean"}
+    )
+    with pytest.raises(ValueError, match="policy mean: feature set home-1 has no reward_mean/home/bakery"):
+        algorithms.before_anything_was_seen(mean, bare, ["bakery"])

@@ -1,5 +1,6 @@
 """The final draw: its propensities are those of the formula, and it draws with exactly these."""
 
+from dataclasses import asdict
 from itertools import permutations
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.draw import STEPS, draw, first_position_probabilities, slate_propensities
+from ml.draw import MOST_CANDIDATES, STEPS, DrawRule, draw, first_position_probabilities, slate_propensities
 
 T, FLOOR = 0.3, 0.02
 
@@ -136,6 +137,43 @@ def test_far_apart_scores_do_not_overflow_and_still_draw_all() -> None:
     assert drawn.propensities.tolist() == [[1, 1, 1]]
 
 
+def test_at_temperature_0_with_epsilon_it_is_epsilon_greedy_at_every_position() -> None:
+    scores = np.array([[0.2, 0.7, 0.7, 0.1]])
+    eligible = np.array([[True, True, True, True]])
+    slates = np.array(list(permutations(range(4), 2)), dtype=np.int32)
+    found = slate_propensities(
+        np.repeat(scores, 12, axis=0),
+        np.repeat(eligible, 12, axis=0),
+        slates,
+        temperature=0.0,
+        floor=0.0,
+        epsilon=0.2,
+    )
+    for slate, propensity in zip(slates.tolist(), found, strict=True):
+        left = [0, 1, 2, 3]
+        for position, column in enumerate(slate):
+            best = max(left, key=lambda one: (scores[0, one], -one))
+            expected = 0.2 / len(left) + (0.8 if column == best else 0.0)
+            assert abs(propensity[position] - expected) < 2.0**-22
+            left.remove(column)
+
+
+def test_epsilon_mixes_the_whole_rule_with_a_uniform_draw() -> None:
+    scores = np.array([[0.9, 0.4, 0.35]])
+    eligible = np.ones((1, 3), dtype=bool)
+    rule = DrawRule(T, FLOOR, 0.3)
+    found = first_position_probabilities(scores, eligible, **asdict(rule))[0]
+    without = plain(scores[0].tolist(), [0, 1, 2], T, FLOOR)
+    assert np.abs(found - [0.1 + 0.7 * without[column] for column in range(3)]).max() < 2.0**-23
+
+
+def test_thousands_of_candidates_are_drawn_from() -> None:
+    scores = np.zeros((1, MOST_CANDIDATES))
+    found = first_position_probabilities(scores, np.ones(scores.shape, bool), temperature=0.1, floor=0.0)
+    assert found.sum() == 1
+    assert found.min() > 0
+
+
 def test_rows_do_not_see_each_other() -> None:
     rng = np.random.default_rng(3)
     scores, uniforms = rng.random((300, 24)), rng.random((300, 6))
@@ -173,8 +211,9 @@ GOOD = {
         ({"scores": np.array([[0, 0, 0], [0, np.nan, 0.0]])}, "the score of candidate 1 in row 1 is nan"),
         ({"scores": np.zeros((2, 4))}, "scores and eligible must have one shape"),
         ({"eligible": np.ones((2, 3))}, "eligible must be boolean"),
-        ({"temperature": 0.0}, "temperature must be above 0, not 0.0"),
-        ({"temperature": float("nan")}, "temperature must be above 0, not nan"),
+        ({"temperature": -0.1}, "temperature must be 0 or more, not -0.1"),
+        ({"temperature": float("nan")}, "temperature must be 0 or more, not nan"),
+        ({"epsilon": 1.5}, "epsilon must lie in 0 to 1, not 1.5"),
         ({"floor": 0.4}, "floor 0.4 leaves no room for 3 candidates: it must lie in 0 to 0.3333"),
         ({"floor": -0.1}, "floor -0.1 leaves no room"),
         ({"positions": 0}, "positions must be at least 1"),

@@ -43,7 +43,7 @@ def test_the_reason_is_the_part_that_lifts_a_widget_most_or_that_it_was_explored
     )
     widgets = ["a", "b", "trending"]
     theta = np.array([[0.2, 1.0, 1.0], [0.2, 1.0, 1.0], [0.9, 1.0, 1.0]])
-    model = LinUCB.of_parameters(theta, np.tile(np.eye(3), (3, 1, 1)), ridge=1, alpha=0)
+    model = LinUCB(1.0, 0.0).restore(theta, np.tile(np.eye(3), (3, 1, 1)))
     shared = np.ones((2, 1), dtype=np.float32)
     own = np.array(
         [[[0.9, 0.1], [0.2, 0.7], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.1], [0.0, 0.0]]], dtype=np.float32

@@ -71,28 +71,36 @@ def history(days: list[int]) -> list[tuple[date, Statistics]]:
 
 @pytest.mark.parametrize("window", [None, 1, 4, 30])
 @pytest.mark.parametrize("half_life", [None, 0.5, 7.0])
+@pytest.mark.parametrize("open_days", [0, 2])
 def test_a_day_is_the_weighted_sum_of_the_days_in_its_window(
-    window: int | None, half_life: float | None
+    window: int | None, half_life: float | None, open_days: int
 ) -> None:
     past = history([0, 1, 4, 5, 9])
     for today in (5, 7, 9):
         expected = empty(3, 4)
         for then, sums in past:
             age = today - (then - DAY).days
-            if 0 <= age < (window or 1000):
+            if open_days <= age < (window or 1000):
                 expected = expected + sums.weighted(2 ** (-age / half_life) if half_life else 1.0)
-        found = as_of(past, DAY + timedelta(today), window_days=window, half_life_days=half_life)
+        found = as_of(
+            past,
+            DAY + timedelta(today),
+            window_days=window,
+            half_life_days=half_life,
+            open_days=open_days,
+        )
         assert found is None if not expected.n.any() else near(found, expected)
 
 
 @pytest.mark.parametrize("window", [None, 4])
 @pytest.mark.parametrize("half_life", [None, 3.0])
+@pytest.mark.parametrize("open_days", [0, 3])
 def test_a_range_of_days_gives_the_same_bits_as_each_day_alone(
-    window: int | None, half_life: float | None
+    window: int | None, half_life: float | None, open_days: int
 ) -> None:
     past = history([2, 3, 6])
     wanted = [DAY + timedelta(day) for day in range(12)]
-    settings = {"window_days": window, "half_life_days": half_life}
+    settings = {"window_days": window, "half_life_days": half_life, "open_days": open_days}
     for day, found in as_of_each(past, wanted, **settings):
         alone = as_of(past, day, **settings)
         assert (found is None and alone is None) or same(found, alone)

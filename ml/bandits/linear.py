@@ -1,0 +1,160 @@
+"""Policies whose scores are linear: score_a(x) = xᵀθ_a, in float32, in blocks of a fixed size."""
+
+from typing import Self
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.bandits.blocks import each_block, padded
+from ml.bandits.policy import Flags, Floats, Policy
+from ml.normals import Normals
+
+COLD = -1
+NOBODY = -1
+
+Block = NDArray[np.float32]
+
+
+class Linear(Policy):
+    """k arms with d coefficients each; see `Policy` for the shapes of arguments.
+
+    Attributes
+    ----------
+    theta_
+        (k, d) float64, coefficients: reward per unit of a feature.
+
+    """
+
+    theta_: NDArray[np.float64]
+
+    def select(self, arms: NDArray[np.integer]) -> Self:
+        """Return the policy over these arms, in this order; -1 is an arm never seen (θ = 0)."""
+        raise NotImplementedError
+
+    def scores(
+        self, contexts: Floats, action_contexts: Floats | None = None, *, columns: Flags | None = None
+    ) -> Block:
+        """Return (n, k) expected rewards.
+
+        `columns` (k, d) are the features that count, None for all: scores by parts sum to the score.
+        """
+        contexts, actions = self._checked(contexts, action_contexts)
+        shared, own = self._coefficients(contexts.shape[1], columns)
+        scores = np.empty((len(contexts), len(self.theta_)), dtype=np.float32)
+
+        def work(rows: slice) -> None:
+            _add_own(padded(contexts[rows]) @ shared, actions[rows], own, scores[rows])
+
+        each_block(len(contexts), work)
+        return scores
+
+    def bonuses(
+        self, contexts: Floats, action_contexts: Floats | None = None, normals: Normals | None = None
+    ) -> Block:
+        """Return (n, k) exploration bonuses, in units of reward."""
+        contexts, actions = self._checked(contexts, action_contexts)
+        self._check_normals(normals, len(contexts))
+        bonuses = np.empty((len(contexts), len(self.theta_)), dtype=np.float32)
+
+        def work(rows: slice) -> None:
+            bonuses[rows] = self._bonuses(contexts[rows], actions[rows], rows, normals)
+
+        each_block(len(contexts), work)
+        return bonuses
+
+    def top(
+        self,
+        contexts: Floats,
+        action_contexts: Floats | None = None,
+        *,
+        length: int,
+        eligible: Flags | None = None,
+        normals: Normals | None = None,
+    ) -> NDArray[np.int32]:
+        """Return (n, length) columns of the best arms by score and bonus, best first, the lower among equals.
+
+        -1 stands where no eligible arm is left. Nothing of size n × k is held, however many arms there are.
+        """
+        contexts, actions = self._checked(contexts, action_contexts)
+        self._check_normals(normals, len(contexts))
+        arms = len(self.theta_)
+        if eligible is not None and eligible.shape != (len(contexts), arms):
+            raise ValueError(f"eligible must have shape {(len(contexts), arms)}, not {eligible.shape}")
+        shared, own = self._coefficients(contexts.shape[1])
+        everyone = np.ones((1, arms), dtype=np.bool_)
+        best = np.empty((len(contexts), length), dtype=np.int32)
+
+        def work(rows: slice) -> None:
+            values = np.empty((len(contexts[rows]), arms), dtype=np.float32)
+            _add_own(padded(contexts[rows]) @ shared, actions[rows], own, values)
+            values += self._bonuses(contexts[rows], actions[rows], rows, normals)
+            _best(values, everyone if eligible is None else eligible[rows], best[rows])
+
+        each_block(len(contexts), work)
+        return best
+
+    def _bonuses(self, contexts: Block, actions: Block, rows: slice, normals: Normals | None) -> Block:  # noqa: ARG002
+        """Return the bonuses of one block, (b, k)."""
+        return np.zeros((len(contexts), len(self.theta_)), dtype=np.float32)
+
+    def _check_normals(self, normals: Normals | None, rows: int) -> None:
+        """Say what is wrong with the numbers to sample with."""
+
+    def _coefficients(self, shared: int, columns: Flags | None = None) -> tuple[Block, Block]:
+        theta = (self.theta_ if columns is None else self.theta_ * columns).astype(np.float32)
+        return np.ascontiguousarray(theta[:, :shared].T), np.ascontiguousarray(theta[:, shared:])
+
+    def _checked(self, contexts: Floats, action_contexts: Floats | None) -> tuple[Block, Block]:
+        if not hasattr(self, "theta_"):
+            raise ValueError("this policy is not fitted yet: call fit or partial_fit first")
+        arms, width = self.theta_.shape
+        if contexts.ndim != 2 or contexts.shape[1] > width:
+            raise ValueError(f"contexts must have shape (n, {width} or fewer), not {contexts.shape}")
+        rows, shared = contexts.shape
+        if action_contexts is None:
+            action_contexts = np.empty((rows, arms, 0), dtype=np.float32)
+        if action_contexts.shape != (rows, arms, width - shared):
+            expected = (rows, arms, width - shared)
+            raise ValueError(f"action contexts must have shape {expected}, not {action_contexts.shape}")
+        for values, name in ((contexts, "context"), (action_contexts, "action context")):
+            wrong = ~np.isfinite(values).reshape(rows, -1).all(axis=1)
+            if wrong.any():
+                raise ValueError(f"the {name} of row {int(np.argmax(wrong))} holds NaN or infinity")
+        return (
+            np.ascontiguousarray(contexts, dtype=np.float32),
+            np.ascontiguousarray(action_contexts, dtype=np.float32),
+        )
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_own(shared, actions, own, scores):  # type: ignore[no-untyped-def]
+    for row in range(scores.shape[0]):
+        for arm in range(scores.shape[1]):
+            total = shared[row, arm]
+            for j in range(own.shape[1]):
+                total += actions[row, arm, j] * own[arm, j]
+            scores[row, arm] = total
+
+
+@numba.njit(cache=True, nogil=True)
+def _best(values, eligible, best):  # type: ignore[no-untyped-def]
+    length = best.shape[1]
+    kept = np.empty(length, dtype=np.float32)
+    shared = len(eligible) == 1
+    for row in range(values.shape[0]):
+        allowed = eligible[0] if shared else eligible[row]
+        best[row] = NOBODY
+        count = 0
+        for column in range(values.shape[1]):
+            value = values[row, column]
+            if not allowed[column] or (count == length and value <= kept[length - 1]):
+                continue
+            place = count if count < length else length - 1
+            while place > 0 and kept[place - 1] < value:
+                kept[place] = kept[place - 1]
+                best[row, place] = best[row, place - 1]
+                place -= 1
+            kept[place] = value
+            best[row, place] = column
+            count = min(count + 1, length)
