@@ -67,6 +67,8 @@ class Sequence:
         about when bounds should be tightest; any choice is valid, and a tenfold error widens them by a third.
     fewest_clusters
         looks with fewer clusters say nothing.
+    tuned_alpha
+        the α at which bounds should be tightest; None for α. Sequences that share it share their p-values.
 
     """
 
@@ -74,6 +76,7 @@ class Sequence:
     margin: float = 0.0
     planned_rows: int = 10_000
     fewest_clusters: int = 100
+    tuned_alpha: float | None = None
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -109,7 +112,8 @@ class Sequence:
                 half = boundary(variance, scale, self.alpha) / rows
                 lower, upper = max(lower, value - half), min(upper, value + half)
                 excess = rows * (value - self.margin)
-                p_value = min(p_value, float(np.exp(-min(700.0, log_mixture(excess, variance, scale)))))
+                odds = log_mixture(excess, variance, scale)
+                p_value = min(p_value, float(np.exp(-np.clip(odds, 0.0, 700.0))))
             found.append(Look(rows, there, value, variance / rows, lower, upper, p_value))
         return found
 
@@ -118,7 +122,7 @@ class Sequence:
 
         v / ρ = -W₋₁(-α²/e) - 1 (Howard et al. 2021, proposition 3), at 2α for one side.
         """
-        wide = min(2 * self.alpha, 0.5)
+        wide = min(2 * (self.tuned_alpha or self.alpha), 0.5)
         ratio = -float(special.lambertw(-(wide**2) / np.e, -1).real) - 1
         return self.planned_rows * variance / ratio
 

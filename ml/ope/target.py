@@ -65,6 +65,21 @@ class Target:
         return Target(self.probabilities[wanted], predicted, expected, self.shares)
 
 
+def join_targets(targets: Sequence[Target]) -> Target:
+    """Put one policy's targets, such as of days, one after the other."""
+    counts = [len(each.probabilities) for each in targets]
+    models = [each for each in targets if each.predicted is not None and each.expected is not None]
+    if models and len(models) != len(targets):
+        raise ValueError("some of the targets have predictions and some have none")
+    shares = [each.shares for each in targets if each.shares is not None]
+    return Target(
+        np.concatenate([each.probabilities for each in targets]),
+        np.concatenate([each.predicted for each in models if each.predicted is not None]) if models else None,
+        np.concatenate([each.expected for each in models if each.expected is not None]) if models else None,
+        np.average(shares, axis=0, weights=counts) if len(shares) == len(targets) else None,
+    )
+
+
 def target_of(
     log: Log,
     probabilities: NDArray[np.floating],

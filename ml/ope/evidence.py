@@ -1,0 +1,142 @@
+"""What the gate looks at: a candidate and the live policy over the same days, as numbers a row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.ope.diagnostics import Calibration, Weights, calibration, unsupported, weights
+from ml.ope.doubly_robust import DoublyRobust, SelfNormalisedDR
+from ml.ope.estimator import Estimator
+from ml.ope.importance import IPS, SNIPS
+from ml.ope.log import Floats, Integers, Log, join
+from ml.ope.power import variance_with
+from ml.ope.rows import rows_of
+from ml.ope.target import Target, join_targets
+from ml.ope.terms import Terms
+
+SHARES = (0.0, 0.1, 0.2, 0.5)
+"""Shares of visits drawn from the candidate, for which the power of a longer log is worked out."""
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Day:
+    """A day's log, with the candidate and the live policy at its rows.
+
+    Predictions in them must not know of the day: parameters of the days before it, or cross-fitted.
+    """
+
+    log: Log
+    candidate: Target
+    live: Target
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """A candidate against the live policy, since it entered or the live one changed.
+
+    Attributes
+    ----------
+    clusters
+        of each day its (n,) clusters, codes that mean the same on all days.
+    differences
+        by goal, of each day (n,) numbers whose mean is the candidate's reward less the live policy's.
+    live
+        by goal the live policy's value.
+    estimates
+        by estimator the difference in the first goal, over all days; the first is the one that decides.
+    weights
+        by policy (`candidate`, `live`) its weights.
+    unsupported
+        the candidate's probability of actions that were never logged.
+    calibrations
+        how propensities agree with what was done.
+    open_share
+        share of rows whose rewards may still come.
+    variances
+        by share of visits drawn from the candidate: variance of a row's difference, as a ratio to today's.
+
+    """
+
+    clusters: tuple[Integers, ...]
+    differences: Mapping[str, tuple[Floats, ...]]
+    live: Mapping[str, float]
+    estimates: Mapping[str, Terms]
+    weights: Mapping[str, Weights]
+    unsupported: Mapping[str, float]
+    calibrations: tuple[Calibration, ...]
+    open_share: float
+    variances: Mapping[float, float]
+
+    @property
+    def all_clusters(self) -> Integers:
+        """(n,) clusters of all days' rows."""
+        return np.concatenate(self.clusters)
+
+
+def of_actions(
+    days: Mapping[str, Day], *, eligible: NDArray[np.bool_] | None = None, open_share: float = 0.0
+) -> Evidence:
+    """Gather evidence from logs of one action a row; DR decides where there are predictions, else IPS.
+
+    Parameters
+    ----------
+    days
+        by name, in their order. An empty day has no log, and is left out.
+    eligible
+        (n, k) which actions could be shown at the rows of all days; None when all could.
+    open_share
+        share of rows whose rewards may still come (`ml.ope.diagnostics.open_share`).
+
+    Raises
+    ------
+    ValueError
+        Without days or clusters, or when logs do not belong together.
+
+    """
+    log = join({name: day.log for name, day in days.items()})
+    if log.clusters is None:
+        raise ValueError("the gate needs clusters: whose each row is")
+    candidate = join_targets([day.candidate for day in days.values()])
+    live = join_targets([day.live for day in days.values()])
+    estimators: tuple[Estimator, ...] = (IPS(), SNIPS())
+    if candidate.predicted is not None and live.predicted is not None:
+        estimators = (DoublyRobust(), SelfNormalisedDR(), IPS(), SNIPS())
+    decides = estimators[0]
+    bounds = np.cumsum([len(day.log) for day in days.values()])[:-1]
+    differences, values = {}, {}
+    for goal in log.goals:
+        mine, theirs = (decides.terms(rows_of(log, each, goal)) for each in (candidate, live))
+        difference = mine.contributions - theirs.contributions
+        # What rounding leaves of equal numbers must not look like a tiny, sure effect.
+        difference[np.abs(difference) <= ROUNDING * np.abs(mine.contributions)] = 0.0
+        differences[goal] = tuple(np.split(difference, bounds))
+        values[goal] = theirs.value
+    one, other = rows_of(log, candidate), rows_of(log, live)
+    estimates = {each.name: each.terms(one) - each.terms(other) for each in estimators}
+    return Evidence(
+        clusters=tuple(np.split(log.clusters, bounds)),
+        differences=differences,
+        live=values,
+        estimates=estimates,
+        weights={"candidate": weights(log, candidate), "live": weights(log, live)},
+        unsupported={} if candidate.shares is None else unsupported(log, candidate),
+        calibrations=tuple(calibration(log, eligible)),
+        open_share=open_share,
+        variances=_variances(log, candidate, live),
+    )
+
+
+def _variances(log: Log, candidate: Target, live: Target) -> dict[float, float]:
+    rewards = log.rewards[:, 0]
+    errors = rewards if candidate.predicted is None else rewards - candidate.predicted[:, 0]
+    moved = candidate.probabilities - live.probabilities
+    today = variance_with(0.0, moved, errors, log.propensities, candidate.probabilities)
+    if today == 0:
+        return {}
+    return {
+        share: variance_with(share, moved, errors, log.propensities, candidate.probabilities) / today
+        for share in SHARES
+    }

@@ -1,0 +1,191 @@
+"""The gate: may a candidate go live? Yes, no, or cannot tell, each with its reasons in words.
+
+Yes, if the log can be trusted, the lower bound of (candidate - live) is above the margin however often one
+has looked, corrected over the candidates (Holm), and no guardrail goal may have fallen. No, if it is sure
+that the margin is not reached, or that a guardrail goal falls. Else it cannot tell, and says what would.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ml.ope.evidence import Evidence
+from ml.ope.intervals import Interval, student_t
+from ml.ope.power import Advice, days_needed
+from ml.ope.sequence import Look, Sequence, holm
+from ml.ope.trust import Limits, doubts
+
+Answer = Literal["yes", "no", "cannot tell"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a candidate may go live.
+
+    Attributes
+    ----------
+    margin
+        reward a row by which it must beat the live policy.
+    alpha
+        probability that one passes that does not beat it by the margin, over all candidates and looks.
+    planned_rows
+        about when the gate should decide best.
+    fewest_clusters
+        a log with fewer says nothing.
+    guardrails
+        by goal, the share of the live policy's value by which it may fall at most.
+    worthwhile
+        improvement, as a share of the live policy's value, that advice on longer logs is for.
+    power
+        probability to see it, in that advice.
+    limits
+        when a log can be trusted.
+
+    """
+
+    margin: float = 0.0
+    alpha: float = 0.05
+    planned_rows: int = 10_000
+    fewest_clusters: int = 100
+    guardrails: Mapping[str, float] = field(default_factory=dict)
+    worthwhile: float = 0.05
+    power: float = 0.8
+    limits: Limits = field(default_factory=Limits)
+
+    def sequence(self, alpha: float, margin: float) -> Sequence:
+        """Return how to look for this α and margin; p-values do not depend on that α."""
+        return Sequence(alpha, margin, self.planned_rows, self.fewest_clusters, self.alpha)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says of a candidate.
+
+    Attributes
+    ----------
+    answer, reasons
+        the answer, and why, a sentence each.
+    looks
+        of each day, at the candidate's own level of Holm's correction; the last one is what counts.
+    p_value
+        corrected over the candidates, valid at any time.
+    estimates
+        the difference by each estimator, with Student's t by cluster at 95 %.
+    guardrails
+        by goal, the last look at its difference.
+    advice
+        what would tell, where the log cannot.
+
+    """
+
+    answer: Answer
+    reasons: tuple[str, ...]
+    looks: tuple[Look, ...]
+    p_value: float
+    estimates: Mapping[str, Interval]
+    guardrails: Mapping[str, Look]
+    advice: tuple[Advice, ...]
+
+
+def judge(candidates: Mapping[str, Evidence], rules: Rules) -> dict[str, Verdict]:
+    """Judge all candidates for one page at once, since each of them is another chance to be wrong."""
+    goals = {name: next(iter(evidence.differences)) for name, evidence in candidates.items()}
+    raw = {
+        name: _looks(evidence, goals[name], rules.sequence(rules.alpha, rules.margin))[-1].p_value
+        for name, evidence in candidates.items()
+    }
+    corrected = holm(raw)
+    verdicts = {}
+    for place, name in enumerate(corrected):
+        level = rules.alpha / (len(candidates) - place)
+        looks = _looks(candidates[name], goals[name], rules.sequence(level, rules.margin))
+        verdicts[name] = _verdict(candidates[name], goals[name], looks, corrected[name], rules)
+    return {name: verdicts[name] for name in candidates}
+
+
+def _looks(evidence: Evidence, goal: str, sequence: Sequence) -> tuple[Look, ...]:
+    return tuple(sequence.looks(zip(evidence.differences[goal], evidence.clusters, strict=True)))
+
+
+def _verdict(evidence: Evidence, goal: str, looks: tuple[Look, ...], p_value: float, rules: Rules) -> Verdict:
+    last = looks[-1]
+    guardrails = {
+        name: _looks(evidence, name, rules.sequence(rules.alpha, 0.0))[-1] for name in rules.guardrails
+    }
+    fallen, unsure = _guarded(evidence, guardrails, rules)
+    doubted = doubts(evidence, rules.limits)
+    said = _said(last, len(looks), p_value, rules.margin)
+    answer: Answer = "cannot tell"
+    if doubted:
+        reasons = doubted
+    elif fallen:
+        answer, reasons = "no", fallen
+    elif last.variance == 0:
+        answer, reasons = "no", ["nothing in this log tells it from the live policy"]
+    elif last.upper <= rules.margin:
+        answer, reasons = "no", [f"it does not beat the live policy by the margin: {said}"]
+    elif last.clusters < rules.fewest_clusters:
+        reasons = [
+            f"{last.clusters} subjects are too few to tell: at least {rules.fewest_clusters} are needed"
+        ]
+    elif p_value > rules.alpha or last.lower <= rules.margin:
+        reasons = [f"the log is too short to tell: {said}", *unsure]
+    elif unsure:
+        reasons = unsure
+    else:
+        answer, reasons = "yes", [f"it beats the live policy: {said}"]
+    advice = _advice(evidence, goal, looks, rules) if answer == "cannot tell" else ()
+    clusters = evidence.all_clusters
+    return Verdict(
+        answer=answer,
+        reasons=(*reasons, *(_spoken(advice) if advice else ())),
+        looks=looks,
+        p_value=p_value,
+        estimates={name: student_t(terms, clusters) for name, terms in evidence.estimates.items()},
+        guardrails=guardrails,
+        advice=advice,
+    )
+
+
+def _said(last: Look, days: int, p_value: float, margin: float) -> str:
+    return (
+        f"the difference is {last.value:+.4g} a row, between {last.lower:+.4g} and {last.upper:+.4g} "
+        f"after {days} days of looking, and the margin is {margin:+.4g} (p {p_value:.2g}, corrected)"
+    )
+
+
+def _guarded(evidence: Evidence, guardrails: Mapping[str, Look], rules: Rules) -> tuple[list[str], list[str]]:
+    """Return what is sure to fall, and what may fall by more than is allowed."""
+    fallen, unsure = [], []
+    for goal, look in guardrails.items():
+        least = -rules.guardrails[goal] * abs(evidence.live[goal])
+        between = f"between {look.lower:+.4g} and {look.upper:+.4g}, and at most {least:+.4g} is allowed"
+        if look.upper < least:
+            fallen.append(f"guardrail {goal!r} falls: its difference is {between}")
+        elif look.lower < least:
+            unsure.append(f"guardrail {goal!r} may fall: its difference is {between}")
+    return fallen, unsure
+
+
+def _advice(evidence: Evidence, goal: str, looks: tuple[Look, ...], rules: Rules) -> tuple[Advice, ...]:
+    last = looks[-1]
+    effect = max(last.value, rules.margin + rules.worthwhile * abs(evidence.live[goal]))
+    sequence = rules.sequence(rules.alpha, rules.margin)
+    per_day = last.rows / len(looks)
+    return tuple(
+        Advice(share, days_needed(effect, last.variance * ratio, per_day, sequence, power=rules.power))
+        for share, ratio in evidence.variances.items()
+    )
+
+
+def _spoken(advice: tuple[Advice, ...]) -> tuple[str, ...]:
+    """Say what the log as it is drawn needs, and what the quickest exploration needs."""
+    known = [(each.days, each.share) for each in advice if each.days is not None]
+    if not known:
+        return ("no log of ten years would tell",)
+    days, share = min(known)
+    as_it_is = next((each.days for each in advice if each.share == 0), None)
+    said = [] if as_it_is is None else [f"about {as_it_is} days drawn as they are now would tell"]
+    if share > 0 and days != as_it_is:
+        said.append(f"about {days} days would, with {share:.0%} of visits drawn from the candidate")
+    return tuple(said)

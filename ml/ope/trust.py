@@ -1,0 +1,111 @@
+"""Whether a log can be trusted to compare two policies; each doubt is a sentence."""
+
+from dataclasses import dataclass
+
+from ml.ope.evidence import Evidence
+from ml.ope.intervals import student_t
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a log must have.
+
+    Attributes
+    ----------
+    effective_rows, effective_share
+        least effective sample size of either policy, in rows, and as a share of rows.
+    largest_weight
+        largest weight that a row may have.
+    weight_gap
+        how far a mean weight may be from 1 where that is no chance (4 standard errors).
+    unsupported
+        most of the candidate's probability that may lie on actions that were never logged.
+    calibration
+        p-value below which propensities are not believed.
+    open_share
+        largest share of rewards that may still come.
+    disagreement
+        as a share of the live policy's value: estimators that differ by more, for sure (99.9 %), disagree.
+
+    """
+
+    effective_rows: float = 300.0
+    effective_share: float = 0.01
+    largest_weight: float = 200.0
+    weight_gap: float = 0.03
+    unsupported: float = 0.01
+    calibration: float = 1e-3
+    open_share: float = 0.05
+    disagreement: float = 0.05
+
+
+def doubts(evidence: Evidence, limits: Limits) -> list[str]:
+    """Return why the log cannot be trusted; nothing if it can."""
+    return [
+        *_of_weights(evidence, limits),
+        *_of_support(evidence, limits),
+        *_of_calibration(evidence, limits),
+        *_of_open_rewards(evidence, limits),
+        *_of_estimators(evidence, limits),
+    ]
+
+
+def _of_weights(evidence: Evidence, limits: Limits) -> list[str]:
+    found = []
+    for policy, weights in evidence.weights.items():
+        of = f"of the {policy}" + (" policy" if policy == "live" else "")
+        if weights.effective_rows < limits.effective_rows or weights.effective_share < limits.effective_share:
+            found.append(
+                f"the {weights.rows:,} rows are worth {weights.effective_rows:,.0f} {of}'s own: at least "
+                f"{limits.effective_rows:,.0f} and {limits.effective_share:.0%} are needed"
+            )
+        if weights.largest > limits.largest_weight:
+            found.append(
+                f"one row counts {weights.largest:,.0f} times in the value {of}: "
+                f"at most {limits.largest_weight:,.0f} times is allowed"
+            )
+        gap = abs(weights.mean - 1)
+        if gap > max(limits.weight_gap, 4 * weights.mean_error):
+            found.append(
+                f"the mean weight {of} is {weights.mean:.3g}, not about 1: "
+                "propensities are wrong, or it does what the log never does"
+            )
+    return found
+
+
+def _of_support(evidence: Evidence, limits: Limits) -> list[str]:
+    share = sum(evidence.unsupported.values())
+    if share <= limits.unsupported:
+        return []
+    actions = ", ".join(evidence.unsupported)
+    return [f"{share:.1%} of what the candidate does was never logged ({actions}): nothing is known of it"]
+
+
+def _of_calibration(evidence: Evidence, limits: Limits) -> list[str]:
+    worst = min(evidence.calibrations, key=lambda each: each.p_value, default=None)
+    if worst is None or worst.p_value >= limits.calibration:
+        return []
+    times = f"{worst.ratio:.3g} times as often as they say (p {worst.p_value:.1g})"
+    of = f"the propensities of logging policy {worst.policy} are not those it drew with"
+    return [f"{of}: action {worst.action!r} was shown {times}"]
+
+
+def _of_open_rewards(evidence: Evidence, limits: Limits) -> list[str]:
+    if evidence.open_share <= limits.open_share:
+        return []
+    return [
+        f"{evidence.open_share:.1%} of the rewards may still come: at most {limits.open_share:.1%} is allowed"
+    ]
+
+
+def _of_estimators(evidence: Evidence, limits: Limits) -> list[str]:
+    (main, decides), *others = evidence.estimates.items()
+    allowed = limits.disagreement * abs(next(iter(evidence.live.values())))
+    found = []
+    for name, terms in others:
+        gap = student_t(terms - decides, evidence.all_clusters, level=0.999)
+        if gap.lower > allowed or gap.upper < -allowed:
+            found.append(
+                f"estimators disagree: {main} says {decides.value:+.4g} and {name} says {terms.value:+.4g}"
+            )
+    return found

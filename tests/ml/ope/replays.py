@@ -1,0 +1,103 @@
+"""Logs drawn by a live policy over visits of which every action's reward is known, as the gate sees them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.ope.evidence import Day, Evidence, of_actions
+from ml.ope.log import Log
+from ml.ope.target import target_of
+
+FLOOR = 0.05
+PRIOR_ROWS = 20.0
+
+
+@dataclass(frozen=True)
+class Visits:
+    """n visits in the order of their days; k actions.
+
+    rewards (n, k) of every action; households and days (n,) codes from 0.
+    """
+
+    rewards: NDArray
+    households: NDArray
+    days: NDArray
+
+    def value(self, policy: NDArray) -> float:
+        """Return the exact mean reward of (n, k) probabilities."""
+        return float((policy * self.rewards).sum(axis=1).mean())
+
+    def policy(self, live: NDArray, gain: float, seed: int = 0) -> NDArray:
+        """Return a policy that is truly better (or worse) than the live one by a share of its value.
+
+        It shows every household one action: the one that does best (or worst) by it to some, picked at
+        random, and any to the others, as many as the gain asks for. So it moves all it can: no gain is cheap
+        to see.
+        """
+        rng = np.random.default_rng(seed)
+        width, count = self.rewards.shape[1], int(self.households.max()) + 1
+        sums = np.column_stack([np.bincount(self.households, column, count) for column in self.rewards.T])
+        other, order = rng.integers(0, width, count), rng.permutation(count)
+        now = sums[np.arange(count), other]
+        start = self.value(greedy(other[self.households], width))
+        wanted = ((1 + gain) * self.value(live) - start) * len(self.households) / (1 - FLOOR * width)
+        end = sums.argmax(axis=1) if wanted > 0 else sums.argmin(axis=1)
+        reached = np.cumsum(np.abs(sums[np.arange(count), end] - now)[order])
+        assert abs(wanted) <= reached[-1], f"no such policy is {gain:+.0%} better"
+        moved = order[: int(np.searchsorted(reached, abs(wanted))) + 1]
+        chosen = other.copy()
+        chosen[moved] = end[moved]
+        return greedy(chosen[self.households], width)
+
+
+def greedy(actions: NDArray, width: int) -> NDArray:
+    """Return (n, k) probabilities of the floor for every action and the rest for one."""
+    policy = np.full((len(actions), width), FLOOR)
+    policy[np.arange(len(actions)), actions] += 1 - FLOOR * width
+    return policy
+
+
+def visits(seed: int, households: int = 400, days: int = 28, daily: int = 150, actions: int = 4) -> Visits:
+    """Make a world of its own: households have tastes, and come back."""
+    rng = np.random.default_rng(seed)
+    appeal = rng.normal(0, 0.5, actions) + rng.normal(0, 0.8, (households, actions))
+    who = rng.choice(households, days * daily, p=rng.dirichlet([2.0] * households))
+    chance = 1 / (1 + np.exp(-(appeal[who] - 0.8)))
+    drawn = rng.random((len(who), actions))
+    rewards = np.where(drawn < chance / 2, 3.0, np.where(drawn < chance, 1.0, 0.0))
+    return Visits(rewards, who, np.repeat(np.arange(days), daily))
+
+
+def gather(
+    given: Visits, live: NDArray, candidates: Mapping[str, NDArray], seed: int, *, until: int | None = None
+) -> dict[str, Evidence]:
+    """Draw a log by the live policy and gather what the gate looks at, a day after the other.
+
+    The model of a day is each action's mean reward on the days before, shrunk to their mean.
+    """
+    rng = np.random.default_rng(seed)
+    width = live.shape[1]
+    actions = np.minimum((np.cumsum(live, axis=1) <= rng.random((len(live), 1))).sum(axis=1), width - 1)
+    here = np.arange(len(live))
+    rewards, propensities = given.rewards[here, actions].astype(float), live[here, actions]
+    days: dict[str, dict[str, Day]] = {name: {} for name in candidates}
+    for day in np.unique(given.days)[:until]:
+        rows, before = np.flatnonzero(given.days == day), given.days < day
+        counts = np.bincount(actions[before], minlength=width)
+        sums = np.bincount(actions[before], weights=rewards[before], minlength=width)
+        overall = sums.sum() / max(counts.sum(), 1)
+        means = (sums + PRIOR_ROWS * overall) / (counts + PRIOR_ROWS)
+        predictions = np.tile(means, (len(rows), 1))
+        log = Log.of(
+            actions[rows],
+            rewards[rows],
+            propensities[rows],
+            action_set=width,
+            clusters=given.households[rows],
+        )
+        of_live = target_of(log, live[rows], predictions)
+        for name, policy in candidates.items():
+            days[name][str(day)] = Day(log, target_of(log, policy[rows], predictions), of_live)
+    return {name: of_actions(of_name) for name, of_name in days.items()}
