@@ -88,31 +88,20 @@ class Slates:
 class Marginals:
     """Probability that the logged widget stands at its position, whatever stands before it, by policy.
 
-    logging, target : (n, K); where they were simulated, `samples` says in how many draws, None if exact.
+    logging, target : (n, K).
+    logging_errors, target_errors : (n, K) standard errors of those that were simulated; None where exact.
     """
 
     logging: Floats
     target: Floats
-    samples: int | None = None
+    logging_errors: Floats | None = None
+    target_errors: Floats | None = None
 
 
-def marginals(logging_counts: Integers, target_counts: Integers, samples: int) -> Marginals:
-    """Make marginals of how often the logged widget came to stand at its position in simulated draws.
-
-    The logged draw counts as one more of the logging policy's: for X of a binomial (S, p),
-    E[(S + 1) / (X + 1)] = (1 - (1 - p)^(S + 1)) / p, so the weights are all but unbiased, and never infinite.
-
-    Parameters
-    ----------
-    logging_counts, target_counts
-        (n, K) of `samples` independent draws of each policy for the row's context.
-    samples
-        S, how many there were.
-
-    """
-    for name, counts in (("logging counts", logging_counts), ("target counts", target_counts)):
-        _refuse((counts < 0) | (counts > samples), name, counts, f"a count is 0 to {samples}")
-    return Marginals((logging_counts + 1) / (samples + 1), target_counts / samples, samples)
+def of_logged(values: Floats, slates: NDArray[np.integer], *, empty: float) -> Floats:
+    """Pick from (n, K, k) marginals or their errors those of (n, K) logged columns; `empty` where -1."""
+    rows, positions = np.ogrid[: slates.shape[0], : slates.shape[1]]
+    return np.where(slates < 0, empty, values[rows, positions, slates])
 
 
 def standard_ips(slates: Slates, *, normalised: bool = False) -> Terms:
@@ -139,23 +128,25 @@ def independent_ips(slates: Slates, marginal: Marginals, *, normalised: bool = F
     """V̂ = mean(Σₖ πₖ(aₖ|x) / pₖ(aₖ|x) · αₖ rₖ) on marginals: unbiased where positions do not interact.
 
     Li et al. 2018: Offline evaluation of ranking policies with click models, section 4.2 (item-position).
-    Marginals that were simulated leave an error of their own: each row's enters as `noise`.
+    Marginals that were simulated (`ml.marginals`) leave an error of their own: each row's enters as `noise`.
     """
     for name, column in (("logging marginals", marginal.logging), ("target marginals", marginal.target)):
         if column.shape != slates.rewards.shape:
             raise ValueError(f"{name} must have shape {slates.rewards.shape}, not {column.shape}")
     fine = (marginal.logging > 0) & (marginal.logging <= 1)
-    _refuse(~fine, "logging marginals", marginal.logging, "a propensity is above 0 and at most 1")
+    rule = "what was logged has a marginal above 0 and at most 1; where it is simulated, simulate more draws"
+    _refuse(~fine, "logging marginals", marginal.logging, rule)
     fine = (marginal.target >= 0) & (marginal.target <= 1)
     _refuse(~fine, "target marginals", marginal.target, "a probability is 0 to 1")
     weights = marginal.target / marginal.logging
     terms = _by_position(weights, slates.valued, normalised)
-    if marginal.samples is None:
+    if marginal.logging_errors is None and marginal.target_errors is None:
         return terms
-    # The delta method, binomial counts above and below; a slate's positions share their draws, so add up.
-    above = marginal.target * (1 - marginal.target) / marginal.logging**2
-    below = weights**2 * (1 - marginal.logging) / marginal.logging
-    deviation = np.abs(slates.valued) * np.sqrt((above + below) / marginal.samples)
+    none = np.zeros(weights.shape)
+    above = none if marginal.target_errors is None else marginal.target_errors
+    below = none if marginal.logging_errors is None else marginal.logging_errors
+    # The delta method for a ratio of two means; positions of a slate share their draws, so errors add up.
+    deviation = np.abs(slates.valued) * np.hypot(above, weights * below) / marginal.logging
     return Terms(terms.parts, noise=deviation.sum(axis=1))
 
 

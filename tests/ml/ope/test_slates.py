@@ -6,7 +6,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from ml.draw import draw, slate_propensities
+from ml.draw import DrawRule, draw, slate_propensities
+from ml.marginals import marginals
 from ml.ope.bootstrap import bootstrap
 from ml.ope.intervals import student_t
 from ml.ope.slates import (
@@ -14,10 +15,11 @@ from ml.ope.slates import (
     Slates,
     cascade_dr,
     independent_ips,
-    marginals,
+    of_logged,
     reward_interaction_ips,
     standard_ips,
 )
+from ml.ope.terms import Terms
 
 WIDGETS, POSITIONS, T = 4, 3, 0.5
 LOGGING, TARGET = np.array([0.0, 0.3, 0.6, 0.2]), np.array([0.7, 0.1, 0.2, 0.5])
@@ -164,21 +166,43 @@ def test_normalised_values_are_near_the_truth_and_redraw_their_normalisers() -> 
 
 
 def test_simulated_marginals_enter_the_interval_with_their_error() -> None:
-    samples, rows = 25, 400
-    rng = np.random.default_rng(6)
+    rows, draws, runs = 200, 80, 100
     orders, given = logged(rows, 7, "alone")
     here = np.arange(POSITIONS)
-    exact = Marginals(marginal_of(LOGGING)[orders, here], marginal_of(TARGET)[orders, here])
-    known = independent_ips(given, exact).value
+    known = independent_ips(
+        given, Marginals(marginal_of(LOGGING)[orders, here], marginal_of(TARGET)[orders, here])
+    )
+    rule, everyone = DrawRule(temperature=T, floor=0.02), np.ones((rows, WIDGETS), bool)
     gaps, noises = [], []
-    for _ in range(300):
-        counts = [rng.binomial(samples, each) for each in (exact.logging, exact.target)]
-        terms = independent_ips(given, marginals(counts[0], counts[1], samples))
-        gaps.append(terms.value - known)
-        noises.append(np.sqrt(student_t(terms).error ** 2 - student_t(type(terms)(terms.parts)).error ** 2))
-    # The logged draw, counted in, is what keeps simulated weights from being too large on average.
-    assert abs(np.mean(gaps)) < 0.25 * np.std(gaps) + 3 * np.std(gaps) / math.sqrt(300)
-    assert 0.9 * np.std(gaps) < np.mean(noises) < 2.2 * np.std(gaps)
+    for seed in range(runs):
+        logging, target = (
+            marginals(
+                np.tile(scores, (rows, 1)),
+                everyone,
+                positions=POSITIONS,
+                rule=rule,
+                draws=draws,
+                seed=2 * seed + number,
+                keys=np.arange(rows, dtype=np.uint64),
+            )
+            for number, scores in enumerate((LOGGING, TARGET))
+        )
+        simulated = Marginals(
+            of_logged(logging.means, orders, empty=1.0),
+            of_logged(target.means, orders, empty=1.0),
+            of_logged(logging.errors, orders, empty=0.0),
+            of_logged(target.errors, orders, empty=0.0),
+        )
+        terms = independent_ips(given, simulated)
+        gaps.append(terms.value - known.value)
+        noises.append(math.sqrt(student_t(terms).error ** 2 - student_t(Terms(terms.parts)).error ** 2))
+    assert abs(np.mean(gaps)) < 0.01 * known.value
+    assert 0.95 * np.std(gaps) < np.mean(noises) < 1.6 * np.std(gaps)
+
+
+def test_places_that_hold_nothing_have_a_marginal_of_one() -> None:
+    values = np.arange(12.0).reshape(2, 2, 3)
+    assert of_logged(values, np.array([[2, -1], [0, 1]]), empty=1.0).tolist() == [[2.0, 1.0], [6.0, 10.0]]
 
 
 def slates(**changed: object) -> Slates:
@@ -217,12 +241,13 @@ def test_what_breaks_a_rule_is_named(wrong: dict[str, object], sentence: str) ->
 
 def test_marginals_and_models_are_checked() -> None:
     half = np.full((2, 2), 0.5)
-    with pytest.raises(ValueError, match="logging marginals at position 1, row 0: 0, but"):
+    with pytest.raises(
+        ValueError,
+        match="logging marginals at position 1, row 0: 0, but what was logged has a marginal above 0",
+    ):
         independent_ips(slates(), Marginals(np.array([[0.5, 0], [0.5, 0.5]]), half))
     with pytest.raises(ValueError, match="target marginals at position 0, row 1: 2, but"):
         independent_ips(slates(), Marginals(half, np.array([[0.5, 0], [2, 0.5]])))
-    with pytest.raises(ValueError, match="logging counts at position 0, row 0: 9, but a count is 0 to 5"):
-        marginals(np.array([[9, 0]]), np.array([[0, 0]]), 5)
     with pytest.raises(ValueError, match=r"expected must have shape \(2, 2\)"):
         cascade_dr(slates(), half, half[:1])
     with pytest.raises(ValueError, match="predicted at position 0, row 0: missing"):
