@@ -14,5 +14,7 @@ the gate are computed from terms alone. So a further estimator is one file that 
     intervals       Student's t, empirical Bernstein
     sequence        a confidence sequence: valid however often one looks
     diagnostics     weights, support, calibration of propensities, drift
-    gate, power     may this policy go live, and what would tell
+    evaluate        values by several estimators, with intervals over the same resamples
+    evidence        a candidate and the live policy by day, of actions or (slate_evidence) of slates
+    gate            may it go live: yes, no, or cannot tell; trust and power say why not, and what would tell
 """

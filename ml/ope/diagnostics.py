@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from ml.ope.intervals import student_t
-from ml.ope.log import Floats, Log
+from ml.ope.log import Floats, Integers, Log
 from ml.ope.target import Target
 from ml.ope.terms import Terms, by_cluster
 
@@ -50,11 +50,15 @@ class Weights:
 
 def weights(log: Log, target: Target) -> Weights:
     """Describe the weights π(aᵢ|xᵢ) / pᵢ."""
-    values = target.probabilities / log.propensities
-    sums = by_cluster([values], len(log), log.clusters)[:, 0]
-    mean = student_t(Terms.mean_of(values), log.clusters)
+    return describe(target.probabilities / log.propensities, log.clusters)
+
+
+def describe(values: Floats, clusters: Integers | None) -> Weights:
+    """Describe (n,) weights of any kind that are 1 on average."""
+    sums = by_cluster([values], len(values), clusters)[:, 0]
+    mean = student_t(Terms.mean_of(values), clusters)
     return Weights(
-        rows=len(log),
+        rows=len(values),
         effective_rows=_effective(values),
         effective_clusters=_effective(sums),
         mean=mean.value,

@@ -109,10 +109,7 @@ def of_actions(
     differences, values = {}, {}
     for goal in log.goals:
         mine, theirs = (decides.terms(rows_of(log, each, goal)) for each in (candidate, live))
-        difference = mine.contributions - theirs.contributions
-        # What rounding leaves of equal numbers must not look like a tiny, sure effect.
-        difference[np.abs(difference) <= ROUNDING * np.abs(mine.contributions)] = 0.0
-        differences[goal] = tuple(np.split(difference, bounds))
+        differences[goal] = paired(mine, theirs, bounds)
         values[goal] = theirs.value
     one, other = rows_of(log, candidate), rows_of(log, live)
     estimates = {each.name: each.terms(one) - each.terms(other) for each in estimators}
@@ -127,6 +124,14 @@ def of_actions(
         open_share=open_share,
         variances=_variances(log, candidate, live),
     )
+
+
+def paired(mine: Terms, theirs: Terms, bounds: NDArray[np.integer]) -> tuple[Floats, ...]:
+    """Return what each row adds to the difference of two policies, split into days."""
+    difference = mine.contributions - theirs.contributions
+    # What rounding leaves of equal numbers must not look like a tiny, sure effect.
+    difference[np.abs(difference) <= ROUNDING * np.abs(mine.contributions)] = 0.0
+    return tuple(np.split(difference, bounds))
 
 
 def _variances(log: Log, candidate: Target, live: Target) -> dict[float, float]:

