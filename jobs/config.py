@@ -13,6 +13,7 @@ from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -90,6 +91,11 @@ class Engine(Strict):
     memory: str = "3g"
     settings: dict[str, str] = {}
 
+    @property
+    def is_here(self) -> bool:
+        """Whether `remote` names a server on this machine, whose address and token `engine_address` holds."""
+        return urlsplit(self.remote).hostname in ("127.0.0.1", "localhost")
+
 
 class StoreSettings(Strict):
     """The key-value store: its address, how long a generation is valid, and the reader's clock."""
@@ -115,7 +121,6 @@ class Page(Strict):
     policy: str
     temperature: float = Field(gt=0)
     floor: float = Field(ge=0, lt=1)
-    since: date
 
 
 class Feature(Strict):
@@ -218,6 +223,11 @@ Declared = TypeVar("Declared", Page, Policy)
 def home() -> Path:
     """Return the data home: VITRINE_HOME, or var/ beside conf/."""
     return Path(os.environ.get("VITRINE_HOME") or ROOT / "var").absolute()
+
+
+def engine_address(data_home: Path) -> Path:
+    """Return the file with address and token of the engine that this machine's set-up started."""
+    return data_home / "engine" / "remote"
 
 
 def load(root: Path | None = None, overlays: str | None = None) -> Config:

@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.config import FeatureSet
+from jobs.scenarios import LIVE
 from jobs.shell import Days, Job, Until
 from jobs.subject_features import feature_columns
 from ml.features import assemble, column_names
@@ -62,7 +63,7 @@ def _draws(decisions: DataFrame) -> DataFrame:
 def _with_stored(draws: DataFrame, layouts: DataFrame) -> DataFrame:
     """Give each draw its row of the newest night before the day it was served on, null where it has none."""
     kept = ("subject", "subject_bucket", "feature_set", "candidates", "context", "action_context")
-    live = layouts.where(F.col("scenario") == "live").select(
+    live = layouts.where(F.col("scenario") == LIVE).select(
         F.col("draw_id").alias("drawn"), "layout_date", F.struct(*kept).alias("stored")
     )
     age = F.date_diff("decision_date", "layout_date")

@@ -43,15 +43,22 @@ class Epochs:
     def begins(self, day: date, own: date) -> date:
         """Return the day of the draw that `day` shows, for a subject whose own epoch began on `own`.
 
-        It is moved on to the day since when the page has its rules and candidates, and to the first day
-        that has features and a policy of the live spec; where there is none any more, back to the last one.
+        It is moved on to the day since when the page has its candidates, and to the first day that has
+        features and a policy of the live spec; where there is none any more, back to the last one.
         """
-        since = [then for then in (self.page.since, self.candidates_since(day)) if then <= day]
-        epoch = max(own, *since)
-        policy = next((then for then in self.fitted if then <= day), date.min)
-        usable = [then for then in self.known if max(policy, day - timedelta(self.length - 1)) <= then <= day]
+        epoch = max(own, self.candidates_since(day))
+        usable = self.usable(day)
         later = [then for then in usable if then >= epoch]
         return later[0] if later else usable[-1] if usable else day
+
+    def usable(self, day: date) -> list[date]:
+        """Return the days with features from which a draw that `day` shows may begin, in rising order."""
+        return [then for then in self.known if self.usable_from(day) <= then <= day]
+
+    def usable_from(self, day: date) -> date:
+        """Return the first day of an epoch that reaches `day`, not before the live spec's first policy."""
+        policy = next((then for then in self.fitted if then <= day), date.min)
+        return max(policy, day - timedelta(self.length - 1))
 
     def policy_day(self, drawn: date) -> date | None:
         """Return the day of the newest policy as of a draw; None before anything was seen."""

@@ -25,6 +25,7 @@ from jobs.config import Config
 from jobs.contracts import contract
 from jobs.publish import Stopped
 from jobs.runs import Run
+from jobs.scenarios import LIVE
 from jobs.shell import Ask
 from jobs.store.content import Inputs, newest
 from jobs.store.errors import StoreError
@@ -70,7 +71,7 @@ def read_inputs(tables: Tables, day: date, versions: Mapping[str, int | None]) -
     """Open what an export reads, without Spark."""
     own = ds.field("kind") == "own"
     of_day = ds.field("list_date") == day
-    live = (ds.field("layout_date") == day) & (ds.field("scenario") == "live")
+    live = (ds.field("layout_date") == day) & (ds.field("scenario") == LIVE)
     shared = _reader(tables, "product_lists", versions, LIST_COLUMNS, of_day & ~own).read_all()
     products = newest(_as_of(tables, "products", versions, day), "product_id", "changed_date")
     return Inputs(

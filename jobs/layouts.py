@@ -6,9 +6,9 @@ Writes  layouts, partition layout_date and subject_bucket
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 
 A subject's draw stands while its epoch lasts. An epoch begins on the day on which the subject was last
-active, on its own day of every `epoch_days` by hash, or on the day since when the page has its rules or
+active, on its own day of every `epoch_days` by hash, or on the day since when the page has its policy or
 candidates, whichever came last. Features and policy are those of that day, so any order of nights gives
-the same layouts.
+the same layouts. Positions, temperature and floor are those of the run: when they change, every draw does.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,17 +21,17 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.algorithms import PARAMETERS
-from jobs.config import FeatureSet, Page, Policy
+from jobs.config import ConfigError, FeatureSet, Page, Policy
 from jobs.contracts import contract
 from jobs.drawing import PageRules, draw_pages
 from jobs.epochs import EPOCH_ZERO, Epochs
+from jobs.inputs import MissingInput
+from jobs.scenarios import BACKFILL, LIVE
 from jobs.shell import Days, Job, Until
 
 LONGEST_EPOCH = 7
 DEFAULT_VARIANTS = 64
 DEFAULT = "default:"
-LIVE = "live"
-BACKFILL = "backfill"
 
 # layout_date, own epoch day, day of the draw, page bit
 EpochRow = tuple[date, date, date, int]
@@ -64,15 +64,19 @@ def build(
 
     Raises
     ------
-    ValueError
-        When a page has no candidate as of a draw's day, or `epoch_days` asks for more days than are read.
+    MissingInput
+        When a page has no candidate as of a draw's day, or a night no features to draw from: everyone would
+        get a default layout.
+    ConfigError
+        When `epoch_days` asks for more days than are read.
 
     """
     if not 1 <= epoch_days <= LONGEST_EPOCH:
-        raise ValueError(
-            f"jobs.layouts.epoch_days = {epoch_days} cannot be: it must lie in 1 to {LONGEST_EPOCH}"
+        raise ConfigError(
+            f"conf: jobs.layouts.epoch_days = {epoch_days} cannot be: it must lie in 1 to {LONGEST_EPOCH}."
         )
     epochs = _epochs(subject_features, policies, widgets, pages=pages, specs=specs, length=epoch_days)
+    _require_features(epochs, days)
     rows = _epoch_rows(epochs, days)
     rules = _rules(epochs, rows, policies, specs, feature_sets, seed=seed, scenario=scenario)
     to_draw = _subject_rows(subject_features, rows, days, epoch_days).unionByName(
@@ -130,6 +134,16 @@ def _epochs(
     return found
 
 
+def _require_features(epochs: Sequence[Epochs], days: Sequence[date]) -> None:
+    for of in epochs:
+        for day in days:
+            if not of.usable(day):
+                raise MissingInput(
+                    f"page {of.page.page!r} could only show defaults after {day}: subject_features has no row"
+                    f" of {of.usable_from(day)} to {day}. Run lake_etl for those days first."
+                )
+
+
 def _epoch_rows(epochs: Sequence[Epochs], days: Sequence[date]) -> list[EpochRow]:
     return [
         (day, own, of.begins(day, own), 1 << place)
@@ -161,8 +175,8 @@ def _rules(
         candidates = {drawn: of.candidates(drawn) for drawn in days}
         empty = [drawn for drawn, widgets in candidates.items() if not widgets]
         if empty:
-            raise ValueError(
-                f"page {of.page.page!r} has no widget as of {empty[0]}: name it in a widget's pages"
+            raise MissingInput(
+                f"page {of.page.page!r} has no widget as of {empty[0]}: name it in a widget's pages."
             )
         spec = specs[of.page.policy]
         models = {drawn: fitted[version] for drawn, version in by_day.items()}

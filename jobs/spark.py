@@ -5,13 +5,14 @@ import os
 import socket
 import sys
 import uuid
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pyspark.sql import SparkSession
 
-from jobs.config import Config
+from jobs.config import Config, engine_address
 
 # What the Connect server, spark-submit and a local session have in common.
 SETTINGS = {
@@ -50,16 +51,14 @@ def session(config: Config) -> SparkSession:
     if kind == "connect":
         return _connect(os.environ.get("SPARK_REMOTE") or _own_server(config) or config.engine.remote)
     if kind == "submit":
-        return SparkSession.builder.appName("vitrine").getOrCreate()
+        # Master, jars and memory are spark-submit's; what makes a job's rows the same everywhere is ours.
+        return _with(SparkSession.builder, {**SETTINGS, **config.engine.settings})
     return local(config)
 
 
 def local(config: Config) -> SparkSession:
     """Open a session in this process, with Delta from the jars that the set-up fetched."""
-    builder = SparkSession.builder.master("local[2]").appName("vitrine")
-    for key, value in settings(config).items():
-        builder = builder.config(key, value)
-    return builder.getOrCreate()
+    return _with(SparkSession.builder.master("local[2]"), settings(config))
 
 
 def settings(config: Config) -> dict[str, str]:
@@ -74,11 +73,17 @@ def settings(config: Config) -> dict[str, str]:
     }
 
 
+def _with(builder: SparkSession.Builder, settings: Mapping[str, str]) -> SparkSession:
+    builder = builder.appName("vitrine")
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
+
+
 def _own_server(config: Config) -> str | None:
     """Address and token of the server that this machine's set-up started, when conf/ means one here."""
-    written = config.home / "engine" / "remote"
-    here = urlsplit(config.engine.remote).hostname in ("127.0.0.1", "localhost")
-    return written.read_text().strip() if here and written.exists() else None
+    written = engine_address(config.home)
+    return written.read_text().strip() if config.engine.is_here and written.exists() else None
 
 
 @cache

@@ -11,12 +11,11 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from jobs.config import Config, home, load
+from jobs.config import Config, engine_address, home, load
 from jobs.house import HouseError, java, process
 from jobs.house.jars import jar_paths
 
 NAME = "engine"
-LOOPBACK = ("127.0.0.1", "localhost")
 READY_SECONDS = 180
 SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 WARM_UP = """
@@ -35,14 +34,14 @@ def remote(config: Config | None = None) -> str:
     if not is_ours(config):
         return config.engine.remote
     try:
-        return _address(home()).read_text().strip()
+        return engine_address(home()).read_text().strip()
     except FileNotFoundError:
         raise HouseError("The engine does not run: start it with make up.") from None
 
 
 def is_ours(config: Config) -> bool:
     """Whether conf/ names a server on this machine, which is then started and stopped here."""
-    return config.engine.kind == "connect" and urlsplit(config.engine.remote).hostname in LOOPBACK
+    return config.engine.kind == "connect" and config.engine.is_here
 
 
 def launch(config: Config | None = None) -> None:
@@ -130,14 +129,10 @@ def programs(data_home: Path) -> dict[str, list[str]]:
     }
 
 
-def _address(data_home: Path) -> Path:
-    return data_home / NAME / "remote"
-
-
 def _known(data_home: Path) -> tuple[int, str]:
     """Return port and token noted at the last start; port 0 when there was none."""
     try:
-        address = urlsplit(_address(data_home).read_text().strip())
+        address = urlsplit(engine_address(data_home).read_text().strip())
     except FileNotFoundError:
         return 0, ""
     return address.port or 0, address.path.rpartition("token=")[2]
@@ -149,5 +144,5 @@ def _write_address(config: Config, data_home: Path) -> None:
     # Spark's client sends a token without TLS to the name localhost only.
     free = process.free_port(int(wanted))
     process.write_secret(
-        _address(data_home), f"sc://localhost:{free}/;token={token or secrets.token_hex(16)}\n"
+        engine_address(data_home), f"sc://localhost:{free}/;token={token or secrets.token_hex(16)}\n"
     )

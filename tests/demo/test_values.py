@@ -32,7 +32,6 @@ START = Page(
     policy="linucb-start",
     temperature=TEMPERATURE,
     floor=FLOOR,
-    since=date(2017, 1, 1),
 )
 
 FEATURES = FeatureSet.model_validate(

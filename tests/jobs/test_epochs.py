@@ -24,8 +24,7 @@ def change(
 
 
 def epochs(**more: Any) -> Epochs:
-    since = more.pop("since", on(-100))
-    page = Page(page="home", positions=2, policy="p", temperature=0.1, floor=0.0, since=since)
+    page = Page(page="home", positions=2, policy="p", temperature=0.1, floor=0.0)
     known = {
         "known": [on(day) for day in range(30)],
         "fitted": [on(day) for day in range(30)],
@@ -40,9 +39,7 @@ def epochs(**more: Any) -> Epochs:
     [
         ({}, 14, 14),
         ({}, 20, 20),
-        ({"since": on(17)}, 15, 17),
-        ({"since": on(17)}, 18, 18),
-        ({"since": on(25)}, 15, 15),  # a change to come
+        ({"changes": [change("bakery", -50), change("dairy", 25)]}, 15, 15),  # a change to come
         ({"changes": [change("bakery", -50), change("dairy", 16)]}, 15, 16),
         (
             {"changes": [change("bakery", -50), change("dairy", -50), change("dairy", 19, is_deleted=True)]},

@@ -11,7 +11,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs import layouts
-from jobs.config import FeatureSet, Page, Policy
+from jobs.config import ConfigError, FeatureSet, Page, Policy
+from jobs.inputs import MissingInput
 from ml.bandits import statistics
 from ml.bandits.linucb import LinUCB
 from ml.draw import slate_propensities
@@ -31,9 +32,7 @@ FEATURES = FeatureSet.model_validate(
 )
 SPEC = Policy(name="plain", page="home", algorithm="linucb", feature_set="home-1", ridge=1.0, alpha=0.3)
 START_SPEC = SPEC.model_copy(update={"name": "first", "page": "start", "feature_set": "start-1"})
-HOME = Page(
-    page="home", positions=3, policy="plain", temperature=0.2, floor=0.01, since=FIRST - timedelta(90)
-)
+HOME = Page(page="home", positions=3, policy="plain", temperature=0.2, floor=0.01)
 START = HOME.model_copy(update={"page": "start", "positions": 1, "policy": "first"})
 SETS = {
     "home-1": FEATURES,
@@ -246,9 +245,7 @@ def test_no_split_changes_a_bit(spark: SparkSession, night: list[dict[str, Any]]
         assert built(spark, [20], features=features(range(13, 21))[::-1]) == night
 
 
-def test_a_change_of_the_page_its_rules_or_its_spec_draws_all_anew(spark: SparkSession) -> None:
-    changed = HOME.model_copy(update={"since": on(20), "temperature": 0.5})
-    assert {row["drawn_date"] for row in built(spark, [20], pages={"home": changed})} == {on(20)}
+def test_a_change_of_the_candidates_or_the_spec_draws_all_anew(spark: SparkSession) -> None:
     dropped = {"widget": "dairy", "changed_date": on(20), "pages": ["home"], "is_deleted": True}
     found = built(spark, [20], pages={"home": HOME}, widgets=widgets(dropped))
     assert {row["drawn_date"] for row in found} == {on(20)}
@@ -335,15 +332,24 @@ def test_a_subject_without_values_gets_the_missing_ones(night: list[dict[str, An
     assert len({tuple(row["widgets"]) for row in night if layouts.is_default(row["subject"])}) > 8
 
 
-def test_without_any_features_there_are_the_defaults(spark: SparkSession) -> None:
-    found = built(spark, [20], features=features([2]), policies=fitted([2]))
-    assert len(found) == 128
-    assert all(layouts.is_default(row["subject"]) for row in found)
+@pytest.mark.parametrize(
+    ("known", "policy_days", "from_day"),
+    [
+        pytest.param([2, 13], [2], 14, id="none of an epoch's days"),
+        pytest.param([16, 17], [18], 18, id="none since the spec has a policy"),
+    ],
+)
+def test_a_night_that_could_only_show_defaults_stops(
+    spark: SparkSession, known: list[int], policy_days: list[int], from_day: int
+) -> None:
+    said = f"defaults after 2017-09-21: subject_features has no row of {on(from_day)} to 2017-09-21. Run lake"
+    with pytest.raises(MissingInput, match=said):
+        built(spark, [20], features=features(known), policies=fitted(policy_days))
 
 
 def test_a_page_without_widgets_stops_the_run(spark: SparkSession) -> None:
     with pytest.raises(
-        ValueError, match=r"page 'home' has no widget as of 2017-09-\d\d: name it in a widget's pages"
+        MissingInput, match=r"page 'home' has no widget as of 2017-09-\d\d: name it in a widget's pages"
     ):
         built(spark, [20], widgets=[])
 
@@ -359,7 +365,7 @@ def test_a_changed_feature_set_needs_a_new_name(spark: SparkSession) -> None:
 
 
 def test_epochs_longer_than_what_is_read_are_refused(spark: SparkSession) -> None:
-    with pytest.raises(ValueError, match="epoch_days = 8 cannot be: it must lie in 1 to 7"):
+    with pytest.raises(ConfigError, match="epoch_days = 8 cannot be: it must lie in 1 to 7"):
         built(spark, [20], epoch_days=8)
 
 
