@@ -57,14 +57,14 @@ def run() -> list[Row]:
     return [Row(what, ORDERS, "s", mine, peer, "spark-submit", peer / mine, all(digests), peak)]
 
 
-def write_orders(folder: Path, day: date) -> None:
-    """Put a day of 1,000 orders into a lake."""
+def write_orders(folder: Path, day: date, count: int = ORDERS) -> None:
+    """Put a day of orders into a lake."""
     noon = datetime(day.year, day.month, day.day, 12, tzinfo=ZoneInfo("America/New_York"))
     rows = {
-        "order_id": [f"{day:%m%d}{n:05d}" for n in range(ORDERS)],
-        "user_id": [f"h{n % 300}" for n in range(ORDERS)],
-        "store_id": [str(n % 7) for n in range(ORDERS)],
-        "ordered_at": [noon + timedelta(seconds=n) for n in range(ORDERS)],
+        "order_id": [f"{day:%m%d}{n:05d}" for n in range(count)],
+        "user_id": [f"h{n % 300}" for n in range(count)],
+        "store_id": [str(n % 7) for n in range(count)],
+        "ordered_at": [noon + timedelta(seconds=n) for n in range(count)],
     }
     target = folder / "lake" / "orders" / f"date={day}"
     target.mkdir(parents=True)
