@@ -1,9 +1,10 @@
-"""Processes for the tests of crashes: an export that dies on the way, and a reader that goes on reading."""
+"""Processes for the tests of exports: one that dies on the way, and readers that go on reading."""
 
 import os
 import signal
 from collections.abc import Iterator
 from datetime import timedelta
+from multiprocessing.queues import Queue
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 
@@ -65,3 +66,27 @@ def keep_reading(folder: str, over: Event, reads: Synchronized) -> None:
         epoch = found.generation - 1
         assert found.draw_id == nights.layout(nights.subject(number), "home", epoch)["draw_id"], found
         reads.value += 1
+
+
+def rows_of(epoch: int, count: int) -> Inputs:
+    """Return the inputs of a night on which everyone is in that epoch, and so is each list."""
+    subjects = range(count)
+    lists = [{**row, "products": [str(epoch)]} for row in nights.lists()]
+    return nights.inputs(nights.layouts(subjects, dict.fromkeys(subjects, epoch), pages=("home",)), lists)
+
+
+def epoch_shown(store: Store, number: int) -> int:
+    """Read a subject's page; layout and products must be of the one epoch that is returned."""
+    page = store.page(nights.subject(number), "home")
+    epoch = page.layout.generation - 1
+    assert page.layout.draw_id == nights.layout(nights.subject(number), "home", epoch)["draw_id"], page
+    assert {tile.product_id for slot in page.slots for tile in slot.tiles} == {str(epoch)}, page
+    return epoch
+
+
+def follow(folder: str, over: Event, seen: "Queue[list[int]]", count: int) -> None:
+    """Read one page after another until it is over, and once more; tell the epochs that were seen."""
+    store, epochs = Store.open(folder, clock="generation"), list[int]()
+    while not over.is_set():
+        epochs.append(epoch_shown(store, len(epochs) % count))
+    seen.put([*epochs, epoch_shown(store, 0)])

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context, set_forkserver_preload
@@ -265,45 +264,27 @@ def finished(tmp_path_factory):
 
 
 def test_readers_never_see_a_mixed_generation_while_exports_run(tmp_path):
-    """Read whole pages from threads and another process while generations come and go."""
-    count, nights_run = 60, 12
-
-    def rows(epoch):
-        return nights.layouts(range(count), dict.fromkeys(range(count), epoch), pages=("home",))
-
-    def lists(epoch):
-        return [{**row, "products": [str(epoch)]} for row in nights.lists()]
-
-    def check(store, number):
-        page = store.page(subject(number), "home")
-        epoch = page.layout.generation - 1
-        assert page.layout.draw_id == layout(subject(number), "home", epoch)["draw_id"]
-        assert {tile.product_id for slot in page.slots for tile in slot.tiles} == {str(epoch)}
-        return epoch
-
-    export(str(tmp_path), nights.night(), nights.inputs(rows(0), lists(0)))
-    over = threading.Event()
-
-    def read(start):
-        store, seen = Store.open(tmp_path, clock="generation"), []
-        while not over.is_set():
-            seen.append(check(store, (start + len(seen)) % count))
-        return [*seen, check(store, start)]
-
-    with ThreadPoolExecutor(3) as pool:
-        readers = [pool.submit(read, start) for start in range(3)]
-        shared = Store.open(tmp_path, clock="generation")
-        for epoch in range(1, nights_run):
-            export(
-                str(tmp_path), nights.night(DAY + timedelta(epoch)), nights.inputs(rows(epoch), lists(epoch))
-            )
-            check(shared, epoch)
-        over.set()
-        seen = [reader.result() for reader in readers]
-    for epochs in seen:
+    """Read whole pages from threads and from another process while generations come and go."""
+    count, nights_run, folder = 60, 12, str(tmp_path)
+    context = get_context("forkserver")
+    over, seen = context.Event(), context.Queue()
+    export(folder, nights.night(), crash.rows_of(0, count))
+    process = context.Process(target=crash.follow, args=(folder, over, seen, count))
+    threads = [threading.Thread(target=crash.follow, args=(folder, over, seen, count)) for _ in range(2)]
+    readers = [process, *threads]
+    for reader in readers:
+        reader.start()
+    shared = Store.open(tmp_path, clock="generation")
+    for epoch in range(1, nights_run):
+        export(folder, nights.night(DAY + timedelta(epoch)), crash.rows_of(epoch, count))
+        assert crash.epoch_shown(shared, epoch) == epoch
+    over.set()
+    for _ in readers:
+        epochs = seen.get(timeout=60)
         assert epochs == sorted(epochs)
         assert epochs[-1] == nights_run - 1
         assert len(set(epochs)) > 3
+    process.join()
 
 
 def test_kill_9_at_random_moments_under_a_reader_in_another_process(tmp_path, finished):
