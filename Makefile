@@ -51,8 +51,9 @@ format: $(INSTALLED) ## Put the code in its format, and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Two workers: one drives Airflow, which waits a lot, and the other does all else meanwhile.
 test: setup ## Run all tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 demo: setup ## The main job on real baskets: lake, tables, bandit, layouts, store, and what the policy is worth
 	@$(BIN)/vitrine demo

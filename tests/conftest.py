@@ -15,8 +15,20 @@ os.environ.update(
     PYSPARK_PYTHON=sys.executable,
     SPARK_LOCAL_IP="127.0.0.1",
     GX_ANALYTICS_ENABLED="false",
+    # Tests' queries are many and small: compiling them thoroughly took more than half of the JVM's time.
+    JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 )
 os.environ.pop("SPARK_REMOTE", None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests for two workers: those that share the running Airflow, which go first, and each module."""
+    together = ROOT / "tests" / "e2e"
+    for item in items:
+        shared = together if item.path.is_relative_to(together) else item.path
+        item.add_marker(pytest.mark.xdist_group(shared.relative_to(ROOT).as_posix()))
+    items.sort(key=lambda item: not item.path.is_relative_to(together))
 
 
 @pytest.fixture(scope="session")

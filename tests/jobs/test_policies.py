@@ -52,7 +52,7 @@ WIDGET_ROWS: list[dict[str, Any]] = [
         ("trending", "home", "popular"),
     )
 ]
-PAGE = Page(page="home", positions=2, policy="one", temperature=0.2, floor=0.01, since=FIRST - timedelta(90))
+PAGE = Page(page="home", positions=2, policy="one", temperature=0.2, floor=0.01)
 REWARD = Reward(version="r1", basket=3, detail=1, detail_seconds=20)
 
 
