@@ -13,13 +13,15 @@ from jobs.demo.lake import write_days
 from jobs.demo.source import day_of
 from jobs.house import house
 from jobs.house.rest import Rest
+from tests.e2e.browser import Person
 from tests.e2e.nights import FIRST, LAST
 
+ENTITIES_WRITTEN = "2017-01-01"
 # Where `make setup` put what it fetched; read here, before any test points VITRINE_HOME elsewhere.
 FETCHED = Path(os.environ.get("VITRINE_HOME") or ROOT / "var").absolute()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lived_in() -> Iterator[Path]:
     """Return a data home with three days of the demo's lake in it, that VITRINE_HOME names."""
     # Not pytest's own folder: its path is longer than PostgreSQL's socket may have.
@@ -35,14 +37,36 @@ def lived_in() -> Iterator[Path]:
             if (FETCHED / fetched).exists():
                 shutil.copytree(FETCHED / fetched, folder / fetched)
         write_days(folder, range(day_of(FIRST), day_of(LAST) + 1))
+        begin_on_the_first_day(folder / "lake")
         yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+def begin_on_the_first_day(lake: Path) -> None:
+    """Let entities arrive with the first day, and no order before it."""
+    for folder in sorted(lake.glob("*/date=*")):
+        first = folder.with_name(f"date={FIRST}")
+        if folder.name == f"date={ENTITIES_WRITTEN}" and not first.exists():
+            folder.rename(first)
+        elif folder.name < first.name:
+            shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="package")
 def api(lived_in: Path) -> Iterator[Rest]:
     """Return a client of the running Airflow; everything is ended afterwards."""
     try:
         yield house.start()
     finally:
         house.down()
+
+
+@pytest.fixture(scope="package")
+def person(api: Rest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    """Return somebody who is logged in to Airflow's pages."""
+    person = Person(api, tmp_path_factory.mktemp("screenshots"))
+    try:
+        person.log_in()
+        yield person
+    finally:
+        person.leave()
