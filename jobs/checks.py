@@ -51,9 +51,11 @@ def preload() -> None:
 def measure(staged: DataFrame, about: Contract) -> dict[str, Any]:
     """Compute rows, every check's aggregate and the content digest of the accepted rows, in one pass.
 
-    The digest is the sum of row hashes: equal rows give an equal digest in any order and any split.
+    The digest is the sum of row hashes: equal rows give an equal digest in any order and any split. Where a
+    contract says how a file is sorted, its readers need that, so it is part of what is hashed.
     """
-    hashed = [_hashable(name, column.type) for name, column in about.columns.items()]
+    hashed = [F.lit(name) for name in about.sort_by]
+    hashed += [_hashable(name, column.type) for name, column in about.columns.items()]
     digest = F.sum(F.xxhash64(*hashed).cast("decimal(38,0)"))
     checks = [F.expr(check.measure).cast("double").alias(name) for name, check in about.checks.items()]
     row = staged.agg(F.count("*").alias(ROWS), digest.alias(DIGEST), *checks).collect()[0].asDict()

@@ -61,6 +61,7 @@ class Contract(Strict):
     grain: str
     partition_by: list[str]
     key: list[str]
+    sort_by: list[str] = Field(default_factory=list)
     columns: dict[str, Column]
     rows: dict[str, str]
     checks: dict[str, Check]
@@ -71,6 +72,11 @@ class Contract(Strict):
     def day(self) -> str | None:
         """The partition column that holds the day, if the table has days."""
         return next((name for name in self.partition_by if self.columns[name].type == "date"), None)
+
+    @property
+    def order(self) -> list[str]:
+        """Columns by which the rows of a file are sorted: `sort_by`, else the key."""
+        return [name for name in self.sort_by or self.key if name not in self.partition_by]
 
     @property
     def personal(self) -> list[str]:
@@ -127,7 +133,8 @@ def contract(table: str, folder: Path = ROOT / "conf" / "contracts") -> Contract
         raise ConfigError(
             f"conf/contracts/{file.name} is about {found.table!r}: file and table must share a name."
         )
-    if unknown := [name for name in [*found.partition_by, *found.key] if name not in found.columns]:
+    named = [*found.partition_by, *found.key, *found.sort_by]
+    if unknown := [name for name in named if name not in found.columns]:
         raise ConfigError(f"conf/contracts/{file.name}: {unknown[0]!r} is none of its columns.")
     return found
 

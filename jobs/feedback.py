@@ -7,34 +7,54 @@ An outcome credits at most one decision of its own subject:
   when a detail view follows within `reward.detail_seconds`, a basket add within the session gap.
 Nothing comes before its decision by more than `clock_skew_seconds`.
 
-`trace_hours` is less than a day, so a day's feedback follows from that day and its two neighbours.
+`trace_hours` is less than a day, so a day's feedback follows from that day and its two neighbours. The files
+of both tables are sorted by subject: a task reads those of a subject bucket in step.
 
 Reads   decisions and outcomes, of the interval and the day before and after
 Writes  feedback, partition decision_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 """
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+
+from jobs import merged
 from jobs.config import Reward
 from jobs.contracts import contract
-from jobs.credit import Rule, matcher
-from jobs.shell import Days, Job
+from jobs.credit import KEPT, Rule, credit
+from jobs.merged import File
+from jobs.shell import Buckets, Job
 
-REWARDED = ("detail", "basket")
+OF_PARTITION = ("decision_date", "subject_bucket")
+DECISIONS = (*(name for name in KEPT if name not in OF_PARTITION), "trace_id")
+OUTCOMES = (
+    "subject",
+    "happened_at",
+    "kind",
+    "trace_id",
+    "decision_id",
+    "position",
+    "page",
+    "widget",
+)
+FEW = ("page", "widget", "kind", "policy_version")
 
 
 def build(
-    decisions: DataFrame,
-    outcomes: DataFrame,
+    buckets: DataFrame,
     *,
+    days: Sequence[date],
     reward: Reward,
     clock_skew_seconds: int,
     session_gap_minutes: int,
     trace_hours: int,
 ) -> DataFrame:
-    """Give each decision the outcomes that it earned: one shuffle and sort by subject, no join."""
+    """Give each decision the outcomes that it earned, bucket by bucket: no shuffle, no join."""
     rule = Rule(
         version=reward.version,
         basket=reward.basket,
@@ -44,42 +64,53 @@ def build(
         trace_seconds=trace_hours * 3600,
         skew_seconds=clock_skew_seconds,
     )
-    served = decisions.select(
-        "subject",
-        F.col("served_at").alias("at"),
-        F.lit(None).cast("string").alias("kind"),
-        "trace_id",
-        "decision_id",
-        "position",
-        "page",
-        "widget",
-        "decision_date",
-        "subject_bucket",
-        "draw_id",
-        "propensity",
-        "policy_version",
-        "is_seen",
-    )
-    happened = outcomes.where(F.col("kind").isin(*REWARDED)).select(
-        "subject",
-        F.col("happened_at").alias("at"),
-        "kind",
-        "trace_id",
-        "decision_id",
-        "position",
-        "page",
-        "widget",
-    )
-    both = served.unionByName(happened, allowMissingColumns=True)
     about = contract("feedback")
-    matched = matcher(rule, about.arrow_schema.remove_metadata())
-    return both.repartition("subject").sortWithinPartitions("subject").mapInArrow(matched, about.ddl)
+    return buckets.mapInArrow(matcher(rule, about.arrow_schema.remove_metadata(), days), about.ddl)
+
+
+def matcher(
+    rule: Rule, schema: pa.Schema, days: Sequence[date]
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return what turns buckets into rows of `feedback` of these days, inside a task."""
+    wanted = pa.array(sorted(days), pa.date32())
+
+    def match(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for bucket in (row for batch in batches for row in batch.to_pylist()):
+            for decisions, outcomes in sides(bucket):
+                matched = credit(decisions, outcomes, rule, schema)
+                yield from matched.filter(pc.is_in(matched["decision_date"], wanted)).to_batches()
+
+    return match
+
+
+def sides(bucket: Mapping[str, Any]) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Yield decisions and outcomes of a bucket, some whole subjects at a time."""
+    files = [File(**file) for file in bucket["files"]]
+    nothing = contract("outcomes").arrow_schema.remove_metadata().empty_table().select(OUTCOMES)
+    for pieces in merged.whole_subjects(files, {"decisions": DECISIONS, "outcomes": OUTCOMES}, FEW):
+        both = list(zip(files, pieces, strict=True))
+        served = [_placed(piece, file.day, bucket) for file, piece in both if file.table == "decisions"]
+        happened = [piece for file, piece in both if file.table == "outcomes"]
+        if served:
+            yield pa.concat_tables(served), pa.concat_tables(happened or [nothing])
+
+
+def _placed(piece: pa.Table, day: date, bucket: Mapping[str, Any]) -> pa.Table:
+    """Add what a file's place says of all its rows."""
+    of_all = {
+        "decision_date": pa.scalar(day, pa.date32()),
+        "subject_bucket": pa.scalar(bucket["subject_bucket"], pa.int32()),
+    }
+    for name, value in of_all.items():
+        piece = piece.append_column(name, pa.repeat(value, piece.num_rows))
+    return piece
 
 
 JOB = Job(
     build,
-    reads=(Days("decisions", before=1, after=1), Days("outcomes", before=1, after=1)),
+    reads=(Buckets(("decisions", "outcomes"), before=1, after=1),),
     writes="feedback",
+    is_bucketed=True,
 )
 
 if __name__ == "__main__":

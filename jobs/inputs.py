@@ -14,6 +14,7 @@ from jobs.contracts import contract
 from jobs.tables import Tables, located
 
 FILES = "path string, source string, form string, arrival_date date, rename map<string,string>"
+BUCKETS = "subject_bucket int, files array<struct<table: string, day: date, path: string>>"
 LATE: Final = "late_days"
 Span = int | Literal["late_days"]
 
@@ -100,7 +101,31 @@ class Lake:
         return {day + timedelta(n) for day in days for n in range(-before, after + 1)}
 
 
-Read = Days | Until | State | Lake
+@dataclass(frozen=True)
+class Buckets:
+    """Files of several tables, of the job's days and their neighbours: what a join by subject reads in step.
+
+    Grain: one subject bucket, with its files in the order of tables and days.
+    """
+
+    tables: tuple[str, ...]
+    before: int = 0
+    after: int = 0
+    name: str = "buckets"
+
+    def readers(self, day: date, last: date, late_days: int) -> list[date]:
+        """The day itself and those after it, up to `last`, that read its rows."""
+        return Days(self.name, before=self.before).readers(day, last, late_days)
+
+
+Read = Days | Until | State | Lake | Buckets
+
+
+def tables_of(read: Read) -> tuple[str, ...]:
+    """Names of the tables that a job reads by it."""
+    if isinstance(read, Buckets):
+        return read.tables
+    return () if isinstance(read, Lake) else (read.name,)
 
 
 def open_read(
@@ -109,6 +134,8 @@ def open_read(
     """Return the DataFrame of one input."""
     if isinstance(read, Lake):
         return spark.createDataFrame(lake_files(config, read, days), FILES)
+    if isinstance(read, Buckets):
+        return spark.createDataFrame(bucket_files(Tables(config.tables), read, days, versions), BUCKETS)
     about, version = contract(read.name), versions[read.name]
     if version is None:
         return spark.createDataFrame([], about.ddl)
@@ -153,6 +180,21 @@ def _by_day(folder: str) -> dict[date, list[str]]:
             if info.type == pafs.FileType.File and not info.base_name.startswith((".", "_")):
                 by_day[day].append(scheme + info.path)
     return by_day
+
+
+def bucket_files(
+    tables: Tables, read: Buckets, days: Sequence[date], versions: Mapping[str, int | None]
+) -> list[tuple[int, list[tuple[str, date, str]]]]:
+    """List the files of each subject bucket, by table, then day."""
+    first, last = days[0] - timedelta(read.before), days[-1] + timedelta(read.after)
+    found: dict[int, list[tuple[str, date, str]]] = {}
+    for name in read.tables:
+        version, day = versions[name], str(contract(name).day)
+        files = tables.files(name, version) if version is not None else []
+        for path, partition in sorted(files, key=lambda file: (str(file[1][day]), file[0])):
+            if first <= partition[day] <= last:
+                found.setdefault(partition["subject_bucket"], []).append((name, partition[day], path))
+    return sorted(found.items())
 
 
 def _require(source: Source, name: str, days: Sequence[date], found: Mapping[date, object]) -> None:

@@ -48,14 +48,19 @@ class Staged:
         return f"{self.path}/rejected=true"
 
 
-def publish(built: DataFrame, spark: SparkSession, tables: Tables, run: Run) -> None:
-    """Write, audit and publish; fill in the run's manifest."""
+def publish(
+    built: DataFrame, spark: SparkSession, tables: Tables, run: Run, *, is_bucketed: bool = False
+) -> None:
+    """Write, audit and publish; fill in the run's manifest.
+
+    is_bucketed: whether each partition of `built` holds whole buckets, so that no shuffle is needed.
+    """
     about = contract(run.job)
     run.output = about.table
     tables.open(about.table)
     folder = f"data/{run.run_id}"
     staged = Staged(folder, f"{tables.path(about.table)}/{folder}")
-    write(accept(built, about, run.days), about, staged)
+    write(accept(built, about, run.days), about, staged, is_bucketed=is_bucketed)
     rejected = quarantine(staged, about, tables, run)
     measured = checks.measure(_read(spark, staged.good, about), about)
     run.rows_out, run.rows_rejected, run.content_digest = (
@@ -100,13 +105,13 @@ def accept(built: DataFrame, about: Contract, days: Sequence[date]) -> DataFrame
     return frame.withColumn("_day", own).where(_among(F.col("_day"), days))
 
 
-def write(frame: DataFrame, about: Contract, staged: Staged) -> None:
-    """Write the rows, sorted by key, a file per partition."""
+def write(frame: DataFrame, about: Contract, staged: Staged, *, is_bucketed: bool = False) -> None:
+    """Write the rows in the contract's order, a file per partition."""
     by = about.partition_by
-    ordered = frame.repartition(*by) if by else frame.coalesce(1)
-    ordered.sortWithinPartitions("rejected", *by, *[key for key in about.key if key not in by]).write.mode(
-        "overwrite"
-    ).partitionBy("rejected", *by).parquet(staged.path)
+    gathered = frame if is_bucketed else frame.repartition(*by) if by else frame.coalesce(1)
+    gathered.sortWithinPartitions("rejected", *by, *about.order).write.mode("overwrite").partitionBy(
+        "rejected", *by
+    ).parquet(staged.path)
 
 
 def quarantine(staged: Staged, about: Contract, tables: Tables, run: Run) -> int:

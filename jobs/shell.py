@@ -22,13 +22,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs import checks, inputs, publish, runs, store, telemetry
 from jobs.config import Config, ConfigError, load
-from jobs.inputs import Days, Lake, MissingInput, Read, State, Until
+from jobs.inputs import Buckets, Days, Lake, MissingInput, Read, State, Until
 from jobs.publish import Stopped
 from jobs.runs import Run
 from jobs.spark import EngineGone, session
 from jobs.tables import Tables
 
-__all__ = ["Days", "Job", "Lake", "State", "Until", "run_job"]
+__all__ = ["Buckets", "Days", "Job", "Lake", "State", "Until", "run_job"]
 
 OF_RUN = ("days", "served_until")
 
@@ -42,12 +42,13 @@ class Job:
     writes: str
     late: Callable[..., DataFrame] | None = field(default=None)
     late_reads: Sequence[Read] | None = field(default=None)  # what `late` reads; as `reads` by default
+    is_bucketed: bool = False  # whether a partition of what it builds holds whole subject buckets
 
     @property
     def tables(self) -> list[str]:
         """Names of the tables it reads."""
         reads = (*self.reads, *(self.late_reads or ()))
-        return list(dict.fromkeys(read.name for read in reads if not isinstance(read, Lake)))
+        return list(dict.fromkeys(name for read in reads for name in inputs.tables_of(read)))
 
     def main(self, arguments: Sequence[str] | None = None) -> None:
         """Run it from the command line."""
@@ -128,7 +129,7 @@ def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = Non
         run.days = days
         frames = {read.name: inputs.open_read(spark, read, days, config, versions) for read in job.reads}
         built = job.build(**frames, **arguments, **_of_run(job.build, days, config))
-        publish.publish(built, spark, tables, run)
+        publish.publish(built, spark, tables, run, is_bucketed=job.is_bucketed)
     return run
 
 
@@ -235,7 +236,8 @@ def _touched(job: Job, ask: Ask, tables: Tables, config: Config) -> list[date]:
         reader
         for read in job.reads
         if not isinstance(read, Lake)
-        for day in replaced[read.name]
+        for name in inputs.tables_of(read)
+        for day in replaced[name]
         for reader in read.readers(day, ask.days[-1], config.late_days)
     }
     return sorted({*ask.days, *late})

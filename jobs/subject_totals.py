@@ -22,7 +22,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.contracts import contract
-from jobs.credit import whole_subjects
+from jobs.merged import gathered
 from jobs.shell import Job, State, Until
 from ml.features import MICRO
 
@@ -112,7 +112,7 @@ def _micros(_: Column, reward: Column) -> Column:
 def _checkpoints(
     batches: Iterator[pa.RecordBatch], *, spans: Sequence[tuple[date, date]], schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
-    for rows in whole_subjects(batches, ROWS_AT_ONCE):
+    for rows in gathered(batches, ROWS_AT_ONCE):
         for settled, until in spans:
             counted = rows.filter(pc.less_equal(rows["day"], pa.scalar(until)))
             if counted.num_rows:

@@ -80,6 +80,15 @@ class Tables:
             return empty.select(list(columns)) if columns else empty
         return self.open(name, version).to_pyarrow_dataset().to_table(filter=where, columns=columns)
 
+    def files(self, name: str, version: int | None = None) -> list[tuple[str, dict[str, Any]]]:
+        """List a table's files: address, and value of each partition column."""
+        actions = pa.table(self.open(name, version).get_add_actions(flatten=True)).to_pylist()
+        of = {column: f"partition.{column}" for column in contract(name).partition_by}
+        return [
+            (f"{self.path(name)}/{unquote(row['path'])}", {column: row[key] for column, key in of.items()})
+            for row in actions
+        ]
+
     def append(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows to one of the small tables of the shell (runs, exports)."""
         self.open(name)

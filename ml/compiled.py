@@ -14,6 +14,7 @@ from ml.ope.importance import IPS
 from ml.ope.log import Log
 from ml.ope.rows import rows_of
 from ml.ope.target import target_of
+from ml.touch import last_touch
 
 
 def compile_all() -> None:
@@ -32,6 +33,8 @@ def compile_all() -> None:
     drawn = draw(scores, eligible, positions=1, temperature=1.0, floor=0.0, uniforms=np.full((2, 1), 0.5))
     slate_propensities(scores, eligible, drawn.slates, temperature=1.0, floor=0.0)
     first_position_probabilities(scores, eligible, temperature=1.0, floor=0.0)
+    one = np.zeros(1, dtype=np.int64)
+    last_touch((one, one, one, one), (one, one, one), kinds=1, skew=0)
     evaluate()
 
 

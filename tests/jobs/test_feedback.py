@@ -1,45 +1,30 @@
 """feedback: each outcome credits at most one decision, by trace or by last touch, in any split into days."""
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from jobs import feedback
 from jobs.config import Reward
 from jobs.contracts import contract
-from jobs.credit import Rule, credit, whole_subjects
-from tests.jobs.given import among, day_of, local, rows, table
+from jobs.credit import Rule, credit
+from jobs.tables import Tables
+from tests.jobs.buckets import BUCKETS, batch, buckets, lay
+from tests.jobs.given import day_of, local, rows
 
 NOON = datetime(2017, 11, 3, 16, tzinfo=UTC)
 RULE = Rule(
     "r1", basket=3, detail=1, detail_seconds=20, basket_seconds=1800, trace_seconds=12 * 3600, skew_seconds=5
 )
 FEEDBACK = contract("feedback").arrow_schema.remove_metadata()
-ROWS = pa.schema(
-    [
-        ("subject", pa.string()),
-        ("at", pa.timestamp("us", "UTC")),
-        ("kind", pa.string()),
-        ("trace_id", pa.string()),
-        *(
-            (FEEDBACK.field(name).name, FEEDBACK.field(name).type)
-            for name in ("decision_id", "position", "page", "widget")
-        ),
-        *(
-            (name, FEEDBACK.field(name).type)
-            for name in ("decision_date", "subject_bucket", "draw_id", "propensity")
-        ),
-        ("policy_version", pa.string()),
-        ("is_seen", pa.bool_()),
-    ]
-)
+DECISIONS, OUTCOMES = (contract(name).arrow_schema.remove_metadata() for name in ("decisions", "outcomes"))
 
 
 def shown(decision_id: str, seconds: float = 0, **more: Any) -> dict[str, Any]:
@@ -47,7 +32,7 @@ def shown(decision_id: str, seconds: float = 0, **more: Any) -> dict[str, Any]:
     told = {
         "decision_id": decision_id,
         "position": 0,
-        "at": at,
+        "served_at": at,
         "decision_date": at.date(),
         "trace_id": decision_id,
     }
@@ -69,22 +54,34 @@ def did(kind: str, seconds: float, names: str | None = None, **more: Any) -> dic
         "page": "home",
         "widget": "w",
         "kind": kind,
-        "at": NOON + timedelta(seconds=seconds),
+        "happened_at": NOON + timedelta(seconds=seconds),
         **told,
         **more,
     }
 
 
+def made_at_once(told: list[dict[str, Any]], done: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(made(*told, *done), key=lambda row: row["decision_id"])
+
+
+def made(*told: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of feedback of decisions and outcomes, in any order."""
+    sides = [
+        pa.Table.from_pylist([row for row in told if (row.get("kind") is None) == is_served], schema=schema)
+        for is_served, schema in ((True, DECISIONS), (False, OUTCOMES))
+    ]
+    return credit(*sides, RULE, FEEDBACK).to_pylist()
+
+
 def credited(*told: dict[str, Any]) -> dict[Any, tuple[Any, ...]]:
     """Reward, how it was matched, and the lag, by decision (and position where it is not 0)."""
-    made = credit(pa.Table.from_pylist(list(told), schema=ROWS), RULE, FEEDBACK).to_pylist()
     return {
         (row["decision_id"], row["position"]) if row["position"] else row["decision_id"]: (
             row["reward"],
             row["match"],
             row["lag_seconds"],
         )
-        for row in made
+        for row in made(*told)
     }
 
 
@@ -159,11 +156,9 @@ def test_two_outcomes_of_one_position_make_one_reward_with_the_first_lag() -> No
 
 
 def test_rewards_tell_each_goal() -> None:
-    made = credit(
-        pa.Table.from_pylist([shown("d1"), did("basket", 3, "d1")], schema=ROWS), RULE, FEEDBACK
-    ).to_pylist()
-    assert dict(made[0]["rewards"]) == {"detail": 0.0, "basket": 1.0}
-    assert made[0]["reward_version"] == "r1"
+    (row,) = made(shown("d1"), did("basket", 3, "d1"))
+    assert dict(row["rewards"]) == {"detail": 0.0, "basket": 1.0}
+    assert row["reward_version"] == "r1"
 
 
 def test_an_unseen_position_is_credited_by_name_only() -> None:
@@ -200,7 +195,7 @@ def plain(told: list[dict[str, Any]]) -> dict[tuple[Any, int], tuple[float, str]
     for row in (row for row in told if row.get("kind") is not None):
         basket = row["kind"] == "basket"
         lags = [
-            (show, (row["at"] - show["at"]).total_seconds())
+            (show, (row["happened_at"] - show["served_at"]).total_seconds())
             for show in shows
             if show["subject"] == row["subject"]
         ]
@@ -218,7 +213,7 @@ def plain(told: list[dict[str, Any]]) -> dict[tuple[Any, int], tuple[float, str]
             and (show["page"], show["widget"]) == (row["page"], row["widget"])
             and lag >= -5
         ]
-        touched.sort(key=lambda pair: (pair[0]["at"], pair[0]["decision_id"], pair[0]["position"]))
+        touched.sort(key=lambda pair: (pair[0]["served_at"], pair[0]["decision_id"], pair[0]["position"]))
         for how, found, longest in (("trace", named, 12 * 3600), ("window", touched[-1:], 1800)):
             if found:
                 show, lag = found[0]
@@ -266,34 +261,16 @@ def test_vectorised_and_plain_credit_agree_in_any_order(
         for n, at, who, page, widget, seen in served
     ] + done
     order.shuffle(told)
-    made = credit(pa.Table.from_pylist(told, schema=ROWS), RULE, FEEDBACK).to_pylist()
-    assert {(row["decision_id"], row["position"]): (row["reward"], row["match"]) for row in made} == plain(
-        told
-    )
+    found = {(row["decision_id"], row["position"]): (row["reward"], row["match"]) for row in made(*told)}
+    assert found == plain(told)
 
 
-def test_batches_are_gathered_without_splitting_a_subject() -> None:
-    subjects = ["a"] * 3 + ["b"] * 9 + ["c"] + ["d"] * 2 + ["e"] * 5
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for first in range(0, len(subjects), 2):
-            yield pa.record_batch({"subject": pa.array(subjects[first : first + 2])})
-            yield pa.record_batch({"subject": pa.array([], pa.string())})
-
-    gathered = [part["subject"].to_pylist() for part in whole_subjects(batches(), least=4)]
-    assert gathered == [["a"] * 3 + ["b"] * 9, ["c", "d", "d", "e", "e", "e", "e", "e"]]
-    assert list(whole_subjects(iter([]), least=4)) == []
-
-
-def build(decisions: DataFrame, outcomes: DataFrame) -> DataFrame:
-    return feedback.build(
-        decisions,
-        outcomes,
-        reward=Reward(version="r1", basket=3, detail=1, detail_seconds=20),
-        clock_skew_seconds=5,
-        session_gap_minutes=30,
-        trace_hours=12,
-    )
+RUN = {
+    "reward": Reward(version="r1", basket=3, detail=1, detail_seconds=20),
+    "clock_skew_seconds": 5,
+    "session_gap_minutes": 30,
+    "trace_hours": 12,
+}
 
 
 def decision(decision_id: str, at: datetime, **more: Any) -> dict[str, Any]:
@@ -329,15 +306,18 @@ def outcome(kind: str, at: datetime, names: str | None = None, **more: Any) -> d
     return {**told, **place, "position": None if names is None else 0, **more}
 
 
-def test_spark_gives_the_whole_row(spark: SparkSession) -> None:
-    told = table(
-        spark, "decisions", [decision("d1", NOON), decision("d2", NOON, subject="u2", subject_bucket=0)]
-    )
+def test_spark_gives_the_whole_row(spark: SparkSession, tmp_path: Path) -> None:
+    told = [decision("d1", NOON), decision("d2", NOON, subject="u2", subject_bucket=0)]
     done = [
         outcome("basket", NOON + timedelta(seconds=8), "d1"),
         outcome("order", NOON + timedelta(seconds=9), "d2"),
     ]
-    built = rows(build(told, table(spark, "outcomes", done)), "decision_id")
+    tables = Tables(str(tmp_path))
+    lay(tables, "decisions", [*told, decision("d0", NOON - timedelta(days=1))])
+    lay(tables, "outcomes", done)
+    days = [NOON.date()]
+    given = spark.createDataFrame(buckets(tables, days), BUCKETS)
+    built = rows(feedback.build(given, days=days, **RUN), "decision_id")
     both = {
         "position": 0,
         "decision_date": date(2017, 11, 3),
@@ -376,7 +356,7 @@ def test_spark_gives_the_whole_row(spark: SparkSession) -> None:
 
 
 def test_day_by_day_gives_the_rows_of_the_whole_range_over_midnights_and_the_long_day(
-    spark: SparkSession,
+    tmp_path: Path,
 ) -> None:
     rng, days = random.Random(3), [date(2017, 11, 3) + timedelta(n) for n in range(4)]
     told, done = [], []
@@ -397,13 +377,19 @@ def test_day_by_day_gives_the_rows_of_the_whole_range_over_midnights_and_the_lon
             kind = rng.choice(["detail", "basket"])
             if day_of(later) in days:
                 done.append(outcome(kind, later, names, subject=f"u{n % 5}", widget=rng.choice("vw")))
-    decisions, outcomes = table(spark, "decisions", told).cache(), table(spark, "outcomes", done).cache()
-    whole = rows(build(decisions, outcomes), "decision_id")
-    split = []
-    for day in days:
-        near = among(decisions, "decision_date", [day], 1, 1), among(outcomes, "outcome_date", [day], 1, 1)
-        split += [row for row in rows(build(*near)) if row["decision_date"] == day]
-    assert sorted(split, key=lambda row: row["decision_id"]) == whole
+    tables = Tables(str(tmp_path))
+    lay(tables, "decisions", told)
+    lay(tables, "outcomes", done)
+
+    def of(days: list[date]) -> list[dict[str, Any]]:
+        matched = feedback.matcher(RULE, FEEDBACK, days)(iter([batch(buckets(tables, days))]))
+        return sorted(
+            (row for part in matched for row in part.to_pylist()), key=lambda row: row["decision_id"]
+        )
+
+    whole = of(days)
+    split = [row for day in days for row in of([day])]
+    assert sorted(split, key=lambda row: row["decision_id"]) == whole == made_at_once(told, done)
     assert {row["match"] for row in whole} == {"trace", "window", "none"}
     over_midnight = [
         row
