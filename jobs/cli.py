@@ -14,6 +14,7 @@ store_app = typer.Typer(no_args_is_help=True, help="Look after the key-value sto
 app.add_typer(layout_app, name="layout")
 app.add_typer(store_app, name="store")
 
+FIRST_DAY = datetime(2026, 1, 1)  # noqa: DTZ001 (typer gives a day as an instant without a zone)
 Passed = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -133,6 +134,27 @@ def demo_day(
     from jobs.demo import commands
 
     commands.day(day.date())
+
+
+@app.command("synth-lake")
+def synth_lake(
+    users: Annotated[
+        int, typer.Option(min=1, help="users; they come in blocks of 8,192, a file each and day")
+    ],
+    days: Annotated[int, typer.Option(min=1, help="days, from --from on")] = 1,
+    first: Annotated[datetime, typer.Option("--from", help="first day", formats=["%Y-%m-%d"])] = FIRST_DAY,
+    spans_per_user: Annotated[float, typer.Option(help="spans of a user and day, on average")] = 10.0,
+    products: Annotated[int, typer.Option(min=1, help="products, sold by Zipf's law")] = 20_000,
+    seed: Annotated[int, typer.Option(help="another seed is another lake; the same is the same files")] = 1,
+) -> None:
+    """Write a synthetic lake at size, in the forms that the jobs read: for benchmarks and sizing.
+
+    Telemetry, tags, orders and every entity, with heavy users and products, bots, copies, late and lost hits.
+    Set VITRINE_OVERLAY=synth for it and for the jobs that read it: its days are UTC, its key is no secret.
+    """
+    from jobs.synth import commands
+
+    commands.write(users, days, first.date(), spans_per_user, products, seed)
 
 
 @app.command()

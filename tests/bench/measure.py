@@ -1,10 +1,13 @@
-"""What benchmarks share: a row of results, and a timed process."""
+"""What benchmarks share: a row of results, a timed process, the peak of a process tree, and their scale."""
 
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import psutil
 
 
 @dataclass(frozen=True)
@@ -51,3 +54,41 @@ def timed(command: Sequence[str], environment: Mapping[str, str | None]) -> Time
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed: {said[-2000:]}")
     return Timed(seconds, used.ru_maxrss // 1024)
+
+
+class Peak:
+    """Watches the resident size of this process and all its children: `mib` is the largest sum seen.
+
+    Memory that forked workers share with their parent is counted once for each, so this is an upper bound.
+    """
+
+    def __init__(self, every_seconds: float = 0.05) -> None:
+        self.every_seconds, self.mib = every_seconds, 0
+        self.done = threading.Event()
+        self.watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Peak":
+        self.watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.watcher.join()
+
+    def _watch(self) -> None:
+        me = psutil.Process()
+        while not self.done.is_set():
+            self.mib = max(self.mib, sum(map(_resident, [me, *me.children(recursive=True)])) // 2**20)
+            self.done.wait(self.every_seconds)
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def scaled(size: int) -> int:
+    """Return a size times BENCH_SCALE (1 by default): 0.01 tries a benchmark in a hundredth of its time."""
+    return max(1, round(size * float(os.environ.get("BENCH_SCALE", "1"))))
