@@ -99,9 +99,10 @@ class ShrunkDR:
 
     def terms(self, rows: Rows) -> Terms:
         """Return the terms."""
-        if np.isinf(self.strength):
-            return Terms.mean_of(rows.modelled, rows.weighted_residuals)
-        shrunk = self.strength * rows.weights
-        shrunk /= np.maximum(rows.weights**2 + self.strength, np.finfo(np.float64).tiny)
-        shrunk *= rows.residuals
-        return Terms.mean_of(rows.modelled, shrunk)
+        if self.strength == 0:
+            return Terms.mean_of(rows.modelled)
+        # λ w / (w² + λ) = w / (w² / λ + 1), which has its limit at λ = ∞.
+        shrinking = np.square(rows.weights)
+        shrinking /= self.strength
+        shrinking += 1.0
+        return Terms.mean_of(rows.modelled, np.divide(rows.weighted_residuals, shrinking, out=shrinking))

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from ml.ope.log import Floats, Log, refuse, same_length
 from ml.threads import block_count, in_blocks
 
-BLOCK = 1 << 11
-"""Rows at a time: their probabilities are read twice, and the second time from the cache."""
 TOLERANCE = 1e-5
 """How far a row of probabilities may sum from 1: what float32 leaves of a hundred of them."""
 
@@ -55,8 +53,7 @@ class Target:
         for name in ("predicted", "expected"):
             values = getattr(self, name)
             if values is not None:
-                rule = f"a reward {name} by the model is a finite number"
-                refuse(~np.isfinite(values).all(axis=1), name, values.sum(axis=1), rule)
+                _refuse_infinite(name, values)
 
     def rows(self, wanted: NDArray[Any] | slice) -> "Target":
         """Return the target at some of the rows; its shares stay those of all."""
@@ -110,24 +107,34 @@ def target_of(
         raise ValueError(f"{len(log.goals)} goals need as many arrays of predictions, not {len(models)}")
     for name, model in zip(log.goals, models, strict=False):
         same_length(log, {f"predictions of {name!r}": model}, (len(log.action_set),))
+    if len({model.dtype for model in models}) > 1:
+        models = [model.astype(np.float64, copy=False) for model in models]
     rows, width = probabilities.shape
     chosen, sums = np.empty(rows), np.empty(rows)
-    shares = np.zeros((block_count(rows, BLOCK), width))
-    predicted, expected = np.empty((rows, len(models))), np.empty((rows, len(models)))
+    shares = np.zeros((block_count(rows), width))
+    # A compiled function has no empty tuple: without a model the probabilities stand in for one.
+    read = models or [probabilities]
+    predicted, expected = np.empty((rows, len(read))), np.empty((rows, len(read)))
 
     def look(number: int, start: int, stop: int) -> None:
         part = slice(start, stop)
-        _look(probabilities[part], log.actions[part], sums[part], chosen[part], shares[number])
-        for goal, model in enumerate(models):
-            of_goal = (predicted[part, goal], expected[part, goal])
-            _predict(probabilities[part], sums[part], log.actions[part], model[part], *of_goal)
+        of_block = (probabilities[part], log.actions[part], tuple(model[part] for model in read))
+        _look(*of_block, sums[part], chosen[part], shares[number], predicted[part], expected[part])
 
-    in_blocks(look, rows, BLOCK)
+    in_blocks(look, rows)
     _refuse_probabilities(log, probabilities, sums)
     for number, model in enumerate(models):
         _refuse_predictions(log, number, model, expected[:, number])
     mean = shares.sum(axis=0) / rows
     return Target(chosen, predicted, expected, mean) if models else Target(chosen, shares=mean)
+
+
+def _refuse_infinite(name: str, values: Floats) -> None:
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        goal = int(np.argmax(wrong.any(axis=0)))
+        rule = f"a reward {name} by the model is a finite number"
+        refuse(wrong[:, goal], name, values[:, goal], rule)
 
 
 def _refuse_probabilities(log: Log, probabilities: NDArray[np.floating], sums: Floats) -> None:
@@ -162,25 +169,24 @@ def _refuse_predictions(log: Log, goal: int, model: NDArray[np.floating], expect
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
-def _look(probabilities, actions, sums, chosen, shares):  # type: ignore[no-untyped-def]
-    """Sum each row (NaN where one is negative), pick the logged action's, and add up the columns."""
+def _look(probabilities, actions, models, sums, chosen, shares, predicted, expected):  # type: ignore[no-untyped-def]
+    """Read a row's probabilities once: their sum (NaN where one is negative), and models' rewards by them."""
+    width = probabilities.shape[1]
     for row in range(probabilities.shape[0]):
         total = 0.0
         size = 0.0
-        for action in range(probabilities.shape[1]):
+        for action in range(width):
             value = np.float64(probabilities[row, action])
             total += value
             size += abs(value)
-            shares[action] += value
+        for action in range(width):
+            shares[action] += probabilities[row, action]
         sums[row] = total if size - total <= NEGLIGIBLE else np.nan
         chosen[row] = probabilities[row, actions[row]]
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
-def _predict(probabilities, sums, actions, model, predicted, expected):  # type: ignore[no-untyped-def]
-    for row in range(probabilities.shape[0]):
-        total = 0.0
-        for action in range(probabilities.shape[1]):
-            total += np.float64(probabilities[row, action]) * np.float64(model[row, action])
-        predicted[row] = model[row, actions[row]]
-        expected[row] = total / sums[row]
+        for goal in range(len(models)):
+            model = models[goal]
+            product = 0.0
+            for action in range(width):
+                product += np.float64(probabilities[row, action]) * np.float64(model[row, action])
+            predicted[row, goal] = model[row, actions[row]]
+            expected[row, goal] = product / total

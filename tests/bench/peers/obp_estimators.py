@@ -48,10 +48,10 @@ def main(folder: str, what: str, rounds: str, resamples: str = "100", seed: str 
         "estimated_rewards_by_reg_model": arrays["predictions"][:, :, None],
     }
     bootstrap = {"n_bootstrap_samples": int(resamples), "random_state": int(seed)}
-    seconds, found = [], {}
+    seconds, found, every = [], {}, estimators()
     for _ in range(int(rounds)):
         began = time.perf_counter()
-        for estimator in estimators():
+        for estimator in every:
             needed = without_model(given) if "ipw" in estimator.estimator_name else given
             if what == "values":
                 found[estimator.estimator_name] = float(estimator.estimate_policy_value(**needed))

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from ml.ope.log import Log
-from ml.ope.target import BLOCK, Target, target_of
+from ml.ope.target import Target, target_of
+from ml.threads import BLOCK
 
 from .given import sample
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_what_is_kept_of_each_row_is_what_numpy_sums(dtype: type) -> None:
-    rows = 3 * BLOCK + 17
+    rows = 2 * BLOCK + 17
     given = sample(rows)
     probabilities, model = given.target.astype(dtype), given.predictions.astype(dtype)
     found = target_of(given.log, probabilities, model)
