@@ -8,10 +8,13 @@ from numpy.typing import NDArray
 
 from ml.bandits.blocks import each_block, padded
 from ml.bandits.policy import Flags, Floats, Policy
+from ml.bandits.statistics import are_finite
 from ml.normals import Normals
 
 COLD = -1
 NOBODY = -1
+FEW_ARMS = 256
+LEAST = np.int64(-(1 << 63))
 
 Block = NDArray[np.float32]
 
@@ -118,6 +121,8 @@ class Linear(Policy):
             expected = (rows, arms, width - shared)
             raise ValueError(f"action contexts must have shape {expected}, not {action_contexts.shape}")
         for values, name in ((contexts, "context"), (action_contexts, "action context")):
+            if are_finite(values):
+                continue
             wrong = ~np.isfinite(values).reshape(rows, -1).all(axis=1)
             if wrong.any():
                 raise ValueError(f"the {name} of row {int(np.argmax(wrong))} holds NaN or infinity")
@@ -139,22 +144,53 @@ def _add_own(shared, actions, own, scores):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _best(values, eligible, best):  # type: ignore[no-untyped-def]
-    length = best.shape[1]
-    kept = np.empty(length, dtype=np.float32)
     shared = len(eligible) == 1
     for row in range(values.shape[0]):
         allowed = eligible[0] if shared else eligible[row]
-        best[row] = NOBODY
-        count = 0
-        for column in range(values.shape[1]):
-            value = values[row, column]
-            if not allowed[column] or (count == length and value <= kept[length - 1]):
-                continue
-            place = count if count < length else length - 1
-            while place > 0 and kept[place - 1] < value:
-                kept[place] = kept[place - 1]
-                best[row, place] = best[row, place - 1]
-                place -= 1
-            kept[place] = value
-            best[row, place] = column
-            count = min(count + 1, length)
+        if values.shape[1] <= FEW_ARMS:
+            _pick(values[row], allowed, best[row])
+        else:
+            _insert(values[row], allowed, best[row])
+
+
+@numba.njit(cache=True, nogil=True)
+def _pick(values, allowed, best):  # type: ignore[no-untyped-def]
+    """Take the largest, time after time: without a branch that depends on the values."""
+    keys = np.empty(len(values), dtype=np.int64)
+    bits = values.view(np.int32)
+    for column in range(len(values)):
+        # Floats in the order of integers, the lower column first among equals; -0 is 0.
+        number = np.int64(bits[column]) if values[column] != 0 else np.int64(0)
+        number = number if number >= 0 else np.int64(-0x80000000) - number
+        keys[column] = (number << 32) - column if allowed[column] else LEAST
+    for place in range(len(best)):
+        largest = LEAST
+        for column in range(len(keys)):
+            largest = max(largest, keys[column])
+        if largest == LEAST:
+            best[place:] = NOBODY
+            return
+        column = -largest & 0xFFFFFFFF
+        best[place] = column
+        keys[column] = LEAST
+
+
+@numba.njit(cache=True, nogil=True)
+def _insert(values, allowed, best):  # type: ignore[no-untyped-def]
+    """Go through them once, keeping the best so far in order: most of many arms fail the first look."""
+    length = len(best)
+    kept = np.empty(length, dtype=np.float32)
+    best[:] = NOBODY
+    count = 0
+    for column in range(len(values)):
+        value = values[column]
+        if not allowed[column] or (count == length and value <= kept[length - 1]):
+            continue
+        place = count if count < length else length - 1
+        while place > 0 and kept[place - 1] < value:
+            kept[place] = kept[place - 1]
+            best[place] = best[place - 1]
+            place -= 1
+        kept[place] = value
+        best[place] = column
+        count = min(count + 1, length)

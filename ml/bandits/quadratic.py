@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.bandits.blocks import padded
+from ml.bandits.pairs import pairs, products
 
 
 class Quadratic:
@@ -40,7 +41,7 @@ class Quadratic:
         schur = of_shared - np.swapaxes(across, 1, 2) @ ahead
         schur = (schur + np.swapaxes(schur, 1, 2)) / 2
         self.turn, turned = _turned(schur)
-        rows, columns = np.triu_indices(shared)
+        rows, columns = pairs(shared)
         doubled = np.where(rows == columns, 1.0, 2.0)
         self.forms = np.ascontiguousarray((turned[:, rows, columns] * doubled).T.astype(np.float32))
         self.ahead = np.ascontiguousarray(ahead.reshape(arms * own, shared).T.astype(np.float32))
@@ -49,9 +50,9 @@ class Quadratic:
     def squares(self, contexts: NDArray[np.float32], own: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return xᵀCx of a block: contexts (b, c) padded to a whole block, own (b, k, d - c); (b, k)."""
         turned = contexts @ self.turn
-        products = np.empty((len(contexts), len(self.forms)), dtype=np.float32)
-        _products(turned, products)
-        squares: NDArray[np.float32] = products @ self.forms
+        paired = np.empty((len(contexts), len(self.forms)), dtype=np.float32)
+        products(turned, paired)
+        squares: NDArray[np.float32] = paired @ self.forms
         if self.roots.shape[1]:
             _add_own(squares, contexts @ self.ahead, padded(own), self.roots)
         return squares
@@ -67,18 +68,6 @@ def _turned(schur: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np
     # precision = L Lᵀ, so R = L⁻ᵀ and R⁻¹ S R⁻ᵀ = Lᵀ S L.
     turn = np.linalg.inv(root).T
     return np.ascontiguousarray(turn.astype(np.float32)), root.T @ schur @ root
-
-
-@numba.njit(cache=True, nogil=True)
-def _products(rows, products):  # type: ignore[no-untyped-def]
-    width = rows.shape[1]
-    for row in range(rows.shape[0]):
-        start = 0
-        for i in range(width):
-            left = rows[row, i]
-            for j in range(width - i):
-                products[row, start + j] = left * rows[row, i + j]
-            start += width - i
 
 
 @numba.njit(cache=True, nogil=True)

@@ -12,6 +12,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.bandits.pairs import add_moments, add_products, pairs
+from ml.threads import cores, in_blocks
+
+ROWS_FOR_THREADS = 1 << 14
+
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
@@ -52,6 +57,12 @@ class Statistics:
     def weighted(self, weight: float) -> "Statistics":
         """Let the rows count `weight` times; n stays, as it counts what was seen."""
         return Statistics(self.n, self.xx * weight, self.rx * weight, self.rr * weight)
+
+
+def are_finite(values: NDArray[np.floating]) -> bool:
+    """Tell at a look that no number is NaN or infinite; False may also be a sum that overflows."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool(np.isfinite(np.add.reduce(values, axis=None)))
 
 
 def triangle(width: int) -> int:
@@ -111,18 +122,20 @@ def accumulate(
         raise ValueError(
             f"{rows} contexts need as many actions and rewards, not {actions.shape}, {rewards.shape}"
         )
-    _refuse(~np.isfinite(contexts).all(axis=1), "the context of row {} holds NaN or infinity")
+    if not are_finite(contexts):
+        _refuse(~np.isfinite(contexts).all(axis=1), "the context of row {} holds NaN or infinity")
     _refuse(~np.isfinite(rewards), "the reward of row {} is not a number")
     _refuse((actions < 0) | (actions >= arms), f"the action of row {{}} is none of the {arms} arms")
-    _accumulate(
-        np.ascontiguousarray(contexts, dtype=np.float64),
-        actions.astype(np.int64),
-        rewards.astype(np.float64),
-        statistics.n,
-        statistics.xx,
-        statistics.rx,
-        statistics.rr,
-    )
+    values = np.ascontiguousarray(contexts)
+    shown = np.ascontiguousarray(actions, dtype=np.int64)
+    given = np.ascontiguousarray(rewards, dtype=np.float64)
+    places = _triangle_places(width)
+    sums = (statistics.n, statistics.xx, statistics.rx, statistics.rr)
+
+    def work(_: int, first: int, last: int) -> None:
+        _accumulate(values, shown, given, first, last, places, *sums)
+
+    in_blocks(work, arms, -(-arms // cores()) if rows >= ROWS_FOR_THREADS else max(arms, 1))
 
 
 def as_of(
@@ -215,24 +228,54 @@ def _aged(statistics: Statistics, days: int, half_life_days: float | None) -> St
     return statistics.weighted(2.0 ** (-days / half_life_days))
 
 
+def _triangle_places(width: int) -> NDArray[np.int64]:
+    """Return where each pair of `ml.bandits.pairs` stands in an upper triangle."""
+    low, high = np.sort(np.stack(pairs(width)), axis=0)
+    return low * width - low * (low - 1) // 2 + high - low
+
+
 def _refuse(wrong: NDArray[np.bool_], sentence: str) -> None:
     if wrong.any():
         raise ValueError(sentence.format(int(np.argmax(wrong))))
 
 
 @numba.njit(cache=True, nogil=True)
-def _accumulate(contexts, actions, rewards, n, xx, rx, rr):  # type: ignore[no-untyped-def]
+def _accumulate(contexts, actions, rewards, first, last, places, n, xx, rx, rr):  # type: ignore[no-untyped-def]
+    """Add the rows of some arms; each sum is taken in the order of the rows.
+
+    Rows are read as they stand in memory and wait by their arm until there are four of it. Where a last four
+    is not full, rows of zeros stand for the others: x + 0 is x.
+    """
     width = contexts.shape[1]
+    arms = last - first
+    waiting = np.zeros(arms, dtype=np.int64)
+    held = np.zeros((arms, 4, 2 * width))
+    reward = np.zeros((arms, 4))
+    sums = np.empty((arms, len(places)))
+    for arm in range(arms):
+        for pair in range(len(places)):
+            sums[arm, pair] = xx[first + arm, places[pair]]
     for row in range(len(contexts)):
-        arm = actions[row]
-        reward = rewards[row]
-        n[arm] += 1
-        rr[arm] += reward * reward
-        start = 0
+        arm = actions[row] - first
+        if arm < 0 or arm >= arms:
+            continue
+        place = waiting[arm]
         for i in range(width):
-            left = contexts[row, i]
-            rx[arm, i] += reward * left
-            length = width - i
-            for j in range(length):
-                xx[arm, start + j] += left * contexts[row, i + j]
-            start += length
+            held[arm, place, i] = contexts[row, i]
+            held[arm, place, i + width] = contexts[row, i]
+        reward[arm, place] = rewards[row]
+        rr[first + arm] += rewards[row] * rewards[row]
+        n[first + arm] += 1
+        waiting[arm] = place + 1
+        if place == 3:
+            add_products(held[arm], sums[arm])
+            add_moments(held[arm], reward[arm], rx[first + arm])
+            waiting[arm] = 0
+    for arm in range(arms):
+        if waiting[arm]:
+            held[arm, waiting[arm] :] = 0.0
+            reward[arm, waiting[arm] :] = 0.0
+            add_products(held[arm], sums[arm])
+            add_moments(held[arm], reward[arm], rx[first + arm])
+        for pair in range(len(places)):
+            xx[first + arm, places[pair]] = sums[arm, pair]

@@ -7,6 +7,7 @@ from ml.bandits.constant import Constant
 from ml.bandits.epsilon_greedy import EpsilonGreedy
 from ml.bandits.fixed import Fixed
 from ml.bandits.household_mean import HouseholdMean
+from ml.bandits.linear import FEW_ARMS
 from ml.bandits.linucb import LinUCB
 from ml.bandits.quadratic import Quadratic
 from ml.bandits.softmax import Softmax
@@ -84,6 +85,15 @@ def test_the_best_are_those_of_a_full_sort(threads_blocks: int) -> None:
     order = np.argsort(np.where(eligible, -values, np.inf), axis=1, kind="stable")
     count = eligible.sum(axis=1)[:, None]
     assert np.array_equal(found, np.where(np.arange(ARMS) < count, order, -1))
+
+
+@pytest.mark.parametrize("arms", [7, FEW_ARMS + 1])
+def test_equals_signs_and_zeros_are_ranked_as_a_stable_sort_does(arms: int) -> None:
+    rng = np.random.default_rng(6)
+    theta = rng.choice([-3.5, -1e-30, -0.0, 0.0, 1e-30, 2.0, 2.5e8], (arms, 1))
+    shared = np.ones((3, 1), dtype=np.float32)
+    expected = np.argsort(-theta[:, 0].astype(np.float32), kind="stable")[:5]
+    assert Fixed(theta).top(shared, length=5).tolist() == [expected.tolist()] * 3
 
 
 def test_masks_prefixes_and_marginals_agree_with_each_other() -> None:

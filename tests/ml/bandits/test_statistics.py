@@ -43,6 +43,19 @@ def test_sums_are_those_of_the_formula() -> None:
         assert np.isclose(found.rr[arm], (r**2).sum(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("width", [1, 2, 3, 8, 9])
+def test_sums_are_the_same_bits_as_row_after_row(width: int) -> None:
+    x, action, reward = rows(20_000, width=width)
+    found, expected = of_rows(x, action, reward, arms=3), empty(3, width)
+    high, low = np.triu_indices(width)
+    for i in range(len(x)):
+        expected.xx[action[i]] += x[i, high] * x[i, low]
+        expected.rx[action[i]] += reward[i] * x[i]
+        expected.rr[action[i]] += reward[i] ** 2
+        expected.n[action[i]] += 1
+    assert same(found, expected)
+
+
 @given(cuts=st.lists(st.integers(0, 200), max_size=5))
 @settings(max_examples=30, deadline=None)
 def test_batches_in_order_give_the_same_bits_as_all_at_once(cuts: list[int]) -> None:
