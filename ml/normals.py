@@ -136,8 +136,8 @@ class Normals:
     def rows(self, rows: slice) -> NDArray[np.float32]:
         """Return the (rows, m) numbers of some subjects."""
         numbers = np.empty((len(self.keys[rows]), len(self.streams)), dtype=np.float32)
-        words = (np.ascontiguousarray(self.streams[:, word]) for word in range(2))
-        _fill(self.keys[rows], *words, self.epochs[rows], numbers)
+        first, second = np.ascontiguousarray(self.streams.T)
+        _fill(self.keys[rows], first, second, self.epochs[rows], numbers)
         return numbers
 
 

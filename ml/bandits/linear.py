@@ -164,15 +164,16 @@ def _pick(values, allowed, best):  # type: ignore[no-untyped-def]
         number = number if number >= 0 else np.int64(-0x80000000) - number
         keys[column] = (number << 32) - column if allowed[column] else LEAST
     for place in range(len(best)):
-        largest = LEAST
+        largest = np.int64(LEAST)
         for column in range(len(keys)):
-            largest = max(largest, keys[column])
+            if keys[column] > largest:
+                largest = keys[column]
         if largest == LEAST:
             best[place:] = NOBODY
             return
-        column = -largest & 0xFFFFFFFF
-        best[place] = column
-        keys[column] = LEAST
+        chosen = -largest & 0xFFFFFFFF
+        best[place] = chosen
+        keys[chosen] = LEAST
 
 
 @numba.njit(cache=True, nogil=True)
