@@ -53,8 +53,6 @@ class Person:
             announced = self._find(f"{IN_FORM}//*[contains(text(), 'will be triggered')]").text
             self._find(f"{IN_FORM}//button[normalize-space()='Run Backfill' and not(@disabled)]").click()
             self._find("//*[text()='Backfill generated']")
-        # A page that is left open goes on asking and drawing all the while.
-        self.browser.get("about:blank")
         return announced
 
     def leave(self) -> None:
@@ -100,6 +98,8 @@ class Person:
         except Exception:
             self.browser.save_screenshot(str(self.screenshots / f"{step}.png"))
             raise
+        # A page that is left open goes on asking and drawing all the while.
+        self.browser.get("about:blank")
 
 
 def _options() -> ChromeOptions:
