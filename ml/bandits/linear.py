@@ -145,29 +145,31 @@ def _add_own(shared, actions, own, scores):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True, nogil=True)
 def _best(values, eligible, best):  # type: ignore[no-untyped-def]
     shared = len(eligible) == 1
+    keys = np.empty(values.shape[1], dtype=np.int64)
     for row in range(values.shape[0]):
         allowed = eligible[0] if shared else eligible[row]
         if values.shape[1] <= FEW_ARMS:
-            _pick(values[row], allowed, best[row])
+            _pick(values[row], allowed, keys, best[row])
         else:
             _insert(values[row], allowed, best[row])
 
 
 @numba.njit(cache=True, nogil=True)
-def _pick(values, allowed, best):  # type: ignore[no-untyped-def]
+def _pick(values, allowed, keys, best):  # type: ignore[no-untyped-def]
     """Take the largest, time after time: without a branch that depends on the values."""
-    keys = np.empty(len(values), dtype=np.int64)
     bits = values.view(np.int32)
     for column in range(len(values)):
-        # Floats in the order of integers, the lower column first among equals; -0 is 0.
-        number = np.int64(bits[column]) if values[column] != 0 else np.int64(0)
-        number = number if number >= 0 else np.int64(-0x80000000) - number
-        keys[column] = (number << 32) - column if allowed[column] else LEAST
+        # Floats in the order of integers, -0 as 0; the lower column is the larger key among equals.
+        wide = np.int64(bits[column])
+        sign = wide >> 63
+        keys[column] = (((wide ^ (sign & 0x7FFFFFFF)) - sign) << 32) - column
+    for column in range(len(values)):
+        if not allowed[column]:
+            keys[column] = LEAST
     for place in range(len(best)):
         largest = np.int64(LEAST)
         for column in range(len(keys)):
-            if keys[column] > largest:
-                largest = keys[column]
+            largest = max(largest, keys[column])
         if largest == LEAST:
             best[place:] = NOBODY
             return
