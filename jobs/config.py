@@ -49,6 +49,23 @@ class Ids(Strict):
         return secret.encode()
 
 
+class Consent(Strict):
+    """The purpose that a subject must have agreed to, and what holds for who never answered."""
+
+    purpose: str
+    by_default: bool = False
+
+
+class BotRules(Strict):
+    """What no person does. A device-day that breaks a rule is marked with its name, the first that holds."""
+
+    agents: list[str]  # words in the user agent
+    events_per_day: int = Field(gt=0)
+    events_per_minute: int = Field(gt=0)
+    pages_per_minute: int = Field(gt=0)  # faster than anyone reads
+    pages_alone: int = Field(gt=0)  # page views in a day without anything else
+
+
 class Reward(Strict):
     """What an outcome is worth, under a version that statistics carry."""
 
@@ -158,6 +175,7 @@ class Config(Strict):
     session_gap_minutes: int = Field(gt=0)
     seed: int
     ids: Ids
+    consent: Consent
     reward: Reward
     engine: Engine
     store: StoreSettings

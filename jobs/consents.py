@@ -1,4 +1,4 @@
-"""consents: one user's answer to one purpose, on the day on which it arrived.
+"""consents: one user's or device's answer to one purpose, on the day on which it arrived.
 
 Reads   the lake's consents that arrived on the interval's days
 Writes  consents, partition changed_date (the day of arrival)
@@ -16,7 +16,8 @@ from jobs.sources.records import Field, Record
 
 CONSENT = Record(
     (
-        Field("user_id", id_of="user"),
+        Field("user_id", id_of="user", optional=True),
+        Field("device_id", id_of="device", optional=True),  # of who is not logged in
         Field("purpose"),
         Field("granted", "boolean"),
         Field("changed_at", "timestamp"),
@@ -27,9 +28,10 @@ CONSENT = Record(
 def build(consents: DataFrame, *, ids: Ids, subject_buckets: int) -> DataFrame:
     """Take over the answers that arrived on each day, with ids as pseudonyms."""
     arrived = records.parse(consents, CONSENT, Door(ids.key, ids.key_id))
+    subject = F.coalesce("user_id", "device_id")
     answered = arrived.select(
-        F.col("user_id").alias("subject"),
-        changes.bucket(F.col("user_id"), subject_buckets).alias("subject_bucket"),
+        subject.alias("subject"),
+        changes.bucket(subject, subject_buckets).alias("subject_bucket"),
         "purpose",
         F.col("granted").alias("is_granted"),
         "changed_at",

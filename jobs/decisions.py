@@ -1,7 +1,8 @@
 """decisions: one row per position of a layout as served, with its propensity and whether it was seen.
 
-Bots are left out. A position was seen when a widget.seen names its decision and position, at most
-`seen_hours` after the serving (and, clocks being what they are, at most `clock_skew_seconds` before it).
+Bots, and who did not agree, are left out. A position was seen when a widget.seen names its decision and
+position, at most `seen_hours` after the serving (and, clocks being what they are, at most `clock_skew_seconds`
+before it).
 
 Reads   events, of the interval and the day before and after
 Writes  decisions, partition decision_date
@@ -27,7 +28,7 @@ SERVING = (
 
 def build(events: DataFrame, *, seen_hours: int, clock_skew_seconds: int) -> DataFrame:
     """Explode each serving into its positions and mark the ones that came into view."""
-    people = events.where(~F.coalesce("is_bot", F.lit(False)))
+    people = events.where(~F.coalesce("is_bot", F.lit(False)) & F.coalesce("is_consented", F.lit(False)))
     is_serving, is_seen = F.col("event_name") == "layout_served", F.col("event_name") == "widget_seen"
     serving = F.struct(
         F.col("event_at").alias("served_at"), *SERVING, "widgets", "candidates", "propensities"

@@ -1,12 +1,14 @@
 """events: one row per telemetry span or tag hit, merged over all sources, cleaned, with bots marked.
 
+Who did not agree to the purpose of `consent` (conf/) is nobody: the row stays, to be counted, without any id.
+
 Copies of an event, from two sources or delivered again, share an id and are one row. An event belongs to the
 day on which it happened. Where clocks differ, its copies may lie on two days; then the earlier day's stand,
 and the later day's are repeats. That is so when a copy came in the last `copy_minutes` of the earlier day, so
 a day's rows follow from what arrived for it and from the last minutes of the day before.
 
 Reads   files of telemetry and tags that arrived on the interval's days or up to `late_days` later, and the
-        last lines of the day before; widgets as of each day
+        last lines of the day before; widgets and consents as of each day
 Writes  events, partitions event_date, subject_bucket
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 """
@@ -18,11 +20,12 @@ from zoneinfo import ZoneInfo
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.config import Ids, Source
+from jobs.config import BotRules, Consent, Ids, Source
+from jobs.consent import with_consent
 from jobs.inputs import LATE
 from jobs.shell import Job, Lake, Until
 from jobs.sources import changes, days_in, ga4, hits, otlp
-from jobs.sources.hits import Door, Partly
+from jobs.sources.hits import NOBODY, Door, Partly
 
 ONE_DAY = timedelta(1)
 
@@ -31,6 +34,7 @@ def build(
     telemetry: DataFrame,
     tags: DataFrame,
     widgets: DataFrame,
+    consents: DataFrame,
     *,
     days: Sequence[date],
     sources: Mapping[str, Source],
@@ -39,11 +43,11 @@ def build(
     late_days: int,
     copy_minutes: int,
     ids: Ids,
-    bot_agents: list[str],
-    bot_events_per_day: int,
+    bots: BotRules,
+    consent: Consent,
 ) -> DataFrame:
     """Read all sources, merge copies of an event into one row, and turn away what cannot be."""
-    door = Door(ids.key, ids.key_id, tuple(bot_agents))
+    door = Door(ids.key, ids.key_id, tuple(bots.agents))
     partly = day_ends(days, late_days, copy_minutes, business_time_zone)
     delivered = otlp.parse(telemetry, door, partly).unionByName(ga4.parse(tags, door, partly))
     event_date = changes.business_day(F.col("event_at"), business_time_zone)
@@ -63,7 +67,9 @@ def build(
             "_reason": F.coalesce("_reason", "untimely", unknown_widget()),
         }
     )
-    return mark_bots(judged, bot_events_per_day)
+    asked = with_consent(mark_bots(judged, bots), consents, consent, subject="subject", day="event_date")
+    is_known = F.col("is_consented") & (F.col("subject") != NOBODY)
+    return nobody(asked.withColumn("is_consented", is_known), subject_buckets)
 
 
 def day_ends(days: Sequence[date], late_days: int, copy_minutes: int, zone: str) -> Partly:
@@ -83,18 +89,18 @@ def merge(delivered: DataFrame, sources: Mapping[str, Source]) -> DataFrame:
     Copies that came too late, or from the future, stay apart by day of arrival: whether an event was there in
     time does not depend on them.
     """
-    own = ("event_id", "arrival_date", "device")
+    own = ("event_id", "arrival_date")
     others = [name for name in hits.FIELDS if name not in own]
     names = sorted({name for name, source in sources.items() if source.table == "events"})
     # A span knows more than a tag hit: where both saw an event, the span's row stands.
     is_tag = F.col("source").isin([name for name in names if sources[name].form == "ga4"])
     copy = F.struct(is_tag.alias("is_tag"), "arrival_date", *others)
     came_on = F.when(F.col("untimely").isNotNull(), F.col("arrival_date"))
-    # By device alone, so that marking bots finds the rows where it needs them.
+    # By owner alone, so that marking bots finds the rows where it needs them.
     merged = (
-        delivered.withColumn("untimely_on", came_on)
-        .repartition("device")
-        .groupBy("device", "event_id", "event_date", "untimely_on")
+        delivered.withColumns({"untimely_on": came_on, "owner": F.coalesce("device", "event_id")})
+        .repartition("owner")
+        .groupBy("owner", "event_id", "event_date", "untimely_on")
         .agg(
             F.min(copy).alias("copy"),
             F.min("arrival_date").alias("arrival_date"),
@@ -106,14 +112,14 @@ def merge(delivered: DataFrame, sources: Mapping[str, Source]) -> DataFrame:
     )
     held = F.array(*[F.when(F.col(f"in_{name}"), name) for name in names])
     of_copy = [F.col(f"copy.{name}") for name in others if name not in ("source", "is_bot")]
-    kept: list[Column | str] = [*own, "event_date", "untimely", "last_at", "is_bot"]
+    kept: list[Column | str] = ["owner", *own, "event_date", "untimely", "last_at", "is_bot"]
     return merged.select(*kept, F.array_compact(held).alias("sources"), *of_copy)
 
 
 def without_repeats(merged: DataFrame, copy_minutes: int, zone: str) -> DataFrame:
     """Drop an event whose copy stands at the end of the day before."""
     earlier = (
-        Window.partitionBy("device", "event_id")
+        Window.partitionBy("owner", "event_id")
         .orderBy("event_date")
         .rowsBetween(Window.unboundedPreceding, -1)
     )
@@ -154,12 +160,42 @@ def known_widgets(widgets: DataFrame, days: Sequence[date]) -> DataFrame:
     return on_days.groupBy("known_on").agg(F.collect_set("widget").alias("known"))
 
 
-def mark_bots(events: DataFrame, bot_events_per_day: int) -> DataFrame:
-    """Mark devices with more events in a day than a person makes, beside those that say they are bots."""
-    accepted = F.when(F.col("_reason").isNull(), 1)
-    of_device = F.sum(accepted).over(Window.partitionBy("device", "event_date"))
-    is_busy = F.col("device").isNotNull() & (of_device > bot_events_per_day)
-    return events.withColumn("is_bot", F.col("is_bot") | is_busy)
+def mark_bots(events: DataFrame, rules: BotRules) -> DataFrame:
+    """Name the rule that a device's day breaks; what was turned away does not count, nor who has no device."""
+    in_minute = Window.partitionBy("owner", "event_date", "minute")
+    in_day = Window.partitionBy("owner", "event_date")
+    accepted = F.col("_reason").isNull()
+    is_page = accepted & (F.col("event_name") == "page_view")
+    counted = events.withColumn("minute", F.date_trunc("minute", "event_at")).withColumns(
+        {
+            "events_in_minute": F.count_if(accepted).over(in_minute),
+            "pages_in_minute": F.count_if(is_page).over(in_minute),
+        }
+    )
+    # The rows lie sorted by owner and day already: the second window costs no sort.
+    n, pages = F.count_if(accepted).over(in_day), F.count_if(is_page).over(in_day)
+    broken = (
+        F.when(F.max("is_bot").over(in_day), F.lit("agent"))
+        .when(n > rules.events_per_day, F.lit("events_per_day"))
+        .when(F.max("events_in_minute").over(in_day) > rules.events_per_minute, F.lit("events_per_minute"))
+        .when(F.max("pages_in_minute").over(in_day) > rules.pages_per_minute, F.lit("pages_per_minute"))
+        .when((pages > rules.pages_alone) & (pages == n), F.lit("pages_alone"))
+    )
+    marked = counted.withColumn("bot_rule", F.when(F.col("device").isNotNull(), broken))
+    return marked.withColumn("is_bot", F.col("bot_rule").isNotNull())
+
+
+def nobody(events: DataFrame, subject_buckets: int) -> DataFrame:
+    """Take every id from the events of who did not agree; that there is one event more stays known."""
+    own_id = F.concat(F.lit(f"{NOBODY}-"), F.sha2("event_id", 256).substr(1, 32))
+    any_bucket = F.pmod(F.xxhash64("event_id"), F.lit(subject_buckets)).cast("int")
+    hidden = {"event_id": own_id, "subject": F.lit(NOBODY), "subject_bucket": any_bucket}
+    ids = ("device", "user", "trace_id", "visit", "decision_id", "draw_id", "order_id")
+    hidden |= {name: F.lit(None) for name in ids}
+    keeps_ids = F.col("is_consented") | F.col("_reason").isNotNull()
+    return events.withColumns(
+        {name: F.when(keeps_ids, F.col(name)).otherwise(value) for name, value in hidden.items()}
+    )
 
 
 def late(
@@ -195,6 +231,7 @@ JOB = Job(
         Lake("telemetry", before=1, after=LATE, table="events", form="otlp"),
         Lake("tags", before=1, after=LATE, table="events", form="ga4"),
         Until("widgets"),
+        Until("consents"),
     ),
     writes="events",
     late=late,

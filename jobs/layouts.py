@@ -212,7 +212,9 @@ def _subject_rows(
     age = F.pmod(F.datediff("layout_date", F.lit(EPOCH_ZERO)) - number, F.lit(epoch_days)).cast("int")
     own_date = F.greatest(F.date_sub("layout_date", age), F.least("last_active_date", "feature_date"))
     chosen = dated.withColumn("own_date", own_date).join(F.broadcast(epochs), on=keys, how="inner")
-    return chosen.select(*KEYS, *MAPS, "pages")
+    # Who left, or took consent back, since the epoch began has no features of the night itself.
+    present = subject_features.select(F.col("feature_date").alias("layout_date"), "subject")
+    return chosen.join(present, on=["layout_date", "subject"], how="left_semi").select(*KEYS, *MAPS, "pages")
 
 
 def _default_rows(

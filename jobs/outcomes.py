@@ -1,6 +1,7 @@
 """outcomes: one row per thing a subject did that may follow a decision.
 
-A product view is a `detail`, a basket add a `basket`, an order placed an `order`. Bots are left out.
+A product view is a `detail`, a basket add a `basket`, an order placed an `order`. Bots, and who did not
+agree, are left out.
 
 Reads   events, of the interval
 Writes  outcomes, partition outcome_date
@@ -18,7 +19,8 @@ KINDS = {"product_view": "detail", "basket_add": "basket", "order_placed": "orde
 def build(events: DataFrame) -> DataFrame:
     """Keep what people did after a page was shown to them."""
     kind = F.coalesce(*(F.when(F.col("event_name") == name, F.lit(kind)) for name, kind in KINDS.items()))
-    return events.where(F.col("event_name").isin(*KINDS) & ~F.coalesce("is_bot", F.lit(False))).select(
+    is_person = ~F.coalesce("is_bot", F.lit(False)) & F.coalesce("is_consented", F.lit(False))
+    return events.where(F.col("event_name").isin(*KINDS) & is_person).select(
         F.col("event_id").alias("outcome_id"),
         F.col("event_date").alias("outcome_date"),
         F.col("event_at").alias("happened_at"),

@@ -4,7 +4,8 @@ bestsellers         most visits in the last `window_days`
 trending            largest growth of the last `trend_days` over the `window_days` before them
 category:NAME       best sellers of a category; longer, so that a reader can leave out a subject's own
 own:SUBJECT:NAME    what a subject bought on most visits in a category, then latest; for the categories of
-                    widgets, and the subject's two strongest
+                    widgets, and the subject's two strongest; for subjects with features of that day alone,
+                    so not for who left or does not agree
 
 A visit is a subject and day. Ties go to the lower product id, by number where ids are numbers. Products that
 left the catalogue by that day are on no list; a product's category is the catalogue's of that day.
@@ -117,7 +118,7 @@ def _own(
     strongest = subject_features.select(
         F.col("feature_date").alias("list_date"), "subject", "category1", "category2"
     )
-    known = _as_of(history, catalogue).join(strongest, on=["list_date", "subject"], how="left")
+    known = _as_of(history, catalogue).join(strongest, on=["list_date", "subject"], how="inner")
     wanted = known.join(F.broadcast(_shown(widgets, days)), on=["list_date", "category"], how="left")
     own = F.col("category").eqNullSafe(F.col("category1")) | F.col("category").eqNullSafe(F.col("category2"))
     return wanted.where(F.col("is_shown").isNotNull() | own).select(

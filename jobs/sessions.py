@@ -5,6 +5,8 @@ day without a pause is cut at that day's end (a crawler would have a session wit
 reaches beyond the day after its first, and a day's sessions follow from the events of that day, the day
 before (did it begin earlier?) and the day after (where does it end?), whatever else is processed with it.
 
+Who did not agree has no sessions.
+
 Reads   events, of the interval and the day before and after
 Writes  sessions, partition session_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
@@ -26,13 +28,17 @@ def build(events: DataFrame, *, session_gap_minutes: int, business_time_zone: st
     gap = session_gap_minutes * MICROS_PER_MINUTE
 
     at, midnight = F.unix_micros("event_at"), _midnight(F.col("event_date"), business_time_zone)
-    paused = events.select(
-        "*",
-        at.alias("_at"),
-        F.lag("event_date").over(by_time).alias("_day_before"),
-        F.coalesce(at - F.lag(at).over(by_time) > gap, F.lit(True)).alias("_after_pause"),
-        (at - F.unix_micros(midnight) > gap).alias("_after_quiet_start"),
-    ).withColumn("_first_of_day", ~F.col("_day_before").eqNullSafe(F.col("event_date")))
+    paused = (
+        events.where(F.coalesce("is_consented", F.lit(False)))
+        .select(
+            "*",
+            at.alias("_at"),
+            F.lag("event_date").over(by_time).alias("_day_before"),
+            F.coalesce(at - F.lag(at).over(by_time) > gap, F.lit(True)).alias("_after_pause"),
+            (at - F.unix_micros(midnight) > gap).alias("_after_quiet_start"),
+        )
+        .withColumn("_first_of_day", ~F.col("_day_before").eqNullSafe(F.col("event_date")))
+    )
     in_day = F.when(F.col("_first_of_day"), F.col("_after_quiet_start")).otherwise(F.col("_after_pause"))
     days = paused.withColumn("_day_has_pause", F.max(in_day).over(by_day))
 

@@ -1,9 +1,9 @@
 """subject_daily: one row per subject and day on which it did something; every column sums.
 
 Maps have their keys in order, and a day without any has an empty map. A day with orders but no lines (all
-were dropped as no merchandise) still is a row.
+were dropped as no merchandise) still is a row. Who did not agree as of a day has none of that day.
 
-Reads   orders, order_lines and feedback, of the interval
+Reads   orders, order_lines and feedback, of the interval; consents as of each day
 Writes  subject_daily, partition activity_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 """
@@ -11,13 +11,17 @@ On failure, mend the cause and clear the task: a rerun replaces the same partiti
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.shell import Days, Job
+from jobs.config import Consent
+from jobs.consent import with_consent
+from jobs.shell import Days, Job, Until
 
 DAY = ("subject", "subject_bucket", "activity_date")
 COUNTS = {"orders": "int", "lines": "int", "sales_cents": "long", "decisions": "int"}
 
 
-def build(orders: DataFrame, order_lines: DataFrame, feedback: DataFrame) -> DataFrame:
+def build(
+    orders: DataFrame, order_lines: DataFrame, feedback: DataFrame, consents: DataFrame, *, consent: Consent
+) -> DataFrame:
     """Sum up each subject's day: first by category and by page and widget, then as a whole."""
     facts = (
         _orders(orders)
@@ -34,12 +38,14 @@ def build(orders: DataFrame, order_lines: DataFrame, feedback: DataFrame) -> Dat
             F.sum("reward").alias("reward_sum"),
         )
     )
-    return parts.groupBy(*DAY).agg(
+    whole = parts.groupBy(*DAY).agg(
         *(F.coalesce(F.sum(name), F.lit(0)).cast(kind).alias(name) for name, kind in COUNTS.items()),
         _map("category", F.lit(1)).alias("category_visits"),
         _map("shown", F.col("reward_count").cast("int")).alias("reward_counts"),
         _map("shown", F.col("reward_sum")).alias("reward_sums"),
     )
+    asked = with_consent(whole, consents, consent, subject="subject", day="activity_date")
+    return asked.where("is_consented")
 
 
 def _orders(orders: DataFrame) -> DataFrame:
@@ -72,7 +78,11 @@ def _map(key: str, value: Column) -> Column:
     return F.map_from_entries(F.array_sort(entries))
 
 
-JOB = Job(build, reads=(Days("orders"), Days("order_lines"), Days("feedback")), writes="subject_daily")
+JOB = Job(
+    build,
+    reads=(Days("orders"), Days("order_lines"), Days("feedback"), Until("consents")),
+    writes="subject_daily",
+)
 
 if __name__ == "__main__":
     JOB.main()

@@ -21,7 +21,8 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs import feature_rows, maps
-from jobs.config import FeatureSet
+from jobs.config import Consent, FeatureSet
+from jobs.consent import without_refusals
 from jobs.shell import Job, State, Until
 from jobs.subject_totals import history
 from ml.features import LONGEST_WINDOW, RECENT_DAYS, Population, population_as_of
@@ -34,10 +35,12 @@ def build(
     subject_totals: DataFrame,
     users: DataFrame,
     widgets: DataFrame,
+    consents: DataFrame,
     *,
     days: Sequence[date],
     feature_sets: Mapping[str, FeatureSet],
     demographics: Mapping[str, Sequence[str]],
+    consent: Consent,
 ) -> DataFrame:
     """Compute each subject's features as of the end of each day.
 
@@ -61,7 +64,8 @@ def build(
         {feature.name for declared in feature_sets.values() for feature in declared.context},
     )
     whole = rows.repartition("subject").sortWithinPartitions("subject", "day")
-    return whole.mapInArrow(compute, feature_rows.SCHEMA)
+    found = whole.mapInArrow(compute, feature_rows.SCHEMA)
+    return without_refusals(found, consents, consent, subject="subject", day="feature_date")
 
 
 def feature_columns(batch: pa.RecordBatch | pa.Table, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -116,7 +120,13 @@ def _number(day: date) -> int:
 
 JOB = Job(
     build,
-    reads=(Until("subject_daily"), State("subject_totals"), Until("users"), Until("widgets")),
+    reads=(
+        Until("subject_daily"),
+        State("subject_totals"),
+        Until("users"),
+        Until("widgets"),
+        Until("consents"),
+    ),
     writes="subject_features",
 )
 

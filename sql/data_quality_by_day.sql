@@ -6,6 +6,7 @@ with happened as (
         event_date as day,
         count(*) as events,
         sum(case when is_bot then 1 else 0 end) as bot_events,
+        sum(case when is_consented then 0 else 1 end) as nobody_events,
         sum(case when arrival_date > event_date then 1 else 0 end) as late_events,
         sum(case when array_contains(sources, 'telemetry') then 1 else 0 end) as telemetry_events,
         sum(case when array_contains(sources, 'tags') then 1 else 0 end) as tag_events
@@ -40,6 +41,7 @@ select
     days.day,                                                                 -- business day
     coalesce(happened.events, 0) as events,                                   -- events that happened then
     cast(coalesce(happened.bot_events, 0) as bigint) as bot_events,           -- of them: by bots
+    cast(coalesce(happened.nobody_events, 0) as bigint) as nobody_events,     -- of them: of who did not agree
     cast(coalesce(happened.late_events, 0) as bigint) as late_events,         -- of them: arrived on a later day
     cast(coalesce(happened.telemetry_events, 0) as bigint) as telemetry_events, -- of them: telemetry held it
     cast(coalesce(happened.tag_events, 0) as bigint) as tag_events,           -- of them: tags held it

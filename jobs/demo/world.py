@@ -181,13 +181,16 @@ def closings() -> pd.DataFrame:
 
 
 def consents(source: Source) -> pd.DataFrame:
-    """Every user's answer on the first day."""
+    """Every user's answer on the first day, and the same from each of its devices: a banner asked there."""
     households = np.sort(source.lines["household_id"].unique()).tolist()
+    asked: list[tuple[str | None, str | None, int]] = [(f"h{h}", None, h) for h in households]
+    asked += [(None, device, h) for h in households for device in devices(h)]
     return pd.DataFrame(
         {
-            "user_id": [f"h{h}" for h in households],
+            "user_id": [user for user, _, _ in asked],
+            "device_id": [device for _, device, _ in asked],
             "purpose": PURPOSE,
-            "granted": ["true" if has_consent(h) else "false" for h in households],
+            "granted": ["true" if has_consent(h) else "false" for _, _, h in asked],
             "changed_at": f"{FIRST_DATE}T05:00:00Z",
         }
     )

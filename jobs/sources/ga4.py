@@ -2,7 +2,11 @@
 
 Only the events that telemetry knows too are taken. The parameter `event_id` is the id of the span that saw
 the same thing; a tag without it gets an id from its own content. 64-bit integers may be numbers or strings.
-See https://support.google.com/analytics/answer/7029846.
+A hit without ids whose `privacy_info.analytics_storage` is No (consent mode) is nobody's, and only counted.
+
+Fields: https://support.google.com/analytics/answer/7029846. Events and their parameters:
+https://developers.google.com/analytics/devguides/collection/ga4/reference/events. Consent mode:
+https://support.google.com/analytics/answer/9976101.
 """
 
 import re
@@ -49,6 +53,8 @@ OPEN_KEYS = frozenset(
         "ecommerce",
         "transaction_id",
         "purchase_revenue",
+        "privacy_info",
+        "analytics_storage",
     }
 )
 OPEN_PARAMETERS = frozenset({"event_id", "page_location", "ga_session_id"})
@@ -95,7 +101,9 @@ def _hit(row: Any, file: LakeFile, offset: int, gate: Gate) -> tuple[Any, ...]:
     user = gate.users[user_id] if user_id else None
     subject = user or device
     if subject is None:
-        raise Wrong("an event needs a subject")
+        if not _is_denied(row.get("privacy_info")):
+            raise Wrong("an event needs a subject")
+        subject = hits.NOBODY
     parameters = _parameters(row.get("event_params"))
     item, ecommerce = _first(row.get("items")), row.get("ecommerce") or {}
     if not isinstance(ecommerce, dict):
@@ -120,6 +128,10 @@ def _hit(row: Any, file: LakeFile, offset: int, gate: Gate) -> tuple[Any, ...]:
         "_offset": offset,
     }
     return tuple(map(known.get, hits.FIELDS))
+
+
+def _is_denied(privacy: Any) -> bool:
+    return isinstance(privacy, dict) and privacy.get("analytics_storage") == "No"
 
 
 def _parameters(listed: Any) -> dict[str, Any]:

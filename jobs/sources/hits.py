@@ -48,6 +48,7 @@ FIELDS = list(COLUMNS)
 ARROW = schemas.arrow(COLUMNS)
 LAST_MICROSECOND = 253_402_300_799_999_999
 REMEMBERED = 200_000
+NOBODY = "nobody"  # the subject of what is only counted
 
 
 # By day of arrival: the span of microseconds of which hits are wanted, where not all are.

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from jobs.config import ROOT
-from jobs.demo import replay, source
+from jobs.demo import lake, replay, source
 from jobs.demo.replay import Replay
 from jobs.demo.source import Baskets, Source
 
 # Read before any test's own data home.
 WHEEL = Path(os.environ.get("VITRINE_HOME") or ROOT / "var").absolute() / "source" / source.WHEEL
+
+DAYS = range(69, 72)  # its second day is the one on which summer time begins: 23 hours
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +31,17 @@ def baskets(data: Source) -> Baskets:
 @pytest.fixture(scope="session")
 def full(baskets: Baskets) -> Replay:
     return replay.replay(baskets, range(42, 365), number=0)
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data home whose lake holds the sessions of DAYS, and orders until then."""
+    home = tmp_path_factory.mktemp("demo")
+    (home / "source").mkdir()
+    (home / "source" / WHEEL.name).symlink_to(WHEEL)
+    report = lake.write_days(home, DAYS)
+    assert (report.days, report.written) == (72, 72)
+    return home
 
 
 @pytest.fixture

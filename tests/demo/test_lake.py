@@ -18,20 +18,9 @@ from jobs.demo import lake, truth, world
 from jobs.demo.source import Baskets, Source, date_of
 from jobs.demo.writer import DayWriter
 
-from .conftest import WHEEL
+from .conftest import DAYS
 
-DAYS = range(69, 72)  # its second day is the one on which summer time begins: 23 hours
 FIRST, SECOND, LAST = (date_of(day).isoformat() for day in DAYS)
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("demo")
-    (home / "source").mkdir()
-    (home / "source" / WHEEL.name).symlink_to(WHEEL)
-    report = lake.write_days(home, DAYS)
-    assert (report.days, report.written) == (72, 72)
-    return home
 
 
 @pytest.fixture(scope="module")
@@ -182,8 +171,12 @@ def test_entities(written: Path, baskets: Baskets) -> None:
     assert closings.iloc[12].tolist() == ["2017-13", "2017-12-04", "2017-12-31"]
 
     consents = pd.read_csv(written / f"lake/consents/{first_day}/consents.csv")
-    assert len(consents) == 2_469
-    assert consents["granted"].mean() == pytest.approx(0.95, abs=0.015)
+    of_users = consents[consents["user_id"].notna()]
+    assert len(of_users) == 2_469
+    assert of_users["granted"].mean() == pytest.approx(0.95, abs=0.015)
+    devices = consents[consents["user_id"].isna()]["device_id"]
+    households = [int(user.removeprefix("h")) for user in of_users["user_id"]]
+    assert set(devices) == {device for household in households for device in world.devices(household)}
 
 
 def test_sponsors_form_a_tree(data: Source) -> None:

@@ -46,6 +46,7 @@ def event(name: str, at: datetime, *, subject: str = "u1", **more: Any) -> dict[
         "subject": subject,
         "subject_bucket": len(subject) % 2,
         "is_bot": False,
+        "is_consented": True,
         **more,
     }
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs import events, shell
-from jobs.config import Config, load
+from jobs.config import BotRules, Config, Consent, load
 from jobs.ids import pseudonym
 from jobs.shell import Ask, run_job
 from jobs.sources.files import LakeFile
@@ -44,8 +44,10 @@ ARGUMENTS: dict[str, Any] = {
     "copy_minutes": 60,
     "sources": load().sources,
     "ids": IDS,
-    "bot_agents": ["bot"],
-    "bot_events_per_day": BUSY,
+    "bots": BotRules(
+        agents=["bot"], events_per_day=BUSY, events_per_minute=8, pages_per_minute=5, pages_alone=15
+    ),
+    "consent": Consent(purpose="personalisation", by_default=True),
 }
 
 
@@ -62,6 +64,12 @@ def view(case: str, number: int = 0, at: datetime = NOON, **more: Any) -> dict[s
     return span("page.view", f"{number:016x}", at, device=case, **{"user": None, "page": "home", **more})
 
 
+def seen(case: str, number: int) -> dict[str, Any]:
+    """A widget that came into a case's view, two seconds after the last."""
+    at = NOON + 2 * number * SECOND
+    return span("widget.seen", f"{number:016x}", at, device=case, user=None, page="home", widget="w")
+
+
 def hit(case: str, at: datetime) -> dict[str, Any]:
     """The tag hit of a case's page view, number 1."""
     return tag("page_view", f"{1:016x}", at, user_pseudo_id=case, user_id=None)
@@ -73,13 +81,17 @@ def write_lake(folder: Path) -> list[LakeFile]:
     added = {"decision_id": "dec1", "page": "home", "position": 2, "widget": "w", "product_id": "17"}
     secret = {"user": "anna@example.org", "device": "anna's phone", "session": "s"}
     hasty = [view("hasty", n) for n in range(BUSY + 1)]
-    calm = [view("calm", n) for n in range(BUSY)]
+    calm = [view("calm", n, NOON + n * MINUTE) for n in range(15)] + [seen("calm", 15)]
+    staring = [view("staring", n, NOON + n * MINUTE) for n in range(16)]
+    flicking = [view("flicking", n, NOON + n * SECOND) for n in range(6)]
+    hurried = [seen("hurried", n) for n in range(9)]
+    bots = [*hasty, *calm, *staring, *flicking, *hurried]
     telemetry: dict[tuple[int, str], Sequence[Any]] = {
         (0, "web-0.jsonl.gz"): [
             message(span("basket.add", ID, **added)),
             twice,
             twice,
-            message(*hasty, *calm),
+            message(*bots, view("refuses", 0), view("shared", 0, user="refuser")),
             message(view("says so", agent="AhrefsBot/5.2"), view("long before", at=NOON - 2 * ONE)),
             message(span("page.view", "00000000000000dd", **secret), span("scroll", ID, **secret)),
         ],
@@ -95,7 +107,7 @@ def write_lake(folder: Path) -> list[LakeFile]:
             ),
         ],
         (1, "web-0.jsonl"): [
-            message(view("calm", 99, NOON + ONE), view("late", 1)),
+            message(view("calm", 99, NOON + ONE), view("late", 1), view("refuses", 1, NOON + ONE)),
             message(*[view("midnight", n, MIDNIGHT - timedelta(microseconds=1 - n)) for n in range(2)]),
             "[",
             # Copies on both sides of midnight, by clocks that differ: see also the tags.
@@ -110,13 +122,16 @@ def write_lake(folder: Path) -> list[LakeFile]:
         (3, "web-0.jsonl"): [message(view("late", 3), view("late", 4, NOON - ONE))],
     }
     for n in range(4):
-        seen = span("widget.seen", f"{n:016x}", NOON + n * ONE, device="widget", widget="new")
-        telemetry[n, "widget.jsonl"] = [message(seen)]
+        new = span("widget.seen", f"{n:016x}", NOON + n * ONE, device="widget", widget="new")
+        telemetry[n, "widget.jsonl"] = [message(new)]
     tags: dict[tuple[int, str], Sequence[Any]] = {
         (0, "tags-0.jsonl.gz"): [
             tag("add_to_cart", ID, NOON + SECOND, items=[{"item_id": "17"}]),
             tag("purchase", "00000000000000bb", ecommerce={"transaction_id": "o1", "purchase_revenue": 3}),
             tag("page_view", "ee", user_id="anna@example.org", user_pseudo_id="anna's phone"),
+            tag(
+                "page_view", "ef", user_id=None, user_pseudo_id=None, privacy_info={"analytics_storage": "No"}
+            ),
         ],
         (0, "midnight.jsonl"): [hit("later span", MIDNIGHT - SECOND)],
         (1, "tags-0.jsonl.gz"): [
@@ -150,10 +165,26 @@ def widgets(spark: SparkSession, until: date) -> DataFrame:
     return table(spark, "widgets", rows)
 
 
+def consents(spark: SparkSession, until: date) -> DataFrame:
+    """A device refuses, and agrees from the second day on; a user refuses on whatever device."""
+    answers = [
+        (device("refuses"), DAY - ONE, False),
+        (device("refuses"), DAYS[1], True),
+        (user("refuser"), DAY, False),
+    ]
+    rows = [
+        {"subject": who, "changed_date": day, "is_granted": yes, "purpose": "personalisation"}
+        for who, day, yes in answers
+        if day <= until
+    ]
+    return table(spark, "consents", rows)
+
+
 def build(spark: SparkSession, files: Sequence[LakeFile], days: Sequence[date]) -> tuple[Rows, Rows]:
     """Run the job as the shell does: on the files that it names."""
     frames = [reading(spark, files, days, read) for read in events.JOB.reads[:2]]
-    built = events.build(*frames, widgets(spark, max(days)), days=list(days), **ARGUMENTS)
+    known = widgets(spark, max(days)), consents(spark, max(days))
+    built = events.build(*frames, *known, days=list(days), **ARGUMENTS)
     return judged("events", built, days)
 
 
@@ -203,6 +234,8 @@ def test_a_span_and_its_tag_hit_are_one_row(lake: Lake) -> None:
         "user": user("u1"),
         "page": "home",
         "is_bot": False,
+        "bot_rule": None,
+        "is_consented": True,
         **dict.fromkeys(["draw_id", "widgets", "candidates", "propensities", "policy_version"]),
     }
     assert lake.of("d1") == [
@@ -315,12 +348,36 @@ def test_copies_on_both_sides_of_midnight_are_one_row_of_the_earlier_day(lake: L
     }
 
 
-def test_bots_are_marked_by_their_agent_and_by_their_haste(lake: Lake) -> None:
+def test_bots_are_marked_with_the_rule_that_they_break(lake: Lake) -> None:
+    cases = ("says so", "hasty", "hurried", "flicking", "staring", "calm")
     marks = {
-        case: (len(lake.of(case)), {row["is_bot"] for row in lake.of(case)})
-        for case in ("hasty", "calm", "says so")
+        case: (len(lake.of(case)), {(row["is_bot"], row["bot_rule"]) for row in lake.of(case)})
+        for case in cases
     }
-    assert marks == {"hasty": (BUSY + 1, {True}), "calm": (BUSY + 1, {False}), "says so": (1, {True})}
+    assert marks == {
+        "says so": (1, {(True, "agent")}),
+        "hasty": (BUSY + 1, {(True, "events_per_day")}),
+        "hurried": (9, {(True, "events_per_minute")}),
+        "flicking": (6, {(True, "pages_per_minute")}),
+        "staring": (16, {(True, "pages_alone")}),
+        "calm": (17, {(False, None)}),
+    }
+
+
+def test_who_did_not_agree_is_counted_without_any_id(lake: Lake) -> None:
+    counted = [row for row in lake.good if row["subject"] == "nobody"]
+    assert Counter((row["event_date"], tuple(row["sources"])) for row in counted) == {
+        (DAY, ("telemetry",)): 2,
+        (DAY, ("tags",)): 1,
+    }
+    ids = ("device", "user", "trace_id", "visit", "decision_id", "draw_id", "order_id")
+    assert {tuple(row[name] for name in ids) for row in counted} == {(None,) * len(ids)}
+    assert {(row["event_name"], row["page"], row["is_consented"]) for row in counted} == {
+        ("page_view", "home", False)
+    }
+    assert [(row["event_date"], row["is_consented"]) for row in lake.of("refuses")] == [(DAYS[1], True)]
+    for hidden in (user("refuser"), device("shared")):
+        assert hidden[-16:] not in f"{lake.good} {lake.bad}"
 
 
 def test_an_empty_day_is_no_row(spark: SparkSession, tmp_path: Path) -> None:
@@ -380,8 +437,7 @@ def test_a_night_keeps_what_it_rejects_and_the_next_one_mends_the_day_before(
     late = home / "lake" / "telemetry" / "web" / f"date={DAYS[1]}"
     later = late.rename(home / "later")
     config = load()
-    held = {**config.jobs, "events": {**config.jobs["events"], "bot_events_per_day": 99}}
-    config = config.model_copy(update={"jobs": held})
+    config = config.model_copy(update={"consent": ARGUMENTS["consent"]})
     (home / "lake" / "telemetry" / "web" / f"date={DAYS[1]}").mkdir()
 
     run_job(WIDGETS, Ask(date(2017, 8, 19), DAYS[0]), config, spark)

@@ -1,11 +1,12 @@
 """subject_daily: what a subject did on a day, in columns that sum."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from pyspark.sql import SparkSession
 
 from jobs import subject_daily
+from jobs.config import Consent
 from tests.jobs.given import rows, table
 
 FRIDAY, SATURDAY = date(2017, 11, 3), date(2017, 11, 4)
@@ -13,6 +14,10 @@ FRIDAY, SATURDAY = date(2017, 11, 3), date(2017, 11, 4)
 
 def order(order_id: str, subject: str = "u1", day: date = FRIDAY) -> dict[str, Any]:
     return {"order_id": order_id, "subject": subject, "subject_bucket": 1, "order_date": day}
+
+
+def answer(subject: str, day: date, yes: bool = True, purpose: str = "personalisation") -> dict[str, Any]:
+    return {"subject": subject, "purpose": purpose, "is_granted": yes, "changed_date": day}
 
 
 def line(order_id: str, category: str, cents: int, day: date = FRIDAY) -> dict[str, Any]:
@@ -32,6 +37,8 @@ def shown(decision_id: str, position: int, widget: str, reward: float, **more: A
 
 def test_a_day_sums_orders_lines_categories_and_seen_positions(spark: SparkSession) -> None:
     orders = [order("o1"), order("o2"), order("o3", day=SATURDAY), order("o4", subject="u2")]
+    # Before they agreed, and after they took it back, people only are customers.
+    orders += [order("o5", "u2", FRIDAY - timedelta(1)), order("o6", "no", SATURDAY), order("o7", "unasked")]
     lines = [
         line("o1", "CHEESE", 250),
         line("o1", "CHEESE", 199),
@@ -52,7 +59,18 @@ def test_a_day_sums_orders_lines_categories_and_seen_positions(spark: SparkSessi
         table(spark, "order_lines", lines),
         table(spark, "feedback", feedback),
     )
-    assert rows(subject_daily.build(*given), "subject", "activity_date") == [
+    answered = table(
+        spark,
+        "consents",
+        [
+            *(answer(subject, FRIDAY) for subject in ("u1", "u2", "no")),
+            answer("no", SATURDAY, False),
+            answer("device", FRIDAY - timedelta(9)),
+            answer("u1", SATURDAY, False, purpose="research"),
+        ],
+    )
+    built = subject_daily.build(*given, answered, consent=Consent(purpose="personalisation"))
+    assert rows(built, "subject", "activity_date") == [
         {
             "subject": "device",
             "subject_bucket": 0,

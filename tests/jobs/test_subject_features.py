@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs import feature_rows, subject_features, subject_totals
-from jobs.config import Feature, FeatureSet
+from jobs.config import Consent, Feature, FeatureSet
 from jobs.contracts import contract
 from jobs.subject_features import feature_columns
 from ml.features import population_as_of
@@ -69,6 +69,7 @@ def build(
     widgets: list[dict[str, Any]] | None = None,
     sets: Mapping[str, FeatureSet] = SETS,
     totals: DataFrame | None = None,
+    consents: list[dict[str, Any]] | None = None,
 ) -> DataFrame:
     """Build from the rows that the shell would hand over: those up to the last day."""
     return subject_features.build(
@@ -76,6 +77,8 @@ def build(
         table(spark, "subject_totals", []) if totals is None else totals,
         table(spark, "users", [row for row in users or [] if row["changed_date"] <= days[-1]]),
         table(spark, "widgets", [row for row in widgets or [] if row["changed_date"] <= days[-1]]),
+        table(spark, "consents", consents or []),
+        consent=Consent(purpose="personalisation"),
         days=days,
         feature_sets=sets,
         demographics=SCALES,

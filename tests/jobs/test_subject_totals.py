@@ -7,6 +7,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs import subject_features, subject_totals
+from jobs.inputs import State
 from tests.jobs.given import rows, table
 
 LATE_DAYS = 3
@@ -115,5 +116,6 @@ def test_an_older_day_names_the_checkpoints_that_counted_it(spark: SparkSession)
 
 
 def test_days_of_the_state_it_reads_are_not_followed() -> None:
-    assert subject_features.JOB.followed == ["subject_daily", "users", "widgets"]
-    assert "subject_totals" in subject_features.JOB.tables
+    (state,) = (read for read in subject_features.JOB.reads if read.name == "subject_totals")
+    assert isinstance(state, State)
+    assert state.readers(date(2017, 4, 30), date(2017, 5, 3), LATE_DAYS) == []

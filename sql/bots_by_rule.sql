@@ -1,0 +1,12 @@
+-- Question    Which rule marks how much as no person's, day by day? A rule that suddenly marks much more is wrong,
+--             or found a new bot; one that never marks anything can go.
+-- Parameters  none: every day with an event.
+-- Run         vitrine query "select * from bots_by_rule where day >= '2017-10-01'"
+select
+    event_date as day,                                                        -- business day
+    coalesce(bot_rule, 'a person') as rule,                                   -- rule of conf/ that was broken
+    count(*) as events,                                                       -- events so marked
+    count(distinct device) as devices,                                        -- devices, of who agreed
+    round(count(*) / sum(count(*)) over (partition by event_date), 6) as share -- of the day's events
+from events
+group by event_date, bot_rule
