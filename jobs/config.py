@@ -78,7 +78,8 @@ class Reward(Strict):
 class Source(Strict):
     """A source of the lake: its form, its folder, the table it feeds, whether each day must have a folder.
 
-    `rename` maps columns of its files to the fields of our record.
+    `rename` maps columns of its files to the fields of our record; columns that it may have and we do not
+    read are listed in `ignore`. `services` are those whose spans a source may hold; any when it names none.
     """
 
     form: Literal["otlp", "ga4", "records"]
@@ -87,13 +88,17 @@ class Source(Strict):
     daily: bool = True
     since: date | None = None
     rename: dict[str, str] = {}
+    ignore: list[str] = []
+    services: list[str] = []
 
     @model_validator(mode="after")
     def _fits(self) -> "Source":
         if (self.form == "records") == (self.table == "events"):
             raise ValueError(f"form {self.form!r} does not feed {self.table!r}: otlp and ga4 feed events")
-        if self.rename and self.form != "records":
-            raise ValueError(f"form {self.form!r} has no columns to rename")
+        if (self.rename or self.ignore) and self.form != "records":
+            raise ValueError(f"form {self.form!r} has no columns to rename or ignore")
+        if self.services and self.form != "otlp":
+            raise ValueError(f"form {self.form!r} does not come from services")
         twice = sorted({ours for ours in self.rename.values() if list(self.rename.values()).count(ours) > 1})
         if twice:
             raise ValueError(f"two columns are renamed to {twice[0]!r}")

@@ -1,8 +1,8 @@
 """decisions: one row per position of a layout as served, with its propensity and whether it was seen.
 
 Bots, and who did not agree, are left out. A position was seen when a widget.seen names its decision and
-position, at most `seen_hours` after the serving (and, clocks being what they are, at most `clock_skew_seconds`
-before it).
+position, at most `seen_hours` after the serving (and, clocks being what they are, at most
+`clock_skew_seconds` before it).
 
 Reads   events, of the interval and the day before and after
 Writes  decisions, partition decision_date

@@ -161,7 +161,7 @@ def known_widgets(widgets: DataFrame, days: Sequence[date]) -> DataFrame:
 
 
 def mark_bots(events: DataFrame, rules: BotRules) -> DataFrame:
-    """Name the rule that a device's day breaks; what was turned away does not count, nor who has no device."""
+    """Name the rule that a device's day breaks; what was turned away, or has no device, does not count."""
     in_minute = Window.partitionBy("owner", "event_date", "minute")
     in_day = Window.partitionBy("owner", "event_date")
     accepted = F.col("_reason").isNull()

@@ -13,7 +13,10 @@ from jobs.config import Config, Source
 from jobs.contracts import contract
 from jobs.tables import Tables, located
 
-FILES = "path string, source string, form string, arrival_date date, rename map<string,string>"
+FILES = (
+    "path string, source string, form string, arrival_date date,"
+    " rename map<string,string>, ignore array<string>, services array<string>"
+)
 BUCKETS = "subject_bucket int, files array<struct<table: string, day: date, path: string>>"
 LATE: Final = "late_days"
 Span = int | Literal["late_days"]
@@ -164,7 +167,8 @@ def lake_files(config: Config, read: Lake, days: Sequence[date]) -> list[tuple[A
         if source.daily:
             _require(source, name, [day for day in days if day >= (source.since or days[0])], by_day)
         for day in sorted(wanted & by_day.keys()):
-            found += [(path, name, source.form, day, source.rename) for path in sorted(by_day[day])]
+            settings = (source.rename, source.ignore, source.services)
+            found += [(path, name, source.form, day, *settings) for path in sorted(by_day[day])]
     return found
 
 

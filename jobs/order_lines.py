@@ -84,6 +84,7 @@ def build(
         "_file",
         "_offset",
         "_raw",
+        "_skipped",
     )
 
 

@@ -22,8 +22,16 @@ from jobs.contracts import Contract, contract
 from jobs.runs import Run
 from jobs.tables import Tables, discard, holds_files, located
 
-# What a build may say about a row that it rejects: why, from which file and line, and the redacted row.
-REJECTION = {"_reason": "string", "_file": "string", "_offset": "long", "_raw": "string", "_day": "date"}
+# What a build may say about a row that it rejects: why, from which file and line, and the redacted row. A row
+# with `_skipped` stands for so many things that are rightly left out: they are told, and not quarantined.
+REJECTION = {
+    "_reason": "string",
+    "_file": "string",
+    "_offset": "long",
+    "_raw": "string",
+    "_skipped": "long",
+    "_day": "date",
+}
 
 
 class Stopped(RuntimeError):
@@ -61,7 +69,7 @@ def publish(
     folder = f"data/{run.run_id}"
     staged = Staged(folder, f"{tables.path(about.table)}/{folder}")
     write(accept(built, about, run.days), about, staged, is_bucketed=is_bucketed)
-    rejected = quarantine(staged, about, tables, run)
+    rejected, told = quarantine(staged, about, tables, run)
     measured = checks.measure(_read(spark, staged.good, about), about)
     run.rows_out, run.rows_rejected, run.content_digest = (
         measured[checks.ROWS],
@@ -70,7 +78,7 @@ def publish(
     )
     run.rows_in = run.rows_out + rejected
     findings = checks.judge(measured, rejected, about)
-    run.message = "; ".join(str(finding) for finding in findings)
+    run.message = "; ".join([*(f"warning: {finding}" for finding in findings), *told])
     if stopping := [str(finding) for finding in findings if finding.stops]:
         discard(staged.path)
         raise Stopped(
@@ -114,23 +122,30 @@ def write(frame: DataFrame, about: Contract, staged: Staged, *, is_bucketed: boo
     ).parquet(staged.path)
 
 
-def quarantine(staged: Staged, about: Contract, tables: Tables, run: Run) -> int:
-    """Move rejected rows to `quarantine`, in place of what earlier runs of these days put there."""
-    rows = _rejected_rows(staged, about, run)
+def quarantine(staged: Staged, about: Contract, tables: Tables, run: Run) -> tuple[int, list[str]]:
+    """Move rejected rows to `quarantine`, in place of what earlier runs of these days put there.
+
+    Returns how many, and in words what else was left out.
+    """
+    rows, told = _rejected_rows(staged, about, run)
     earlier = tables.read("quarantine", ds.field("table") == about.table, ["quarantine_date"])
     old = {day for day in earlier["quarantine_date"].to_pylist() if day in set(run.days)}
     if rows.num_rows or old:
         listed = ", ".join(f"'{day}'" for day in sorted(set(run.days)))
         tables.replace("quarantine", rows, f"`table` = '{about.table}' AND quarantine_date IN ({listed})")
-    return int(rows.num_rows)
+    return int(rows.num_rows), told
 
 
-def _rejected_rows(staged: Staged, about: Contract, run: Run) -> pa.Table:
+def _rejected_rows(staged: Staged, about: Contract, run: Run) -> tuple[pa.Table, list[str]]:
     schema = contract("quarantine").arrow_schema
     if not holds_files(staged.bad):
-        return schema.empty_table()
+        return schema.empty_table(), []
     filesystem, base = located(staged.bad)
-    found = ds.dataset(base, format="parquet", partitioning=None, filesystem=filesystem).to_table()
+    files = ds.dataset(base, format="parquet", partitioning=None, filesystem=filesystem)
+    found = files.to_table(filter=ds.field("_skipped").is_null())
+    skipped = files.to_table(["_reason", "_skipped"], filter=ds.field("_skipped").is_valid())
+    counts = skipped.group_by("_reason").aggregate([("_skipped", "sum")]).sort_by("_reason")
+    told = [f"{row['_skipped_sum']:,} {row['_reason']}" for row in counts.to_pylist()]
     columns = {
         "table": pa.array([about.table] * found.num_rows),
         "quarantine_date": pc.fill_null(found["_day"], pa.scalar(run.days[0])) if run.days else found["_day"],
@@ -143,7 +158,7 @@ def _rejected_rows(staged: Staged, about: Contract, run: Run) -> pa.Table:
         ],
         "run_id": pa.array([run.run_id] * found.num_rows),
     }
-    return pa.table({name: columns[name] for name in schema.names}).cast(schema)
+    return pa.table({name: columns[name] for name in schema.names}).cast(schema), told
 
 
 def _redacted(row: dict[str, object], about: Contract) -> str:

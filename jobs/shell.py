@@ -201,8 +201,8 @@ def describe(run: Run) -> str:
     what = {"published": "published", "unchanged": "nothing changed in"}[run.status]
     rejected = f", {run.rows_rejected:,} rows to quarantine" if run.rows_rejected else ""
     span = f"{run.days[0]} to {run.days[-1]}" if run.days else "no day"
-    warned = f" Warning: {run.message}." if run.message and run.status == "published" else ""
-    return f"{run.job}: {what} {run.rows_out:,} rows of {span}{rejected}, {run.seconds:.1f} s.{warned}"
+    told = f" {run.message[0].upper()}{run.message[1:]}." if run.message and run.days else ""
+    return f"{run.job}: {what} {run.rows_out:,} rows of {span}{rejected}, {run.seconds:.1f} s.{told}"
 
 
 def _typed(value: Any, parameter: inspect.Parameter, where: str) -> Any:

@@ -1,5 +1,4 @@
--- Question    Which rule marks how much as no person's, day by day? A rule that suddenly marks much more is wrong,
---             or found a new bot; one that never marks anything can go.
+-- Question    Which rule marks how many of a day's events as no person's: too many of a sudden, or never any?
 -- Parameters  none: every day with an event.
 -- Run         vitrine query "select * from bots_by_rule where day >= '2017-10-01'"
 select

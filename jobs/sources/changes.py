@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 FOREVER = date(9999, 12, 31)
-NOTES = ("_reason", "_file", "_offset", "_raw")
+NOTES = ("_reason", "_file", "_offset", "_raw", "_skipped")
 REPLACED = "a later row of the same day replaces it"
 
 

@@ -7,9 +7,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from jobs.sources import files as lake
-from jobs.sources import hits, schemas
+from jobs.sources import forms, hits, schemas
 from jobs.sources.files import DamagedError, LakeFile
 from jobs.sources.hits import Time
+from jobs.sources.values import convert
 
 COLUMNS = {"arrival_date": "date", "at": "timestamp"}
 # Every time zone's days begin on a quarter of an hour.
@@ -40,6 +41,13 @@ def instants(files: DataFrame, time: Time) -> DataFrame:
 def _quarters(path: str, time: re.Pattern[bytes], per_quarter: int) -> set[int]:
     found: set[int] = set()
     last = hits.LAST_MICROSECOND // (QUARTER * 10**6)
+    if path.endswith(".parquet"):
+        for block in forms.blocks(path, ["event_timestamp"]):
+            column, _ = convert(block.columns["event_timestamp"], pa.int64(), from_text=False)
+            found.update(
+                at // per_quarter for at in column.to_pylist() if at and 0 < at // per_quarter <= last
+            )
+        return found
     carry = b""
     try:
         for chunk in lake.chunks(path):

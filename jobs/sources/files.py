@@ -2,8 +2,8 @@
 
 import gc
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import Any
 
@@ -25,13 +25,15 @@ class DamagedError(Exception):
 
 @dataclass(frozen=True)
 class LakeFile:
-    """A file to open, with the day on which it arrived and its source's own names of our fields."""
+    """A file to open, with the day on which it arrived and what conf/ says about its source."""
 
     path: str
     source: str
     form: str
     arrival_date: date
     rename: Mapping[str, str] = field(default_factory=dict)
+    ignore: Sequence[str] = ()
+    services: Sequence[str] = ()
 
 
 def read(
@@ -43,9 +45,9 @@ def read(
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         rows = (row for batch in batches for row in batch.to_pylist())
-        return reader(LakeFile(**{**row, "rename": dict(row["rename"] or ())}) for row in rows)
+        return reader(LakeFile(**{**row, "rename": dict(row["rename"])}) for row in rows)
 
-    listed = files.select("path", "source", "form", "arrival_date", "rename")
+    listed = files.select([field.name for field in fields(LakeFile)])
     return listed.mapInArrow(run, schemas.ddl(columns))
 
 

@@ -16,7 +16,10 @@ from jobs.sources.files import BATCH_ROWS, lines
 
 @dataclass
 class Block:
-    """Some rows of a file: their numbers, a column per name, what was absent and what could not be read."""
+    """Some rows of a file: their numbers, a column per name, what was absent or could not be read.
+
+    `others` are columns that are there, and that nobody asked for.
+    """
 
     offsets: list[int]
     columns: dict[str, Any]
@@ -24,6 +27,7 @@ class Block:
     damage: dict[int, str] = field(default_factory=dict)
     sizes: dict[int, int] = field(default_factory=dict)
     is_text: bool = False
+    others: set[str] = field(default_factory=set)
 
 
 def blocks(path: str, names: Sequence[str], rename: Mapping[str, str] | None = None) -> Iterator[Block]:
@@ -74,6 +78,7 @@ def _block(rows: list[_Row], names: Sequence[str], is_text: bool) -> Block:
         absent={name: [at for at, row in enumerate(rows) if name not in row.values] for name in names},
         damage={at: row.damage for at, row in enumerate(rows) if row.damage},
         sizes={at: row.size for at, row in enumerate(rows) if row.damage},
+        others=set().union(*(row.values.keys() for row in rows)) - {*names},
         is_text=is_text,
     )
 
@@ -154,7 +159,7 @@ def _parquet(path: str, names: Sequence[str]) -> Iterator[Block]:
             parquet = pq.ParquetFile(pa.PythonFile(file, mode="r"))
             present = [name for name in names if name in parquet.schema_arrow.names]
             for batch in parquet.iter_batches(BATCH_ROWS, columns=present):
-                yield _of_batch(batch, names, number)
+                yield _of_batch(batch, names, number, {*parquet.schema_arrow.names} - {*names})
                 number += batch.num_rows
         except (pa.ArrowException, OSError) as error:
             if file.failed:
@@ -165,12 +170,13 @@ def _parquet(path: str, names: Sequence[str]) -> Iterator[Block]:
             )
 
 
-def _of_batch(batch: pa.RecordBatch, names: Sequence[str], before: int) -> Block:
+def _of_batch(batch: pa.RecordBatch, names: Sequence[str], before: int, others: set[str]) -> Block:
     rows = range(batch.num_rows)
     return Block(
         offsets=[before + at + 1 for at in rows],
         columns={n: batch.column(n) if n in batch.schema.names else pa.nulls(len(rows)) for n in names},
         absent={n: rows for n in names if n not in batch.schema.names},
+        others=others,
     )
 
 

@@ -1,8 +1,9 @@
-"""Tags: rows of GA4's BigQuery export as JSON lines, read into hits.
+"""Tags: rows of GA4's BigQuery export, as JSON lines or Parquet with its nested columns, read into hits.
 
-Only the events that telemetry knows too are taken. The parameter `event_id` is the id of the span that saw
-the same thing; a tag without it gets an id from its own content. 64-bit integers may be numbers or strings.
-A hit without ids whose `privacy_info.analytics_storage` is No (consent mode) is nobody's, and only counted.
+Only the events that telemetry knows too are taken; others are skipped and counted. The parameter `event_id`
+is the id of the span that saw the same thing; a tag without it gets an id from its own content. 64-bit
+integers may be numbers or strings. A hit without ids whose `privacy_info.analytics_storage` is No (consent
+mode) is nobody's, and only counted.
 
 Fields: https://support.google.com/analytics/answer/7029846. Events and their parameters:
 https://developers.google.com/analytics/devguides/collection/ga4/reference/events. Consent mode:
@@ -21,7 +22,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from jobs.sources import files as lake
-from jobs.sources import hits
+from jobs.sources import forms, hits
 from jobs.sources.files import LakeFile
 from jobs.sources.hits import Door, Gate, Partly, Time, Wrong
 
@@ -31,6 +32,16 @@ EVENT_NAMES = {
     "add_to_cart": "basket_add",
     "purchase": "order_placed",
 }
+COLUMNS = (
+    "event_timestamp",
+    "event_name",
+    "event_params",
+    "user_id",
+    "user_pseudo_id",
+    "items",
+    "ecommerce",
+    "privacy_info",
+)
 TIME = Time(re.compile(rb'"event_timestamp"\s*:\s*"?(\d{1,19})'), per_microsecond=1)
 OPEN_KEYS = frozenset(
     {
@@ -68,15 +79,53 @@ def parse(files: DataFrame, door: Door, partly: Partly | None = None) -> DataFra
 def read(files: Iterator[LakeFile], door: Door, partly: Partly | None = None) -> Iterator[pa.RecordBatch]:
     """Read files one after another, inside a task."""
     gate = Gate(door)
-    rows = hits.rows_of(files, lambda file, offset, line: _rows(file, offset, line, gate), partly, TIME)
-    return lake.batched(rows, hits.ARROW)
+    return lake.batched(_rows_of(files, gate, partly or {}), hits.ARROW)
 
 
-def _rows(file: LakeFile, offset: int, line: bytes, gate: Gate) -> Iterator[tuple[Any, ...]]:
+def _rows_of(files: Iterator[LakeFile], gate: Gate, partly: Partly) -> Iterator[tuple[Any, ...]]:
+    for file in files:
+        if file.path.endswith(".parquet"):
+            yield from _table(file, gate, partly.get(file.arrival_date))
+        else:
+            of_line = partial(_line, gate=gate)
+            yield from hits.rows_of(iter([file]), of_line, gate, partly, TIME)
+
+
+def _table(file: LakeFile, gate: Gate, span: tuple[int, int] | None) -> Iterator[tuple[Any, ...]]:
+    """Rows of a Parquet file as BigQuery exports it: nested columns, in blocks of bounded size."""
+    gate.skipped.clear()
+    for block in forms.blocks(file.path, COLUMNS):
+        columns = {
+            name: column.to_pylist() if isinstance(column, pa.Array) else column
+            for name, column in block.columns.items()
+        }
+        for at, offset in enumerate(block.offsets):
+            row = {name: values[at] for name, values in columns.items() if values[at] is not None}
+            if at in block.damage:
+                raw = orjson.dumps({"bytes": block.sizes.get(at)}).decode()
+                yield hits.broken(file, offset, 0, block.damage[at], raw)
+            elif span is None or _lies_within(row.get("event_timestamp"), span):
+                yield from _row(row, file, offset, gate)
+    yield from (hits.left_out(file, what, count) for what, count in sorted(gate.skipped.items()))
+
+
+def _lies_within(at: Any, span: tuple[int, int]) -> bool:
+    return type(at) is int and span[0] <= at < span[1]
+
+
+def _line(file: LakeFile, offset: int, line: bytes, gate: Gate) -> Iterator[tuple[Any, ...]]:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
         yield hits.broken(file, offset, 0, "line is not JSON", hits.unread(line))
+        return
+    yield from _row(row, file, offset, gate)
+
+
+def _row(row: Any, file: LakeFile, offset: int, gate: Gate) -> Iterator[tuple[Any, ...]]:
+    name = row.get("event_name") if isinstance(row, dict) else None
+    if isinstance(name, str) and name not in EVENT_NAMES:
+        gate.skipped[f"hits of source {file.source} are no events of ours"] += 1
         return
     try:
         yield _hit(row, file, offset, gate)
@@ -91,8 +140,8 @@ def _hit(row: Any, file: LakeFile, offset: int, gate: Gate) -> tuple[Any, ...]:
     if at is None or not 0 < at <= hits.LAST_MICROSECOND:
         raise Wrong("event_timestamp is missing or out of range")
     name = _text(row.get("event_name"), "event_name")
-    if name not in EVENT_NAMES:
-        raise Wrong("an event needs a known name")
+    if name is None:
+        raise Wrong("event_name is missing")
     device_id, user_id = (
         _text(row.get("user_pseudo_id"), "user_pseudo_id"),
         _text(row.get("user_id"), "user_id"),

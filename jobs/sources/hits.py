@@ -1,10 +1,13 @@
 """Hits: the one shape into which telemetry and tags are read, before they are merged into events.
 
 Grain: one span or tag hit as delivered. A broken one has `_reason`, and its place in the file as `event_id`.
+What is no event of ours, as most spans of a real trace, is left out: a row with `_skipped` tells how many a
+file held, and of what.
 """
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -43,6 +46,7 @@ COLUMNS = {
     "_file": "string",
     "_offset": "bigint",
     "_raw": "string",
+    "_skipped": "bigint",
 }
 FIELDS = list(COLUMNS)
 ARROW = schemas.arrow(COLUMNS)
@@ -102,6 +106,7 @@ class Gate:
         self.devices = Remembered(lambda raw: pseudonym("device", raw, key=door.key, key_id=door.key_id))
         self.users = Remembered(lambda raw: pseudonym("user", raw, key=door.key, key_id=door.key_id))
         agents = re.compile("|".join(map(re.escape, door.bot_agents)) or "(?!)", re.IGNORECASE)
+        self.skipped: Counter[str] = Counter()  # of the file at hand, by what they are
         self.bots = Remembered(lambda agent: agents.search(agent) is not None)
 
 
@@ -120,6 +125,19 @@ def broken(file: LakeFile, offset: int, part: int, reason: str, raw: str) -> tup
         "_file": file.path,
         "_offset": offset,
         "_raw": raw,
+    }
+    return tuple(known.get(name) for name in FIELDS)
+
+
+def left_out(file: LakeFile, what: str, count: int) -> tuple[Any, ...]:
+    """Make the row that tells how many of a file are rightly left out."""
+    known = {
+        "event_id": f"{file.path}:{what}",
+        "arrival_date": file.arrival_date,
+        "source": file.source,
+        "_reason": what,
+        "_file": file.path,
+        "_skipped": count,
     }
     return tuple(known.get(name) for name in FIELDS)
 
@@ -144,6 +162,7 @@ def redacted(value: Any, open_keys: Collection[str]) -> Any:
 def rows_of(
     files: Iterator[LakeFile],
     of_line: Callable[[LakeFile, int, bytes], Iterator[tuple[Any, ...]]],
+    gate: Gate,
     partly: Partly | None = None,
     time: Time | None = None,
 ) -> Iterator[tuple[Any, ...]]:
@@ -152,6 +171,7 @@ def rows_of(
     Of a file that is wanted only partly, only lines that name a time within its span are looked at.
     """
     for file in files:
+        gate.skipped.clear()
         span = (partly or {}).get(file.arrival_date)
         for offset, line, damage in lines(file.path):
             if span and not (time and time.names_one(line, span)):
@@ -160,3 +180,4 @@ def rows_of(
                 yield from of_line(file, offset, line)
             else:
                 yield broken(file, offset, 0, damage, unread(line))
+        yield from (left_out(file, what, count) for what, count in sorted(gate.skipped.items()))

@@ -1,7 +1,19 @@
 """Telemetry: OTLP JSON lines, as the OpenTelemetry Collector's file exporter writes them, read into hits.
 
 A line is one `TracesData` message: resourceSpans → scopeSpans → spans. Integers may be numbers or strings, as
-protobuf's JSON mapping has it. See https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding.
+protobuf's JSON mapping has it; ids are hex, in either case.
+https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
+https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/exporter/fileexporter
+
+Traces are full of spans that are no events (queries, requests): those of other names are skipped and counted.
+A span with an event's name from a service that its source does not name goes to quarantine.
+
+Attributes with a name of OpenTelemetry's own mean what its semantic conventions say:
+`service.name` https://opentelemetry.io/docs/specs/semconv/resource/#service
+`device.id` https://opentelemetry.io/docs/specs/semconv/registry/attributes/device/
+`user.id` https://opentelemetry.io/docs/specs/semconv/registry/attributes/user/
+`session.id` https://opentelemetry.io/docs/specs/semconv/general/session/
+`user_agent.original` https://opentelemetry.io/docs/specs/semconv/registry/attributes/user-agent/
 """
 
 import re
@@ -59,7 +71,9 @@ def parse(files: DataFrame, door: Door, partly: Partly | None = None) -> DataFra
 def read(files: Iterator[LakeFile], door: Door, partly: Partly | None = None) -> Iterator[pa.RecordBatch]:
     """Read files one after another, inside a task."""
     gate = Gate(door)
-    rows = hits.rows_of(files, lambda file, offset, line: _spans(file, offset, line, gate), partly, TIME)
+    rows = hits.rows_of(
+        files, lambda file, offset, line: _spans(file, offset, line, gate), gate, partly, TIME
+    )
     return lake.batched(rows, hits.ARROW)
 
 
@@ -68,10 +82,20 @@ def _spans(file: LakeFile, offset: int, line: bytes, gate: Gate) -> Iterator[tup
     try:
         for resource in orjson.loads(line)["resourceSpans"]:
             service = _service(resource)
+            is_known = not file.services or service in file.services
             for scope in resource["scopeSpans"]:
                 for span in scope["spans"]:
                     part += 1
+                    if (
+                        type(span) is dict
+                        and type(span.get("name")) is str
+                        and span["name"] not in EVENT_NAMES
+                    ):
+                        gate.skipped[f"spans of service {service} are no events"] += 1
+                        continue
                     try:
+                        if not is_known:
+                            raise Wrong(f"service {service} is none of source {file.source}'s")
                         yield _hit(span, service, file, offset, gate)
                     except Wrong as wrong:
                         yield hits.broken(file, offset, part, str(wrong), _shown(span))
@@ -123,7 +147,7 @@ def _hit(span: Any, service: str | None, file: LakeFile, offset: int, gate: Gate
     return (
         hits.event_id(span_id.lower(), device, subject), known, at, file.arrival_date, subject, device, user,
         file.source, service, trace_id, *found[3:], gate.bots[found[2]] if found[2] else False,
-        None, file.path, offset, None,
+        None, file.path, offset, None, None,
     )  # fmt: skip
 
 

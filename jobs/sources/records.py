@@ -1,7 +1,7 @@
 """Records: Parquet, CSV or JSON lines of an entity, read by an explicit schema.
 
 A record is declared next to its job. A value that is not of its field's type, or a column that is not there,
-sends the row to quarantine with the column named; columns that nobody declared are left unread.
+sends the row to quarantine with the column named; columns that nobody declared are left unread, and told.
 """
 
 from collections.abc import Iterator
@@ -26,6 +26,7 @@ NOTES = {
     "_file": "string",
     "_offset": "bigint",
     "_raw": "string",
+    "_skipped": "bigint",
 }
 
 
@@ -65,8 +66,12 @@ def read(files: Iterator[LakeFile], record: Record, door: Door) -> Iterator[pa.R
     schema, gate = schemas.arrow(record.columns), Gate(door)
     names = [field.name for field in record.fields]
     for file in files:
+        others: set[str] = set()
         for block in forms.blocks(file.path, names, file.rename):
+            others |= block.others
             yield _batch(block, file, record, schema, gate)
+        if undeclared := sorted(others - {*file.ignore}):
+            yield _told(file, undeclared, schema)
 
 
 def _batch(block: Block, file: LakeFile, record: Record, schema: pa.Schema, gate: Gate) -> pa.RecordBatch:
@@ -92,8 +97,22 @@ def _batch(block: Block, file: LakeFile, record: Record, schema: pa.Schema, gate
         "_file": [file.path] * rows,
         "_offset": block.offsets,
         "_raw": [_shown(block, at, shown) if at in faults else None for at in range(rows)],
+        "_skipped": [None] * rows,
     }
     arrays += [pa.array(values, schema.field(name).type) for name, values in notes.items()]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _told(file: LakeFile, undeclared: list[str], schema: pa.Schema) -> pa.RecordBatch:
+    """A row that tells which columns nobody declared: one a file."""
+    what = f"files of source {file.source} have columns that nobody declared, and are read without them: "
+    known = {
+        "arrival_date": file.arrival_date,
+        "_reason": what + ", ".join(undeclared),
+        "_file": file.path,
+        "_skipped": 1,
+    }
+    arrays = [pa.array([known.get(field.name)], field.type) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 

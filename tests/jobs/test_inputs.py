@@ -34,7 +34,7 @@ def config(home: Path) -> Config:
 
 def found(config: Config, read: Lake, *days: date) -> list[tuple[str, str, date]]:
     return [
-        (source, Path(path).name, day) for path, source, _, day, _ in lake_files(config, read, list(days))
+        (source, Path(path).name, day) for path, source, _, day, *_ in lake_files(config, read, list(days))
     ]
 
 
@@ -52,7 +52,7 @@ def test_a_job_reads_every_source_that_feeds_its_table(config: Config) -> None:
 
 
 def test_a_feed_of_a_known_form_needs_no_code_but_a_map_of_its_columns(config: Config) -> None:
-    (path, source, form, day, rename), *_ = lake_files(config, Lake("orders"), [DAY])
+    (path, source, form, day, rename, *_), *_ = lake_files(config, Lake("orders"), [DAY])
     assert source == "erp"
     (batch,) = records.read(iter([LakeFile(path, source, form, day, rename)]), ORDER, DOOR)
     (row,) = batch.to_pylist()

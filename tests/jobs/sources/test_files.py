@@ -1,6 +1,7 @@
 """Files are streamed whatever their state: what is whole comes first, damage is told with its line."""
 
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,17 @@ def test_lines_are_numbered_from_1_and_blank_ones_counted_but_left_out(tmp_path:
     path = write(tmp_path / "x", pack(b"a\n\n  \nb\nlast"))
     assert list(lines(path)) == [(1, b"a", None), (4, b"b", None), (5, b"last", None)]
     assert [number for number, _, _ in lines(path, keep_blank=True)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_poison_line_of_50_mb_is_told_in_bounded_memory(tmp_path: Path, pack: object) -> None:
+    path = write(tmp_path / "x", pack(b"a\n" + b"x" * 50 * 2**20 + b"\nb\n"))
+    tracemalloc.start()
+    found = [(number, line[:9], damage) for number, line, damage in lines(path)]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == [(1, b"a", None), (2, b"", "line is longer than 16777216 bytes"), (3, b"b", None)]
+    assert peak < 64 * 2**20
 
 
 @pytest.mark.parametrize("content", [b"", gzip.compress(b""), b"\n\n"], ids=["nothing", "gzip", "blank"])

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from jobs.sources import ga4, hits, otlp
+from jobs.sources import days_in, ga4, hits, otlp
 from tests.jobs.sources.lake import DAY, DOOR, NOON, file, message, put, span, tag
 from tests.jobs.sources.test_otlp import DEVICE, ID, USER
 
@@ -67,7 +69,7 @@ def test_a_hit_without_a_shared_id_is_named_by_its_content(tmp_path: Path) -> No
         ({"event_timestamp": "noon"}, "event_timestamp is not an integer"),
         ({"event_timestamp": 1.5}, "event_timestamp is not an integer"),
         ({"event_timestamp": "-1"}, "event_timestamp is missing or out of range"),
-        ({"event_name": "scroll"}, "an event needs a known name"),
+        ({"event_name": None}, "event_name is missing"),
         ({"event_name": 3}, "event_name is not a string"),
         ({"user_id": None, "user_pseudo_id": None}, "an event needs a subject"),
         ({"user_pseudo_id": 4711}, "user_pseudo_id is not a string"),
@@ -103,9 +105,77 @@ def test_a_line_that_is_no_row_is_told(tmp_path: Path, line: str, reason: str) -
 
 
 def test_what_quarantine_keeps_of_a_hit_names_nobody(tmp_path: Path) -> None:
-    secret = tag("scroll", ID, user_id="anna", user_pseudo_id="4711", user_properties=[{"key": "anna"}])
+    secret = tag("page_view", ID, user_id="anna", user_pseudo_id="4711", user_properties=[{"key": "anna"}])
+    secret["items"] = "none"
     secret["event_params"].append({"key": "email", "value": {"string_value": "anna@example.org"}})
     (told,) = read(put(tmp_path / "t.jsonl", [secret]))
     assert "anna" not in told["_raw"]
     assert "4711" not in told["_raw"]
-    assert json.loads(told["_raw"])["event_name"] == "scroll"
+    assert json.loads(told["_raw"])["event_name"] == "page_view"
+
+
+def test_hits_of_other_events_are_skipped_and_counted(tmp_path: Path) -> None:
+    hits = [tag("scroll", ID), tag("page_view", ID), tag("session_start", ID)]
+    good, skipped = read(put(tmp_path / "t.jsonl", hits))
+    assert (good["_reason"], good["_skipped"]) == (None, None)
+    assert (skipped["_reason"], skipped["_skipped"]) == ("hits of source tags are no events of ours", 2)
+
+
+def test_a_hit_in_consent_mode_is_nobodys(tmp_path: Path) -> None:
+    denied = {"user_id": None, "user_pseudo_id": None, "privacy_info": {"analytics_storage": "No"}}
+    (counted,) = read(put(tmp_path / "t.jsonl", [tag("page_view", ID, **denied)]))
+    assert (counted["_reason"], counted["subject"], counted["device"]) == (None, "nobody", None)
+
+
+def value(kind: str, content: Any) -> dict[str, Any]:
+    kinds = ("string_value", "int_value", "float_value", "double_value")
+    return dict.fromkeys(kinds) | {kind: content}
+
+
+def test_parquet_as_bigquery_exports_it_gives_the_rows_of_json(tmp_path: Path) -> None:
+    """Nested and repeated columns, INT64 times; columns that are not ours are left unread."""
+    shared = {"user_id": "u1", "user_pseudo_id": "d1", "platform": "WEB"}
+    at = int(NOON.timestamp() * 10**6)
+    parameters = [
+        {"key": "page_location", "value": value("string_value", "https://shop.example/home?a=1")},
+        {"key": "ga_session_id", "value": value("int_value", 1503331200)},
+        {"key": "event_id", "value": value("string_value", ID)},
+    ]
+    item = {"item_id": "17", "item_name": "Milk", "price": 2.5, "quantity": 1}
+    rows = [
+        {"event_name": "add_to_cart", "items": [item], "ecommerce": None},
+        {
+            "event_name": "purchase",
+            "ecommerce": {"transaction_id": "o1", "purchase_revenue": 3.0},
+            "items": [],
+        },
+        {"event_name": "scroll", "items": [], "ecommerce": None},
+    ]
+    whole = [
+        {**row, **shared, "event_timestamp": at + n, "event_params": parameters} for n, row in enumerate(rows)
+    ]
+    path = tmp_path / "tags.parquet"
+    pq.write_table(pa.Table.from_pylist(whole), path)
+    as_json = put(
+        tmp_path / "tags.jsonl",
+        [
+            tag(str(row["event_name"]), ID, NOON, **row, event_timestamp=f"{at + n}")
+            for n, row in enumerate(rows)
+        ],
+    )
+
+    def plain(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        own = ("_file", "event_id")
+        return [{key: content for key, content in row.items() if key not in own} for row in found]
+
+    added, bought, skipped = read(path)
+    assert (added["product_id"], added["visit"], added["page"]) == ("17", "1503331200", "home")
+    assert (bought["order_id"], bought["value_cents"]) == ("o1", 300)
+    assert skipped["_skipped"] == 1
+    assert plain(read(path)) == plain(read(as_json))
+    (batch,) = ga4.read(iter([file(path, "tags")]), DOOR, {DAY: (at + 1, at + 2)})
+    assert [row["event_name"] for row in batch.to_pylist()] == ["order_placed"]
+    assert days_in._quarters(str(path), ga4.TIME.pattern, 15 * 60 * 10**6) == {at // (15 * 60 * 10**6)}
+    path.write_bytes(path.read_bytes()[:-9])
+    (told,) = read(path)
+    assert told["_reason"].startswith("file is not whole Parquet")

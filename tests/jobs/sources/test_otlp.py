@@ -1,7 +1,8 @@
 """Telemetry lines become hits, value by value; what is wrong in a span is told, and the others stay."""
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ USER = pseudonym("user", "u1", key=DOOR.key, key_id=DOOR.key_id)
 ID = "00f067aa0ba902b7"
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    return [row for batch in otlp.read(iter([file(path, "telemetry")]), DOOR) for row in batch.to_pylist()]
+def read(path: Path, *services: str) -> list[dict[str, Any]]:
+    arrived = replace(file(path, "telemetry"), services=services)
+    return [row for batch in otlp.read(iter([arrived]), DOOR) for row in batch.to_pylist()]
 
 
 def changed(**fields: Any) -> dict[str, Any]:
@@ -89,6 +91,40 @@ def test_the_other_spans_keep_their_values(tmp_path: Path) -> None:
     assert [row["_offset"] for row in (seen, added, placed, viewed)] == [1, 1, 1, 2]
 
 
+def test_spans_that_are_no_events_are_skipped_and_counted_by_service(tmp_path: Path) -> None:
+    foreign = changed(name="GET /basket", startTimeUnixNano="soon")
+    lines = [
+        message(foreign, foreign, span("page.view", ID)),
+        message(foreign, service="ledger"),
+        message(foreign, changed(name=None)),
+    ]
+    good, told, *skipped = read(put(tmp_path / "x.jsonl", lines), "web")
+    assert (good["event_name"], good["_skipped"]) == ("page_view", None)
+    assert (told["_reason"], told["_skipped"]) == ("span has no name", None)
+    assert [(row["_reason"], row["_skipped"], row["arrival_date"]) for row in skipped] == [
+        ("spans of service ledger are no events", 1, DAY),
+        ("spans of service web are no events", 3, DAY),
+    ]
+
+
+def test_an_event_of_a_service_that_the_source_does_not_name_is_told(tmp_path: Path) -> None:
+    path = put(tmp_path / "x.jsonl", [message(span("page.view", ID, device="anna"), service="ledger")])
+    (told,) = read(path, "web", "layout")
+    assert told["_reason"] == "service ledger is none of source telemetry's"
+    assert "anna" not in told["_raw"]
+    (taken,) = read(path)
+    assert (taken["_reason"], taken["service"]) == (None, "ledger")
+
+
+def test_of_a_file_wanted_partly_only_lines_with_such_a_time_are_read(tmp_path: Path) -> None:
+    later = NOON + timedelta(seconds=1)
+    lines = [message(span("page.view", f"{n:016x}", at)) for n, at in enumerate((NOON, later))] + ["{"]
+    micros = int(later.timestamp() * 10**6)
+    arrived = file(put(tmp_path / "x.jsonl.gz", lines), "telemetry")
+    (batch,) = otlp.read(iter([arrived]), DOOR, {DAY: (micros, micros + 1)})
+    assert [row["event_at"] for row in batch.to_pylist()] == [later]
+
+
 def test_times_and_integers_may_be_numbers_or_strings(tmp_path: Path) -> None:
     numbers = changed(startTimeUnixNano=1503331200_123456789)
     numbers["attributes"].append({"key": "vitrine.position", "value": {"intValue": 2}})
@@ -102,7 +138,6 @@ def test_times_and_integers_may_be_numbers_or_strings(tmp_path: Path) -> None:
     [
         (span("page.view", ID, user=None, device=None), "an event needs a subject"),
         (span("page.view", ID, user="", device=""), "an event needs a subject"),
-        (changed(name="GET /"), "an event needs a known name"),
         (changed(name=None), "span has no name"),
         (changed(name=["page.view"]), "span has no name"),
         (changed(spanId=...), "spanId is not 16 hex digits"),

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,16 @@ READ: dict[str, Any] = {
     "_reason": None,
     "_offset": 1,
     "_raw": None,
+    "_skipped": None,
 }
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    return [row for batch in records.read(iter([file(path, "x")]), RECORD, DOOR) for row in batch.to_pylist()]
+def read(path: Path, *ignore: str) -> list[dict[str, Any]]:
+    arrived = replace(file(path, "x"), ignore=ignore)
+    return [row for batch in records.read(iter([arrived]), RECORD, DOOR) for row in batch.to_pylist()]
+
+
+HEADER = "id,user_id,age,count,cents,share,is_open,made,at"
 
 
 def json_lines(path: Path, *rows: Any) -> Path:
@@ -65,8 +71,7 @@ def json_lines(path: Path, *rows: Any) -> Path:
 
 
 def csv_lines(path: Path, *lines: str) -> Path:
-    header = "id,user_id,age,count,cents,share,is_open,made,at"
-    content = "\n".join([header, *lines]).encode()
+    content = "\n".join([HEADER, *lines]).encode()
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return path
 
@@ -183,10 +188,28 @@ def test_an_unclosed_quote_is_told_and_not_lost(tmp_path: Path) -> None:
     assert told["_reason"].startswith("line is not CSV")
 
 
+def test_a_new_field_is_told_once_a_file_and_not_read(tmp_path: Path) -> None:
+    new = {**GOOD, "colour": "red"}
+    text = csv_lines(tmp_path / "x.csv", f"{LINE},red", f"{LINE},blue")
+    text.write_text(text.read_text().replace(HEADER, f"{HEADER},colour"))
+    for path in (
+        json_lines(tmp_path / "x.jsonl", GOOD, new),
+        parquet(tmp_path / "x.parquet", new, new),
+        text,
+    ):
+        *good, told = read(path)
+        assert {row["_reason"] for row in good} == {None}
+        assert (told["_skipped"], told["_reason"]) == (
+            1,
+            "files of source x have columns that nobody declared, and are read without them: colour",
+        )
+        assert len(read(path, "colour")) == len(good)
+
+
 def test_a_missing_column_is_named_and_an_unknown_one_left_unread(tmp_path: Path) -> None:
     row = {**{key: value for key, value in GOOD.items() if key != "count"}, "colour": "red"}
     for path in (json_lines(tmp_path / "x.jsonl", row), parquet(tmp_path / "x.parquet", row)):
-        (told,) = read(path)
+        told, _ = read(path)
         assert told["_reason"] == "column count is missing"
         assert "colour" not in told
 
