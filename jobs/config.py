@@ -186,6 +186,7 @@ class Config(Strict):
     store: StoreSettings
     airflow: Airflow
     sources: dict[str, Source]
+    quiet_days: list[date] = []
     since: dict[str, date] = {}
     jobs: dict[str, dict[str, Any]] = {}
     pages: dict[str, Page]

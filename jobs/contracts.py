@@ -54,6 +54,13 @@ class Check(Strict):
     on_break: Literal["stop", "warn"] = "stop"
 
 
+class Volume(Strict):
+    """How few rows a day may have: a share of the median day of the weeks before warns, none stops."""
+
+    weeks: int = Field(default=4, gt=0)
+    least_share: float = Field(default=0.1, gt=0, lt=1)
+
+
 class Contract(Strict):
     """A table's contract."""
 
@@ -67,6 +74,10 @@ class Contract(Strict):
     checks: dict[str, Check]
     max_rejected_share: float = Field(default=0.05, ge=0, le=1)
     retention_days: int | None = None
+    fresh_days: int | None = (
+        None  # the newest day may be so many behind the night; None: it changes by itself
+    )
+    volume: Volume | None = None
 
     @property
     def day(self) -> str | None:

@@ -7,7 +7,7 @@
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -17,10 +17,12 @@ import pyarrow.dataset as ds
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import checks, runs
+from jobs import checks, runs, volume
+from jobs.checks import Finding
 from jobs.contracts import Contract, contract
 from jobs.runs import Run
 from jobs.tables import Tables, discard, holds_files, located
+from jobs.volume import Unusual
 
 # What a build may say about a row that it rejects: why, from which file and line, and the redacted row. A row
 # with `_skipped` stands for so many things that are rightly left out: they are told, and not quarantined.
@@ -57,11 +59,18 @@ class Staged:
 
 
 def publish(
-    built: DataFrame, spark: SparkSession, tables: Tables, run: Run, *, is_bucketed: bool = False
+    built: DataFrame,
+    spark: SparkSession,
+    tables: Tables,
+    run: Run,
+    *,
+    is_bucketed: bool = False,
+    quiet_days: Collection[date] = (),
 ) -> None:
     """Write, audit and publish; fill in the run's manifest.
 
     is_bucketed: whether each partition of `built` holds whole buckets, so that no shuffle is needed.
+    quiet_days: on which few rows are no alarm.
     """
     about = contract(run.job)
     run.output = about.table
@@ -77,7 +86,10 @@ def publish(
         measured[checks.DIGEST],
     )
     run.rows_in = run.rows_out + rejected
-    findings = checks.judge(measured, rejected, about)
+    findings: list[Finding | Unusual] = [
+        *checks.judge(measured, rejected, about),
+        *volume.unusual(about, tables, staged.good, run.days, quiet_days),
+    ]
     run.message = "; ".join([*(f"warning: {finding}" for finding in findings), *told])
     if stopping := [str(finding) for finding in findings if finding.stops]:
         discard(staged.path)

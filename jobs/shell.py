@@ -129,7 +129,8 @@ def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = Non
         run.days = days
         frames = {read.name: inputs.open_read(spark, read, days, config, versions) for read in job.reads}
         built = job.build(**frames, **arguments, **_of_run(job.build, days, config))
-        publish.publish(built, spark, tables, run, is_bucketed=job.is_bucketed)
+        quiet = config.quiet_days
+        publish.publish(built, spark, tables, run, is_bucketed=job.is_bucketed, quiet_days=quiet)
     return run
 
 

@@ -45,7 +45,7 @@ def build(
         _map("shown", F.col("reward_sum")).alias("reward_sums"),
     )
     asked = with_consent(whole, consents, consent, subject="subject", day="activity_date")
-    return asked.where("is_consented")
+    return asked.where("is_consented").drop("is_consented")
 
 
 def _orders(orders: DataFrame) -> DataFrame:

@@ -134,6 +134,20 @@ def holds_files(path: str) -> bool:
     return bool(filesystem.get_file_info(base).type == pafs.FileType.Directory)
 
 
+def rows_by_partition(path: str, name: str) -> dict[date, int]:
+    """Rows of the Parquet files under a folder by the day that their path names, from their footers alone."""
+    filesystem, base = located(path)
+    found: dict[date, int] = {}
+    for info in filesystem.get_file_info(pafs.FileSelector(base, recursive=True, allow_not_found=True)):
+        day = next((part for part in info.path.split("/") if part.startswith(f"{name}=")), None)
+        if day is None or not info.path.endswith(".parquet"):
+            continue
+        with filesystem.open_input_file(info.path) as file:
+            at = date.fromisoformat(day.partition("=")[2])
+            found[at] = found.get(at, 0) + pq.read_metadata(file).num_rows
+    return found
+
+
 def discard(path: str) -> None:
     """Delete a folder that nobody reads, if it is there."""
     if holds_files(path):

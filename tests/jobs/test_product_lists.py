@@ -116,10 +116,14 @@ def test_own_products_are_those_of_shown_and_strongest_categories(spark: SparkSe
         if "own" in key
     }
     assert found == {"own:a:TEA": ["1", "3", "4"], "own:a:BEER": ["5"]}
-    day_before = build(
-        *inputs(spark, lines, [product("6", "SOAP")], [widget("s", "SOAP")]), days=[DAY - timedelta(3)]
+    before = DAY - timedelta(3)
+    known = [features("a", "BEER", "TEA", before)]
+    told = inputs(
+        spark, [*lines, bought("6", "gone", 3)], [product("6", "SOAP")], [widget("s", "SOAP")], known
     )
-    assert lists(day_before)["own:a:SOAP"] == ["6"]
+    day_before = lists(build(*told, days=[before]))
+    assert day_before["own:a:SOAP"] == ["6"]
+    assert "own:gone:SOAP" not in day_before
 
 
 def test_a_product_that_left_or_moved_counts_by_the_catalogue_of_the_day(spark: SparkSession) -> None:
@@ -223,9 +227,9 @@ def test_many_days_at_once_equal_day_by_day_and_the_plain_count(spark: SparkSess
         for _ in range(1500)
     ]
     days = [DAY - timedelta(n) for n in (9, 1, 0)]
-    told = inputs(
-        spark, lines, [product(*pair) for pair in category.items()], [widget("t", "TEA"), widget("b", "BEER")]
-    )
+    known = [features(f"s{n}", "TEA", "BEER", day) for n in range(8) for day in days]
+    shown = [widget("t", "TEA"), widget("b", "BEER")]
+    told = inputs(spark, lines, [product(*pair) for pair in category.items()], shown, known)
     told = [frame.cache() for frame in told]
     whole = build(*told, days=days)
     by_day: dict[date, dict[str, list[str]]] = {day: {} for day in days}

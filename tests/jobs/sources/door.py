@@ -33,6 +33,6 @@ def judged(
             "raw": row["_raw"],
         }
         for row in found
-        if row["rejected"]
+        if row["rejected"] and row["_skipped"] is None
     ]
     return good, sorted(bad, key=lambda row: (str(row["file"]), row["offset"], row["reason"]))
