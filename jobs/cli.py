@@ -83,6 +83,29 @@ def query(
     engine.show(sql, load(), limit=rows)
 
 
+@app.command()
+def health(
+    night: Annotated[
+        datetime | None,
+        typer.Option(help="as of this day; by default the last one run", formats=["%Y-%m-%d"]),
+    ] = None,
+) -> None:
+    """Show each table's rows, freshness and last run, and what was turned away; exit 1 if not all is well."""
+    from rich.console import Console
+
+    from jobs import health as tables_health
+    from jobs.config import load
+    from jobs.tables import Tables
+
+    tables = Tables(load().tables)
+    day = night.date() if night else tables_health.last_night(tables)
+    if day is None:
+        typer.echo("Nothing has run yet.")
+        return
+    if not tables_health.show(tables, day, Console(width=160)):
+        raise typer.Exit(1)
+
+
 @layout_app.command("get")
 def layout_get(
     subject: Annotated[str, typer.Argument(help="a user id of the shop, as h1228, or a pseudonym")],

@@ -1,8 +1,8 @@
 """The usual volume: a day's rows held against the weeks before it, from file statistics alone.
 
 A source that breaks seldom says so: it delivers an empty file, or a tenth. A day with less than the
-contract's share of the median day warns, one with none stops. No row is read: the table's log, and the footers
-of what a run staged, know how many there are.
+contract's share of the median day warns, one with none stops. No row is read: the table's log, and the
+footers of what a run staged, know how many there are.
 """
 
 from collections.abc import Collection, Mapping, Sequence

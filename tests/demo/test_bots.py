@@ -25,7 +25,7 @@ DAY = date_of(NUMBER)
 
 @pytest.fixture
 def lake_of_bots(home: Path, data: Source, baskets: Baskets, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a home whose lake holds a day with one bot for ten visits, so that some only show by their pace."""
+    """Return a home whose lake holds a day with a bot for ten visits: some only show by their pace."""
     monkeypatch.setattr(telemetry, "BOTS", 0.1)
     shown = replay.replay(baskets, range(NUMBER, NUMBER + 1), 0)
     DayWriter(home, data, baskets, "recipe").sessions(NUMBER, served.servings(shown, baskets, NUMBER))
