@@ -4,6 +4,7 @@ DAGs know jobs by name. A job's task runs `vitrine run NAME` against the warm en
 `engine.kind: submit`, hands jobs/NAME.py to spark-submit; neither the DAG nor the job notices.
 """
 
+import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -83,28 +84,53 @@ def to_day(params: Mapping[str, Any], dag_run: Any) -> str:
     return (run_days(params, dag_run)[1] + timedelta(days=1)).isoformat()
 
 
+def last_day(params: Mapping[str, Any], dag_run: Any) -> str:
+    """Return how `vitrine newest` is told a monthly run's day: the one asked for, else its interval's last.
+
+    A run by hand takes the newest there is, whenever it is started.
+    """
+    if params.get("as_of"):
+        return f"--day {date.fromisoformat(params['as_of'])}"
+    if dag_run.run_type == "manual" or dag_run.data_interval_end is None:
+        return ""
+    end = dag_run.data_interval_end.astimezone(ZoneInfo(configured("business_time_zone")))
+    return f"--upto {end.date() - timedelta(days=1)}"
+
+
 def daily() -> dict[str, Any]:
     """Return the arguments of a DAG that handles a business day after it is over, at three in the morning.
 
     Three, because two o'clock does not exist on the day that summer time begins.
     """
+    days = {
+        "start": Param(
+            None, type=["null", "string"], format="date", description="first day; the run's own if empty"
+        ),
+        "end": Param(None, type=["null", "string"], format="date", description="last day, included"),
+    }
+    return {**_scheduled("0 3 * * *", days), "max_active_runs": 1}
+
+
+def monthly(params: Mapping[str, Param]) -> dict[str, Any]:
+    """Return the arguments of a DAG that runs on the first of a month, for the month that is over.
+
+    Several runs may be open at once: one that waits for a person holds none of the others up.
+    """
+    return {**_scheduled("0 5 1 * *", params), "max_active_runs": 4}
+
+
+def _scheduled(cron: str, params: Mapping[str, Param]) -> dict[str, Any]:
     zone, end = configured("business_time_zone"), configured("airflow", "end_date")
     return {
-        "schedule": CronDataIntervalTimetable("0 3 * * *", timezone=zone),
+        "schedule": CronDataIntervalTimetable(cron, timezone=zone),
         "start_date": BEFORE_ALL_DATA,
         "end_date": datetime(end.year, end.month, end.day, 23, 59, 59, tzinfo=ZoneInfo(zone))
         if end
         else None,
         "catchup": False,
-        "max_active_runs": 1,
-        "params": {
-            "start": Param(
-                None, type=["null", "string"], format="date", description="first day; the run's own if empty"
-            ),
-            "end": Param(None, type=["null", "string"], format="date", description="last day, included"),
-        },
-        "user_defined_macros": {"from_day": from_day, "to_day": to_day},
-        "user_defined_filters": {"quote": shlex.quote},
+        "params": dict(params),
+        "user_defined_macros": {"from_day": from_day, "to_day": to_day, "last_day": last_day},
+        "user_defined_filters": {"quote": shlex.quote, "from_json": json.loads, "to_json": to_json},
         "default_args": {
             "owner": "vitrine",
             "retries": 2,
@@ -115,6 +141,11 @@ def daily() -> dict[str, Any]:
         },
         "tags": ["vitrine"],
     }
+
+
+def to_json(value: Any) -> str:
+    """Return a value as JSON; an instant is text."""
+    return json.dumps(value, default=lambda instant: instant.isoformat())
 
 
 def table(name: str) -> Asset:
@@ -132,16 +163,32 @@ def pin() -> BaseOperator:
     )
 
 
-def job(name: str, *, writes: str | None = None) -> BaseOperator:
-    """Make the task that runs a job for the run's days; `writes` is its table, of its own name by default."""
-    arguments = ["--from", FROM, "--to", TO, "--dag-run", RUN]
+def job(
+    name: str,
+    *,
+    writes: str | None = None,
+    days: tuple[str, str | None] = (FROM, TO),
+    given: Mapping[str, str] | None = None,
+    on_engine: bool = True,
+    **more: Any,
+) -> BaseOperator:
+    """Make the task that runs a job.
+
+    `writes` is its table: of its own name by default, none if empty. `days` are templates of its interval,
+    and `given` of what it is told in place of conf/. A job that needs no Spark is not `on_engine`.
+    """
+    first, after = days
+    arguments = ["--from", first, *(["--to", after] if after else []), "--dag-run", RUN]
+    for key, template in (given or {}).items():
+        arguments += ["--with", f"{{{{ ('{key}=' ~ ({template} | to_json)) | quote }}}}"]
     shared: dict[str, Any] = {
         "task_id": name,
-        "pool": SPARK_POOL,
-        "outlets": [table(writes or name)],
+        "pool": SPARK_POOL if on_engine else "default_pool",
+        "outlets": [table(writes or name)] if writes != "" else [],
         "doc_md": f"Runs the job `{name}`: `vitrine run {name} --help` tells what it reads and writes.",
+        **more,
     }
-    if configured("engine", "kind") == "submit":
+    if on_engine and configured("engine", "kind") == "submit":
         return _submitted(name, arguments, shared)
     return BashOperator(bash_command=" ".join(["vitrine", "run", name, *arguments]), **shared)
 

@@ -58,6 +58,25 @@ def ready(
 
 
 @app.command()
+def newest(
+    job: Annotated[str, typer.Argument(help="a job, as subject_features")],
+    upto: Annotated[datetime | None, typer.Option(help="no later than this", formats=["%Y-%m-%d"])] = None,
+    day: Annotated[datetime | None, typer.Option(help="just this day", formats=["%Y-%m-%d"])] = None,
+) -> None:
+    """Print the newest day that finished runs of a job cover; exit 2 when there is none."""
+    from jobs import runs
+    from jobs.config import load
+    from jobs.tables import Tables
+
+    limit = day or upto
+    typer.echo(
+        runs.newest_day(
+            Tables(load().tables), job, upto=limit.date() if limit else None, exactly=day is not None
+        )
+    )
+
+
+@app.command()
 def pin(
     dag_run: Annotated[str, typer.Option(help="the Airflow run whose tasks read these versions")],
 ) -> None:
@@ -215,7 +234,7 @@ def status() -> None:
 def _run(name: str, arguments: list[str]) -> None:
     from jobs.contracts import all_tables
 
-    known = [*all_tables(), "export"]
+    known = [*all_tables(), "export", "segment_report"]
     module = Path(__file__).parent / f"{name}.py"
     if name not in known or not module.exists():
         runnable = ", ".join(job for job in known if (module.parent / f"{job}.py").exists())

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from jobs.specs import Policy as Policy
 
 ROOT = Path(__file__).resolve().parent.parent
+MOST_SEGMENTS = 20
 
 
 class ConfigError(ValueError):
@@ -170,6 +171,65 @@ class FeatureSet(Strict):
         return len(self.context) + len(self.action)
 
 
+class SegmentFeature(Strict):
+    """A feature of a segmentation, and the words for few and much of it, which names begin with."""
+
+    name: str
+    meaning: str = ""
+    transform: Literal["auto", "identity", "log1p", "sqrt"] = "auto"
+    low: str = ""
+    high: str = ""
+    missing: float | None = None
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """What a low and a high value is called."""
+        return self.low or f"low {self.name}", self.high or f"high {self.name}"
+
+
+class Segmentation(Strict):
+    """What subjects are segmented by: features, and how many segments are tried."""
+
+    name: str
+    features: list[SegmentFeature] = Field(min_length=1)
+    needs: list[str] = []
+    proportions: bool = False
+    k: int | str = "2-8"
+    roles: list[str] = []
+
+    @field_validator("k")
+    @classmethod
+    def _range(cls, k: int | str) -> int | str:
+        segment_counts(k)
+        return k
+
+    @field_validator("features")
+    @classmethod
+    def _once(cls, features: list[SegmentFeature]) -> list[SegmentFeature]:
+        names = [feature.name for feature in features]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"the feature {twice[0]!r} is given twice")
+        return features
+
+
+def segment_counts(k: int | str) -> list[int]:
+    """Read how many segments are tried: 4, or a range as 2-8.
+
+    Raises
+    ------
+    ValueError
+        When it is neither, or not within 2 to 20.
+
+    """
+    first, dash, last = str(k).partition("-")
+    if not first.strip().isdigit() or (dash and not last.strip().isdigit()):
+        raise ValueError(f"k = {k!r} is neither a number of segments nor a range of them, as 2-8")
+    low, high = int(first), int(last) if dash else int(first)
+    if not 2 <= low <= high <= MOST_SEGMENTS:
+        raise ValueError(f"k = {k!r} cannot be: give 2 to {MOST_SEGMENTS}, the smaller number first")
+    return list(range(low, high + 1))
+
+
 class Config(Strict):
     """All of conf/. Fields are bound by name to the keyword-only arguments of a job's `build`."""
 
@@ -192,6 +252,7 @@ class Config(Strict):
     pages: dict[str, Page]
     policies: dict[str, Policy]
     feature_sets: dict[str, FeatureSet]
+    segmentation_specs: dict[str, Segmentation] = {}
 
     @field_validator("business_time_zone")
     @classmethod
@@ -241,7 +302,7 @@ class Config(Strict):
 
 
 Model = TypeVar("Model", bound=BaseModel)
-Declared = TypeVar("Declared", Page, Policy)
+Declared = TypeVar("Declared", Page, Policy, Segmentation)
 
 
 def home() -> Path:
@@ -275,6 +336,7 @@ def load(root: Path | None = None, overlays: str | None = None) -> Config:
     for name, source in merged.get("sources", {}).items():
         if isinstance(source, dict):
             source.setdefault("table", name)
+    merged["segmentation_specs"] = _declared(conf / "segmentations", Segmentation, "name")
     sets = read_yaml(conf / "features.yaml")
     merged["feature_sets"] = {
         name: _checked(FeatureSet, {"name": name, **entry}, conf / "features.yaml", name)

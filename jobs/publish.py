@@ -101,6 +101,12 @@ def publish(
         discard(staged.path)
         run.status, run.output_version = "unchanged", unchanged
         return
+    if run.inputs.get(about.table, tables.version(about.table)) != tables.version(about.table):
+        discard(staged.path)
+        raise Stopped(
+            f"Another run changed {about.table} while this one was at work, and its rows would be lost."
+            " Nothing was published; run it again."
+        )
     run.output_version = tables.publish(
         about.table, f"{folder}/rejected=false", days=run.days, run_id=run.run_id
     )

@@ -21,6 +21,10 @@ PIN = "pin"
 DONE = ("published", "unchanged")
 
 
+class NotRun(LookupError):
+    """A job has not run for a day that is asked for."""
+
+
 @dataclass
 class Run:
     """A row of `runs`."""
@@ -102,6 +106,24 @@ def is_ready(tables: Tables, job: str, days: Iterable[date]) -> bool:
     """Tell whether finished runs of a job cover all these days."""
     covered = {day for row in of_job(tables, job) if row["status"] in DONE for day in row["days"]}
     return set(days) <= covered
+
+
+def newest_day(tables: Tables, job: str, *, upto: date | None = None, exactly: bool = False) -> date:
+    """Return the newest day, no later than `upto` (or just it), that finished runs of a job cover.
+
+    Raises
+    ------
+    NotRun
+        When there is none.
+
+    """
+    covered = {day for row in of_job(tables, job) if row["status"] in DONE for day in row["days"]}
+    found = max((day for day in covered if upto is None or day <= upto), default=None)
+    if found is None or (exactly and found != upto):
+        there = f"the newest day that is there is {max(covered)}" if covered else "no day is there"
+        when = f" {'for' if exactly else 'up to'} {upto}" if upto else ""
+        raise NotRun(f"{job} has not run{when}; {there}. Run lake_etl for the day, or name another.")
+    return found
 
 
 def days_between(start: date, end: date) -> list[date]:

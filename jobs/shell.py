@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
 from pyspark.sql import DataFrame, SparkSession
 
@@ -91,13 +92,47 @@ def main(
     parser.add_argument(
         "--dag-run", default=None, help="the Airflow run this belongs to: it pins input versions"
     )
+    parser.add_argument(
+        "--with",
+        dest="given",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an argument of the job, in place of what conf/ says; may be given several times",
+    )
     asked = parser.parse_args(arguments)
     checks.preload()
     try:
-        done = run(Ask(asked.start, asked.end or asked.start + timedelta(1), asked.dag_run), load())
+        config = with_arguments(load(), name, asked.given)
+        done = run(Ask(asked.start, asked.end or asked.start + timedelta(1), asked.dag_run), config)
     except (ConfigError, EngineGone, MissingInput, Stopped) as error:
         sys.exit(f"{name}: {error}")
     print(describe(done))
+
+
+def with_arguments(config: Config, name: str, given: Sequence[str]) -> Config:
+    """Return a configuration whose `jobs.NAME` holds what a caller gave as NAME=VALUE.
+
+    A value is YAML; an empty one, or null, leaves what conf/ says.
+
+    Raises
+    ------
+    ConfigError
+        When one is not of that form.
+
+    """
+    own = dict(config.jobs.get(name, {}))
+    for pair in given:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise ConfigError(f"--with {pair!r} is not of the form NAME=VALUE.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"--with {pair!r}: the value is not YAML; quote it as YAML does.") from None
+        if value is not None:
+            own[key] = value
+    return config.model_copy(update={"jobs": {**config.jobs, name: own}}) if given else config
 
 
 def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = None) -> Run:
@@ -116,6 +151,10 @@ def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = Non
     tables = Tables(config.tables)
     run = start(job.writes, ask, config)
     versions = runs.resolve(tables, job.tables, ask.dag_run)
+    if job.writes in versions:
+        # Rows of its own that it hands through: as they are now, or those of another run would be lost.
+        tables.open(job.writes)
+        versions[job.writes] = tables.version(job.writes)
     run.inputs = {name: version for name, version in versions.items() if version is not None}
     with telemetry.span(run), Recorder(tables, run):
         days = _clip(_touched(job, ask, tables, config), job.writes, config)

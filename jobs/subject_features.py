@@ -17,7 +17,7 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs import feature_rows, maps
@@ -28,6 +28,8 @@ from jobs.subject_totals import history
 from ml.features import LONGEST_WINDOW, RECENT_DAYS, Population, population_as_of
 
 EPOCH = date(1970, 1, 1)
+MAPS = {"widget_shares": "share/", "widget_reward_means": "reward_mean/", "features": ""}
+"""Which map column holds the features whose names begin so."""
 
 
 def build(
@@ -74,13 +76,19 @@ def feature_columns(batch: pa.RecordBatch | pa.Table, names: Sequence[str]) -> d
     `share/WIDGET` and `reward_mean/PAGE/WIDGET` come from widget_shares and widget_reward_means, all other
     names from features. Rows whose maps are null, subjects without history, are missing throughout.
     """
-    prefixes = {"widget_shares": "share/", "widget_reward_means": "reward_mean/", "features": ""}
     found: dict[str, NDArray[np.float64]] = {}
-    for column, prefix in prefixes.items():
+    for column, prefix in MAPS.items():
         own = [name for name in names if name.startswith(prefix) and name not in found]
         values = maps.table(batch.column(column), [name.removeprefix(prefix) for name in own])
         found |= {name: values[:, j] for j, name in enumerate(own)}
     return found
+
+
+def feature_column(name: str) -> Column:
+    """Return a feature as a column of subject_features, by the same names; null where missing."""
+    column, prefix = next((column, prefix) for column, prefix in MAPS.items() if name.startswith(prefix))
+    value = F.col(column)[name.removeprefix(prefix)]
+    return F.when(~F.isnan(value), value)
 
 
 def _population(past: DataFrame, days: Sequence[date], shown: Collection[str]) -> Population:

@@ -85,7 +85,7 @@ def environment(config: Config, data_home: Path, *, database: str) -> dict[str, 
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__CORE__FERNET_KEY": known["fernet"],
         "AIRFLOW__CORE__PARALLELISM": str(config.airflow.parallelism),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(folder / "plugins"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(Path(__file__).parent / "plugins"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_file("passwords.json", data_home)),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
     }

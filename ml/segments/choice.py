@@ -35,6 +35,8 @@ MARGIN = 0.02
 """Above what chance does to a silhouette of a few thousand rows."""
 STABLE = 0.85
 LEAST_SHARE = 0.05
+CLOSE = 0.8
+"""A silhouette so near to the best is as good: more segments say more."""
 SILHOUETTE_ROWS = 3_000
 STABILITY_ROWS = 5_000
 
@@ -97,7 +99,7 @@ def evaluate(
 
 
 def suggest(qualities: Sequence[Quality]) -> Choice:
-    """Suggest the most segments that have structure, come back when drawn anew, and are not too small."""
+    """Suggest the most segments that have structure, are near the best silhouette, stable and large."""
     structured = [quality for quality in qualities if quality.has_structure]
     if not structured:
         best = max(qualities, key=lambda quality: quality.silhouette)
@@ -112,9 +114,11 @@ def suggest(qualities: Sequence[Quality]) -> Choice:
             " of these features would be cuts through noise.",
         )
     large = [quality for quality in structured if quality.smallest_share >= LEAST_SHARE] or structured
-    stable = [quality for quality in large if quality.stability >= STABLE]
+    top = max(quality.silhouette for quality in large)
+    near = [quality for quality in large if quality.silhouette >= CLOSE * top]
+    stable = [quality for quality in near if quality.stability >= STABLE]
     if not stable:
-        best = max(large, key=lambda quality: quality.stability)
+        best = max(near, key=lambda quality: quality.stability)
         return Choice(
             best.k,
             f"k = {best.k} is the most stable, but not stable: when subjects are drawn anew the adjusted Rand"
@@ -122,12 +126,13 @@ def suggest(qualities: Sequence[Quality]) -> Choice:
         )
     best = max(stable, key=lambda quality: quality.k)
     beyond = [quality for quality in qualities if quality.k > best.k]
-    limit = f" Beyond it: {'; '.join(_fault(quality) for quality in beyond[:2])}." if beyond else ""
+    limit = f" Beyond it: {'; '.join(_fault(quality, top) for quality in beyond[:2])}." if beyond else ""
     return Choice(
         best.k,
         f"k = {best.k}: the most segments that come back when subjects are drawn anew (adjusted Rand"
-        f" {best.stability:.2f}, {STABLE} is asked), none below {LEAST_SHARE:.0%} of the subjects (the"
-        f" smallest holds {best.smallest_share:.0%}).{limit} {_strength(best)}",
+        f" {best.stability:.2f}, {STABLE} is asked) and are about as clear as the clearest (silhouette"
+        f" {best.silhouette:.2f}, best {top:.2f}); the smallest holds {best.smallest_share:.0%} of the"
+        f" subjects.{limit} {_strength(best)}",
     )
 
 
@@ -138,9 +143,11 @@ def _strength(quality: Quality) -> str:
     return f"The structure is weak ({about}): useful cuts of a continuum, not islands."
 
 
-def _fault(quality: Quality) -> str:
+def _fault(quality: Quality, top: float) -> str:
     if not quality.has_structure:
         return f"k = {quality.k} has no structure (silhouette {quality.silhouette:.2f})"
+    if quality.silhouette < CLOSE * top:
+        return f"k = {quality.k} is less clear (silhouette {quality.silhouette:.2f})"
     if quality.stability < STABLE:
         return f"k = {quality.k} is not stable ({quality.stability:.2f})"
     return f"k = {quality.k} has a segment of {quality.smallest_share:.1%}"

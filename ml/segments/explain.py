@@ -20,7 +20,7 @@ def differences(x: Floats, labels: Integers, k: int) -> Floats:
 
 
 def name_in_words(means: Floats, words: Sequence[tuple[str, str]]) -> list[str]:
-    """Name each segment by its two most telling differences; numbers tell equal names apart.
+    """Name each segment by its two most telling differences, by more where two would be the same.
 
     Args:
         means: (k, d) from `differences`.
@@ -30,8 +30,9 @@ def name_in_words(means: Floats, words: Sequence[tuple[str, str]]) -> list[str]:
     names: list[str] = []
     for mean in means:
         order = [j for j in np.argsort(-np.abs(mean), kind="stable") if abs(mean[j]) >= TELLING]
-        told = list(dict.fromkeys(words[j][int(mean[j] > 0)] for j in order[:2]))
-        name = ", ".join(told) or "average"
+        told = list(dict.fromkeys(words[j][int(mean[j] > 0)] for j in order))
+        longer = (", ".join(told[:count]) or "average" for count in range(2, max(len(told), 2) + 1))
+        name = next((name for name in longer if name not in names), ", ".join(told[:2]) or "average")
         taken = sum(other == name or other.startswith(f"{name} (") for other in names)
         names.append(f"{name} ({taken + 1})" if taken else name)
     return names

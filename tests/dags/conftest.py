@@ -29,8 +29,9 @@ def dags() -> Mapping[str, Any]:
     """Return the project's DAGs by id."""
     import lake_etl
     import nightly_layouts
+    import segmentation
 
-    return {module.dag.dag_id: module.dag for module in (lake_etl, nightly_layouts)}
+    return {module.dag.dag_id: module.dag for module in (lake_etl, nightly_layouts, segmentation)}
 
 
 @pytest.fixture

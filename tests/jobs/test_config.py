@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.config import ROOT, ConfigError, load
+from jobs.config import ROOT, ConfigError, load, segment_counts
 
 
 @pytest.fixture
@@ -139,3 +139,35 @@ def test_digest_moves_with_what_matters_and_not_with_where_it_runs(conf: Path) -
     assert load(conf, overlays="demo,test").digest == before
     (conf / "other.yaml").write_text("seed: 1")
     assert load(conf, overlays="demo,other").digest != before
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("features: []", "features = [] cannot be: list should have at least 1 item"),
+        (
+            "features: [{name: recency}, {name: recency}]",
+            "cannot be: the feature 'recency' is given twice.",
+        ),
+        ("k: 8-2\nfeatures: [{name: recency}]", "k = '8-2' cannot be: k = '8-2' cannot be: give 2 to 20"),
+        ("k: some\nfeatures: [{name: recency}]", "k = 'some' is neither a number of segments nor a range"),
+        (
+            "features: [{name: recency, transform: log}]",
+            "features.0.transform = 'log' cannot be: input should be 'auto', 'identity', 'log1p' or 'sqrt'",
+        ),
+    ],
+)
+def test_a_wrong_segmentation_is_named(conf: Path, text: str, sentence: str) -> None:
+    (conf / "segmentations" / "bad.yaml").write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load(conf, overlays="demo")
+    assert "segmentations/bad.yaml: " in str(error.value)
+    assert sentence in str(error.value)
+
+
+def test_segments_are_counted_by_number_or_range() -> None:
+    assert segment_counts(4) == segment_counts("4") == [4]
+    assert segment_counts("2-8") == [2, 3, 4, 5, 6, 7, 8]
+    for wrong in ("1", "2-21", "5-3", "2-", "-3", "x"):
+        with pytest.raises(ValueError):
+            segment_counts(wrong)

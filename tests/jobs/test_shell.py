@@ -18,7 +18,7 @@ from jobs import runs
 from jobs.config import Config, ConfigError, load
 from jobs.inputs import MissingInput
 from jobs.publish import Stopped
-from jobs.shell import Ask, Days, Job, Lake, Until, bind, describe, run_job
+from jobs.shell import Ask, Days, Job, Lake, Until, bind, describe, run_job, with_arguments
 from jobs.tables import Tables
 
 FIRST = date(2017, 9, 1)
@@ -236,3 +236,57 @@ def test_killed_while_publishing_the_old_rows_stand_and_a_rerun_mends(
     assert again.status == "published"
     assert ids(tables) == [f"01-{n}" for n in range(5)]
     assert tables.read("closings", ds.field("changed_date") == FIRST).num_rows == 5
+
+
+def test_arguments_may_be_given_in_place_of_conf(config: Config) -> None:
+    given = ["scenario=replay", "epoch_days=3", "seed=null", 'names=["a=b", "c"]']
+    changed = with_arguments(config, "layouts", given)
+    assert changed.jobs["layouts"] == {"scenario": "replay", "epoch_days": 3, "names": ["a=b", "c"]}
+    assert config.jobs.get("layouts") is None
+    assert changed.digest != config.digest
+    assert with_arguments(config, "layouts", []) is config
+
+
+@pytest.mark.parametrize(
+    ("pair", "sentence"),
+    [
+        ("scenario", "--with 'scenario' is not of the form NAME=VALUE."),
+        ("a b=1", "--with 'a b=1' is not of the form NAME=VALUE."),
+        ("a=[1", "--with 'a=[1': the value is not YAML; quote it as YAML does."),
+    ],
+)
+def test_an_argument_that_cannot_be_read_is_named(config: Config, pair: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        with_arguments(config, "layouts", [pair])
+    assert str(error.value) == sentence
+
+
+def test_a_run_that_hands_its_own_rows_through_stops_when_another_changed_them(
+    config: Config, tables: Tables, spark: SparkSession
+) -> None:
+    def build(closings: DataFrame, *, days: Sequence[date]) -> DataFrame:
+        # Another run publishes while this one is at work.
+        run(job(count=1), config, spark, FIRST + timedelta(1))
+        return closing_rows(closings.sparkSession, days).unionByName(
+            closings.select("closing_id", "changed_date", "first_date", "last_date", "is_deleted")
+        )
+
+    with pytest.raises(Stopped, match="Another run changed closings while this one was at work"):
+        run(Job(build, reads=(Until("closings"),), writes="closings"), config, spark)
+    assert ids(tables) == ["02-0"]
+
+
+def test_the_newest_day_that_ran_is_found(config: Config, tables: Tables, spark: SparkSession) -> None:
+    assert_no_day = pytest.raises(runs.NotRun, match="no day is there")
+    with assert_no_day:
+        runs.newest_day(tables, "closings")
+    run(job(count=1), config, spark, days=2)
+    second = FIRST + timedelta(1)
+    assert runs.newest_day(tables, "closings") == second
+    assert runs.newest_day(tables, "closings", upto=FIRST) == FIRST
+    assert runs.newest_day(tables, "closings", upto=second, exactly=True) == second
+    later = FIRST + timedelta(9)
+    with pytest.raises(
+        runs.NotRun, match="closings has not run for 2017-09-10; the newest day that is there is"
+    ):
+        runs.newest_day(tables, "closings", upto=later, exactly=True)

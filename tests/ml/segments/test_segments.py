@@ -171,6 +171,11 @@ def quality(k: int, **more: float) -> Quality:
     ("qualities", "k", "words"),
     [
         ([quality(2), quality(3), quality(4, stability=0.7)], 3, "k = 4 is not stable (0.70)"),
+        (
+            [quality(2, silhouette=0.5), quality(3, silhouette=0.45), quality(4, silhouette=0.35)],
+            3,
+            "k = 4 is less clear (silhouette 0.35)",
+        ),
         ([quality(2), quality(3, smallest_share=0.01)], 2, "k = 3 has a segment of 1.0%"),
         ([quality(2), quality(3, silhouette=0.2)], 2, "k = 3 has no structure (silhouette 0.20)"),
         ([quality(2, stability=0.5), quality(3, stability=0.6)], 3, "the most stable, but not stable"),
@@ -216,5 +221,12 @@ def test_rules_and_names_say_what_sets_a_segment_apart():
 
 
 def test_equal_names_are_told_apart():
-    means = np.array([[1.0, 0.1], [0.9, 0.0], [0.0, 0.1]])
-    assert name_in_words(means, [("few", "many"), ("small", "large")]) == ["many", "many (2)", "average"]
+    words = [("few", "many"), ("small", "large"), ("old", "new")]
+    means = np.array([[2.0, 1.5, 0.1], [2.0, 1.5, -1], [0.0, 0.1, 0.2], [2.0, 1.5, 0.1], [1.0, 0.0, 0.0]])
+    assert name_in_words(means, words) == [
+        "many, large",
+        "many, large, old",
+        "average",
+        "many, large (2)",
+        "many",
+    ]
