@@ -80,6 +80,13 @@ def test_poisson_weights_of_rows_and_resamples_are_unrelated() -> None:
         assert np.abs(off).max() < 6 / math.sqrt(size)
 
 
+def test_rows_of_different_blocks_have_weights_of_their_own() -> None:
+    sums = np.zeros((BLOCK + 1, 2))
+    sums[0, 0] = sums[BLOCK, 1] = 1.0
+    first, second = module._poisson(sums, 400, seed=3).T
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.15
+
+
 def test_poisson_counts_numerator_normaliser_and_rows_alike() -> None:
     given = np.random.default_rng(1).random((40, 2))
     each = Terms((Part(given[:, 0], given[:, 1]), Part(given[:, 1])))

@@ -81,6 +81,7 @@ def test_only_rows_where_an_action_could_be_shown_count() -> None:
     assert min(each.p_value for each in calibration(log, eligible)) > 0.01
     assert calibration(log)[2].p_value < 1e-6
     assert calibration(log, eligible)[2].rows == 1500
+    assert abs(calibration(log, eligible)[2].ratio - 1) < 0.2
     with pytest.raises(ValueError, match=r"eligible must have shape \(3000, 3\)"):
         calibration(log, eligible[:5])
 

@@ -67,6 +67,7 @@ def test_candidates_beside_it_raise_the_bar(evidence: dict[str, Evidence]) -> No
     assert alone(thin["it"], rules).answer == "yes"
     many = {"it": thin["it"]} | {f"same {number}": thin["same"] for number in range(30)}
     assert judge(many, rules)["it"].answer == "cannot tell"
+    assert judge(many, rules)["it"].looks[-1].lower < alone(thin["it"], rules).looks[-1].lower
     assert judge(many, rules)["it"].p_value > alone(thin["it"], rules).p_value
 
 
