@@ -91,9 +91,11 @@ def test_a_sighting_counts_after_midnight_and_within_the_clock_skew_but_not_half
     assert seen_positions(spark, told) == {"over-midnight": [1], "skewed": [0], "old": [0]}
 
 
-def test_bots_are_served_nothing_and_see_nothing(spark: SparkSession) -> None:
+def test_bots_and_who_did_not_agree_are_served_nothing_and_see_nothing(spark: SparkSession) -> None:
     told = [
         serving("person"),
+        serving("refuser", is_consented=False),
+        {**seen("person", 1), "is_consented": False},
         serving("bot", is_bot=True),
         {**seen("person", 0), "is_bot": True},
         seen("bot", 0),

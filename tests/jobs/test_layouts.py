@@ -160,6 +160,18 @@ def test_every_subject_and_variant_has_a_layout_for_each_page(night: list[dict[s
     assert {len(row["widgets"]) for row in night if row["page"] == "start"} == {1}
 
 
+def test_who_has_no_features_of_the_night_gets_no_layout_whenever_the_epoch_began(
+    spark: SparkSession,
+) -> None:
+    gone = {"subject": subject_name(3), "feature_date": on(20)}
+    known = [row for row in features(range(13, 21)) if not gone.items() <= row.items()]
+    night = built(spark, [19, 20], features=known, known=range(13, 21), pages={"start": START})
+    subjects = {(row["subject"], row["layout_date"]) for row in night}
+    assert (gone["subject"], on(19)) in subjects
+    assert (gone["subject"], on(20)) not in subjects
+    assert (subject_name(4), on(20)) in subjects
+
+
 def test_a_row_is_the_draw_of_its_epochs_policy_and_features(night: list[dict[str, Any]]) -> None:
     for number in range(12):
         row = of_subjects(night)[subject_name(number)]

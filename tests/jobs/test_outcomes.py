@@ -23,6 +23,8 @@ def test_views_baskets_and_orders_of_people_are_outcomes(spark: SparkSession) ->
     told = [event(name, NOON, **{**more, "event_id": name}) for name in NAMES]
     told[-1].update(order_id="o1", value_cents=1250, product_id=None)
     told += [event("basket_add", NOON, is_bot=True), event("order_placed", NOON, event_id="x", is_bot=None)]
+    # Who did not agree is nobody, whatever the row says of an answer.
+    told += [event("basket_add", NOON, event_id=f"no-{yes}", is_consented=yes) for yes in (False, None)]
     built = rows(outcomes.build(table(spark, "events", told)), "outcome_id")
     assert [(row["outcome_id"], row["kind"], row["value_cents"]) for row in built] == [
         ("basket_add", "basket", None),

@@ -46,6 +46,7 @@ def test_a_session_is_counted_by_kind_and_marked_by_any_bot_event(spark: SparkSe
         event("page_view", at, subject="quiet", is_bot=None),
     ]
     events += [event("page_view", at + timedelta(1 / 1440), subject="crawler")]
+    events += [event("page_view", at, subject="nobody", is_consented=False)]
     built = {row["subject"]: row for row in rows(build(table(spark, "events", events)))}
     person = built["u1"]
     assert [
@@ -63,6 +64,7 @@ def test_a_session_is_counted_by_kind_and_marked_by_any_bot_event(spark: SparkSe
         True,
         False,
     )
+    assert "nobody" not in built
 
 
 def test_a_session_over_midnight_keeps_its_tail_and_belongs_to_the_day_it_began(spark: SparkSession) -> None:

@@ -167,7 +167,11 @@ def test_people_and_widgets_count_as_of_each_day(spark: SparkSession) -> None:
         user("u2", -9), user("u3", -9), user("u3", 1, is_deleted=True),
     ]  # fmt: skip
     shown = [widget("w", -9, "milk"), widget("w", 1, "tea"), widget("w", 2, "tea", is_deleted=True)]
-    found = rows(build(spark, [day(0), day(1), day(2)], activity, people, shown), "subject", "feature_date")
+    activity += [daily("u4", -5, decisions=1)]  # takes consent back on the second day
+    yes = {"subject": "u4", "purpose": "personalisation", "changed_date": day(-9), "is_granted": True}
+    answers = [yes, {**yes, "changed_date": day(1), "is_granted": False}, {**yes, "purpose": "research"}]
+    built = build(spark, [day(0), day(1), day(2)], activity, people, shown, consents=answers)
+    found = rows(built, "subject", "feature_date")
     assert [(row["subject"], row["feature_date"], row["role"], row["region"]) for row in found] == [
         ("u1", day(0), "customer", "north"),
         ("u1", day(1), "consultant", "south"),
@@ -175,6 +179,7 @@ def test_people_and_widgets_count_as_of_each_day(spark: SparkSession) -> None:
         ("u2", day(1), "customer", "north"),
         ("u2", day(2), "customer", "north"),
         ("u3", day(0), "customer", "north"),
+        ("u4", day(0), None, None),
     ]
     of_widget = [row["widget_shares"].get("w") for row in found if row["subject"] == "u1"]
     assert of_widget == pytest.approx([(1 + 2 * 1 / 2) / 3, (0 + 2 * 2 / 3) / 3, None])
