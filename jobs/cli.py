@@ -125,6 +125,18 @@ def health(
         raise typer.Exit(1)
 
 
+@app.command()
+def dictionary(
+    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write")] = Path(
+        "dictionary.html"
+    ),
+) -> None:
+    """Write the data dictionary: every table, column, rule and check, as one HTML page."""
+    from jobs import dictionary as book
+
+    typer.echo(f"{output}: {book.write(output)} tables.")
+
+
 @layout_app.command("get")
 def layout_get(
     subject: Annotated[str, typer.Argument(help="a user id of the shop, as h1228, or a pseudonym")],

@@ -90,6 +90,12 @@ def view(name: str, folder: Path = VIEWS) -> str:
     return (folder / f"{name}.sql").read_text(encoding="utf-8")
 
 
+def header(name: str) -> dict[str, str]:
+    """What a view says of itself: its Question, Parameters, and a command to Run."""
+    found = re.findall(r"^-- (\w+) +(.+)$", view(name), re.MULTILINE)
+    return dict(found[:3])
+
+
 def words(sql: str) -> set[str]:
     """Every word of a text, lower case: at least the names of all tables that it reads."""
     return {word.lower() for word in re.findall(r"\w+", sql)}

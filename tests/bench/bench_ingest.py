@@ -79,7 +79,7 @@ def agree(config: Config, theirs: Path) -> tuple[int, bool]:
     files = [path for path, _ in Tables(config.tables).files("events")]
     same = ", ".join(SAME)
     with duckdb.connect() as connection:
-        raw = connection.sql(
+        raw = connection.execute(
             f"select 'device' as kind, device as raw from '{theirs}'"
             f" union select 'user', \"user\" from '{theirs}'"
         ).fetchall()
@@ -100,9 +100,9 @@ def agree(config: Config, theirs: Path) -> tuple[int, bool]:
             " left join names d on d.kind = 'device' and d.raw = p.device"
             " left join names u on u.kind = 'user' and u.raw = p.\"user\""
         )
-        differ = connection.sql(
+        (differ,) = connection.execute(
             f"select (select count(*) from ({mine} except all {peer})),"
             f" (select count(*) from ({peer} except all {mine}))"
-        ).fetchone()
-        (spans,) = connection.sql(f"select count(*) from '{theirs}'").fetchone() or (0,)
-    return spans, differ == (0, 0)
+        ).fetchall()
+        ((spans,),) = connection.execute(f"select count(*) from '{theirs}'").fetchall()
+    return int(spans), bool(differ == (0, 0))

@@ -117,8 +117,8 @@ def agree(tables: Tables, theirs: Path) -> bool:
         connection.execute("set threads = 2")
         mine = f"select {columns}, {goals} from read_parquet({files}, hive_partitioning = true)"
         peer = f"select {columns}, {goals} from '{theirs}'"
-        differ = connection.sql(
+        (differ,) = connection.execute(
             f"select (select count(*) from ({mine} except all {peer})),"
             f" (select count(*) from ({peer} except all {mine}))"
-        ).fetchone()
-    return differ == (0, 0)
+        ).fetchall()
+    return bool(differ == (0, 0))

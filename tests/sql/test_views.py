@@ -1,6 +1,5 @@
 """Views: given rows and expected rows in YAML, held against DuckDB and Spark alike."""
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,7 @@ def test_view_in_spark(spark: SparkSession, name: str, case: dict[str, Any]) -> 
 @pytest.mark.parametrize("name", query.views())
 def test_a_view_tells_its_question_its_parameters_and_a_command(name: str) -> None:
     text = query.view(name)
-    header = dict(re.match(r"-- (\w+) +(.+)", line).groups() for line in text.splitlines()[:3])  # type: ignore[union-attr]
+    header = query.header(name)
     assert list(header) == ["Question", "Parameters", "Run"]
     assert f"from {name}" in header["Run"]
     assert header["Question"].endswith("?")
