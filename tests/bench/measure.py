@@ -59,10 +59,10 @@ def timed(command: Sequence[str], environment: Mapping[str, str | None]) -> Time
 class Peak:
     """Watches the resident size of this process and all its children: `mib` is the largest sum seen.
 
-    Memory that forked workers share with their parent is counted once for each, so this is an upper bound.
+    What forked workers share is counted once (proportional set size).
     """
 
-    def __init__(self, every_seconds: float = 0.05) -> None:
+    def __init__(self, every_seconds: float = 0.2) -> None:
         self.every_seconds, self.mib = every_seconds, 0
         self.done = threading.Event()
         self.watcher = threading.Thread(target=self._watch, daemon=True)
@@ -84,7 +84,7 @@ class Peak:
 
 def _resident(process: psutil.Process) -> int:
     try:
-        return int(process.memory_info().rss)
+        return int(process.memory_full_info().pss)
     except psutil.Error:
         return 0
 
