@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from jobs import export, query
+from jobs import query
 from jobs.contracts import Check, Contract, all_tables, contract
 
 SHELL = "the shared shell of all jobs"
@@ -63,16 +63,15 @@ def wiring() -> tuple[Mapping[str, Sequence[str]], Mapping[str, str]]:
     readers: dict[str, list[str]] = {}
     writers = dict(NO_JOB_OF_THEIR_OWN)
     modules = Path(__file__).parent
-    reads = {
-        name: importlib.import_module(f"jobs.{name}").JOB.tables
-        for name in all_tables()
-        if name not in writers and (modules / f"{name}.py").exists()
-    }
-    for name in reads:
-        writers[name] = f"the job {name}"
-    for name, tables in {**reads, "export": export.READS}.items():
-        for table in tables:
+    named = [name for name in (*all_tables(), "export") if (modules / f"{name}.py").exists()]
+    for name in named:
+        if name not in writers:
+            writers[name] = f"the job {name}"
+        module = importlib.import_module(f"jobs.{name}")
+        # A job with a way of running of its own names its tables beside it.
+        for table in getattr(getattr(module, "JOB", None), "tables", getattr(module, "READS", ())):
             readers.setdefault(table, []).append(name)
+    writers.pop("export")
     return readers, writers
 
 
