@@ -91,7 +91,7 @@ def agree(config: Config, theirs: Path) -> tuple[int, bool]:
         columns = [pa.array(column) for column in zip(*named, strict=True)]
         connection.register("names", pa.table(dict(zip(("kind", "raw", "name"), columns, strict=True))))
         mine = (
-            f'select left(event_id, 16) as span_id, event_name, event_at, device, "user", {same}'
+            f'select left(event_id, 16) as span_id, event_name, epoch_us(event_at), device, "user", {same}'
             f" from read_parquet({files}, hive_partitioning = true)"
         )
         peer = (
