@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -67,13 +67,21 @@ class BotRules(Strict):
     pages_alone: int = Field(gt=0)  # page views in a day without anything else
 
 
+Goal = Literal[
+    "click", "detail", "basket", "revenue", "reorders", "team_sales", "recruits", "display_seconds"
+]
+
+
 class Reward(Strict):
-    """What an outcome is worth, under a version that statistics carry."""
+    """What an outcome is worth, under a version that statistics carry; `roles` says what counts for whom."""
 
     version: str
     basket: float = Field(ge=0)
     detail: float = Field(ge=0)
     detail_seconds: int = Field(gt=0)
+    follow_hours: int = Field(default=12, gt=0, le=23)
+    display_seconds: int = Field(default=60, gt=0)
+    roles: dict[str, dict[Goal, Annotated[float, Field(ge=0)]]] | None = None
 
 
 class Source(Strict):

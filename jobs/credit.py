@@ -1,16 +1,24 @@
 """Which decision an outcome credits: NumPy over the rows of whole subjects, for batches and streams alike."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs import goals
+from jobs.goals import KINDS
 from ml.touch import NONE, Ints, last_touch
 
 Bools = npt.NDArray[np.bool_]
-REWARDED = ("detail", "basket")
+DIRECT = ("detail", "basket")
+"""Outcomes of a page: they credit a decision by trace or by window."""
+BOUGHT = ("purchase", "reorder")
+"""A product bought: credits the decision through which the same product was opened or put into the basket."""
+WON = ("team_sale", "recruit")
+"""What a consultant or recruiter brings about: credits the decision that last led anywhere."""
 KEPT = (
     "decision_id",
     "position",
@@ -18,6 +26,7 @@ KEPT = (
     "served_at",
     "subject",
     "subject_bucket",
+    "role",
     "draw_id",
     "page",
     "widget",
@@ -39,6 +48,9 @@ class Rule:
     basket_seconds: int
     trace_seconds: int
     skew_seconds: int
+    follow_seconds: int = 12 * 3600
+    display_seconds: int = 60
+    roles: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,29 +63,61 @@ class _Rows:
     decision: Ints  # codes in the order of the ids themselves, so that ties are broken alike in any batch
     position: Ints
 
+    def rank(self, rows: Ints) -> Ints:
+        """What decides between rows of one instant: the id, then the position."""
+        return self.decision[rows] * (int(self.position.max(initial=0)) + 2) + self.position[rows]
+
 
 def credit(decisions: pa.Table, outcomes: pa.Table, rule: Rule, schema: pa.Schema) -> pa.Table:
     """Return a row of `feedback`, in its schema and the order of `decisions`, for each decision.
 
     decisions, outcomes: all rows of the same subjects, in any order.
     """
-    outcomes = outcomes.filter(pc.is_in(outcomes["kind"], pa.array(REWARDED)))
+    outcomes = outcomes.filter(pc.is_in(outcomes["kind"], pa.array(KINDS)))
     shown, done, places = _code(decisions, outcomes)
-    named = _by_trace(decisions["trace_id"], outcomes["trace_id"], shown, done, rule)
-    free = np.flatnonzero(named == NONE)
-    touched = _by_window(_true(decisions["is_seen"]), shown, done, free, places, rule)
-    target = named.copy()
-    target[free] = touched
-
-    is_basket, by_trace = _true(pc.equal(outcomes["kind"], "basket")), named != NONE
-    lag = np.where(target == NONE, 0, done.at - shown.at[target]) if len(shown.at) else np.zeros_like(target)
-    longest = np.where(
-        is_basket, np.where(by_trace, rule.trace_seconds, rule.basket_seconds), rule.detail_seconds
+    kind = _numbers(pc.index_in(_texts(outcomes["kind"]), pa.array(KINDS)))
+    target, by_trace = _direct(decisions, outcomes, shown, done, places, kind, rule)
+    followed = _follow(outcomes, shown, done, kind, target, rule)
+    seen_at = np.where(_true(decisions["is_seen"]), _numbers(decisions["seen_at"]), NONE)
+    credited = goals.Credited(
+        target=np.where(target == NONE, followed, target),
+        kind=kind,
+        at=done.at,
+        subject=done.subject,
+        cents=_numbers(pc.fill_null(outcomes["value_cents"], 0)),
+        by_trace=by_trace,
     )
-    counts = np.flatnonzero((target != NONE) & (lag <= longest * SECOND))
-    earned = _earned(shown.at, rule, target[counts], done.at[counts], is_basket[counts], by_trace[counts])
-    columns = {**{name: decisions[name] for name in KEPT}, **earned}
+    earned = goals.earned(shown.subject, shown.at, seen_at, credited, rule.display_seconds)
+    columns = {
+        **{name: decisions[name] for name in KEPT},
+        "reward": goals.reward(earned, decisions["role"], rule.basket, rule.detail, rule.roles),
+        "reward_version": pa.DictionaryArray.from_arrays(
+            np.zeros(len(shown.at), np.int8), pa.array([rule.version])
+        ),
+        "rewards": goals.by_name(earned),
+        "lag_seconds": pa.array(earned["seconds_to_action"], from_pandas=True),
+        "match": _how(credited, len(shown.at)),
+    }
     return pa.table({name: columns[name] for name in schema.names}).cast(schema)
+
+
+def _direct(
+    decisions: pa.Table, outcomes: pa.Table, shown: _Rows, done: _Rows, places: int, kind: Ints, rule: Rule
+) -> tuple[Ints, Bools]:
+    """The decision's row that each outcome of a page earns, or -1, and whether it is named: (outcomes,)."""
+    is_direct = kind < len(DIRECT)
+    named = np.where(
+        is_direct, _by_trace(decisions["trace_id"], outcomes["trace_id"], shown, done, rule), NONE
+    )
+    free = np.flatnonzero((named == NONE) & is_direct)
+    seen = np.flatnonzero(_true(decisions["is_seen"]))
+    target = named.copy()
+    target[free] = _touch(shown, done, seen, free, (shown.place, done.place), places, rule)
+    _by_product(decisions, outcomes, shown, done, seen, free, target, rule)
+    lag = np.where(target == NONE, 0, done.at - shown.at[target]) if len(shown.at) else np.zeros_like(target)
+    of_basket = np.where(named != NONE, rule.trace_seconds, rule.basket_seconds)
+    longest = np.where(kind == KINDS.index("basket"), of_basket, rule.detail_seconds)
+    return np.where(lag <= longest * SECOND, target, NONE), named != NONE
 
 
 def _by_trace(
@@ -98,18 +142,18 @@ def _by_trace(
     return found
 
 
-def _by_window(is_seen: Bools, shown: _Rows, done: _Rows, free: Ints, places: int, rule: Rule) -> Ints:
-    """The row of the last touch of each free outcome, or -1: (len(free),)."""
-    seen = np.flatnonzero(is_seen)
+def _touch(
+    shown: _Rows, done: _Rows, seen: Ints, free: Ints, like: tuple[Ints, Ints], kinds: int, rule: Rule
+) -> Ints:
+    """The row of each free outcome's last touch among seen decisions of its kind, or -1: (len(free),)."""
     seen = seen[_by_time(shown.subject[seen], shown.at[seen])]
     order = _by_time(done.subject[free], done.at[free])
     asking = free[order]
     # Of decisions served at once, the higher id and position is the last touch.
-    rank = shown.decision[seen] * (int(shown.position.max(initial=0)) + 2) + shown.position[seen]
     found = last_touch(
-        (shown.subject[seen], shown.at[seen], shown.place[seen], rank),
-        (done.subject[asking], done.at[asking], done.place[asking]),
-        kinds=places,
+        (shown.subject[seen], shown.at[seen], like[0][seen], shown.rank(seen)),
+        (done.subject[asking], done.at[asking], like[1][asking]),
+        kinds=kinds,
         skew=rule.skew_seconds * SECOND,
     )
     touched = np.full(len(free), NONE)
@@ -118,40 +162,76 @@ def _by_window(is_seen: Bools, shown: _Rows, done: _Rows, free: Ints, places: in
     return touched
 
 
+def _by_product(
+    decisions: pa.Table,
+    outcomes: pa.Table,
+    shown: _Rows,
+    done: _Rows,
+    seen: Ints,
+    free: Ints,
+    target: Ints,
+    rule: Rule,
+) -> None:
+    """Give free outcomes that name a product but no widget their last touch, in `target`.
+
+    A product can have been shown by a carousel of its category or by a widget that shows any. Of two served
+    at once, the carousel of its own category is credited.
+    """
+    unnamed = np.asarray(outcomes["widget"].is_null()) & np.asarray(outcomes["product_id"].is_valid())
+    asking = free[unnamed[free]]
+    if not len(asking) or not len(seen):
+        return
+    pages = _codes(decisions["page"], outcomes["page"])
+    groups = _codes(decisions["category"], outcomes["category"])
+    width = max(int(side.max(initial=0)) for side in groups) + 1
+    own_seen, any_seen = seen[groups[0][seen] != NONE], seen[groups[0][seen] == NONE]
+    for has_page in (True, False):
+        rows = asking[(pages[1][asking] != NONE) == has_page]
+        here = pages if has_page else (np.zeros_like(pages[0]), np.zeros_like(pages[1]))
+        kinds = max(int(side.max(initial=0)) for side in here) + 1
+        like = [
+            np.where(group == NONE, NONE, page * width + group)
+            for page, group in zip(here, groups, strict=True)
+        ]
+        own = _touch(shown, done, own_seen, rows, (like[0], like[1]), kinds * width, rule)
+        anyone = _touch(shown, done, any_seen, rows, here, kinds, rule)
+        later = (own != NONE) & ((anyone == NONE) | (shown.at[own] >= shown.at[anyone]))
+        target[rows] = np.where(later, own, anyone)
+
+
+def _follow(outcomes: pa.Table, shown: _Rows, done: _Rows, kind: Ints, target: Ints, rule: Rule) -> Ints:
+    """The decision's row to which the outcome before a later one led, or -1: (outcomes,)."""
+    followed = np.full(len(target), NONE)
+    touches = np.flatnonzero(target != NONE)
+    if not len(touches):
+        return followed
+    products = _plain(outcomes["product_id"]).dictionary_encode()
+    # What was opened is here what was shown; its rank is that of the decision that it credits.
+    opened = _Rows(done.subject, done.at, done.place, shown.decision[target], shown.position[target])
+    for names, codes in ((BOUGHT, _numbers(products.indices)), (WON, np.zeros_like(kind))):
+        rows = np.flatnonzero(np.isin(kind, [KINDS.index(name) for name in names]))
+        kinds = int(codes.max(initial=0)) + 1
+        touch = _touch(opened, done, touches, rows, (codes, codes), kinds, rule)
+        in_time = done.at[rows] - done.at[touch] <= rule.follow_seconds * SECOND
+        followed[rows] = np.where((touch != NONE) & in_time, target[touch], NONE)
+    return followed
+
+
+def _how(credited: goals.Credited, k: int) -> pa.Array:
+    """How each decision's outcomes of pages were matched."""
+    direct = (credited.target != NONE) & (credited.kind < len(DIRECT))
+    traced = np.bincount(credited.target[direct & credited.by_trace], minlength=k) > 0
+    any_one = np.bincount(credited.target[direct], minlength=k) > 0
+    how = np.where(traced, 0, np.where(any_one, 1, 2)).astype(np.int8)
+    return pa.DictionaryArray.from_arrays(how, pa.array(["trace", "window", "none"]))
+
+
 def _by_time(subject: Ints, at: Ints) -> Ints:
     """Order of rows by subject, then time; what is in order already costs a look."""
     step, later = np.diff(subject), np.diff(at) >= 0
     if np.all((step > 0) | ((step == 0) & later)):
         return np.arange(len(subject))
     return np.asarray(np.lexsort((at, subject)))
-
-
-def _earned(
-    served_at: Ints, rule: Rule, target: Ints, at: Ints, is_basket: Bools, by_trace: Bools
-) -> dict[str, pa.Array]:
-    """Sum up the outcomes that count: for each its decision's row, its time, and how it was matched."""
-    k = len(served_at)
-    basket = np.bincount(target[is_basket], minlength=k) > 0
-    detail = np.bincount(target[~is_basket], minlength=k) > 0
-    traced = np.bincount(target[by_trace], minlength=k) > 0
-    credited = basket | detail
-    first = np.full(k, np.iinfo(np.int64).max)
-    np.minimum.at(first, target, at)
-    lag = np.where(credited, first - served_at, 0) / SECOND
-    goals = np.column_stack([detail, basket]).astype(np.float64).reshape(-1)
-    names = pa.DictionaryArray.from_arrays(np.tile(np.arange(2, dtype=np.int8), k), pa.array(REWARDED))
-    how = np.where(traced, 0, np.where(credited, 1, 2)).astype(np.int8)
-    return {
-        "reward": pa.array(
-            np.maximum(np.where(basket, rule.basket, 0.0), np.where(detail, rule.detail, 0.0))
-        ),
-        "reward_version": pa.DictionaryArray.from_arrays(np.zeros(k, np.int8), pa.array([rule.version])),
-        "rewards": pa.MapArray.from_arrays(
-            np.arange(k + 1, dtype=np.int32) * 2, names.cast(pa.string()), pa.array(goals)
-        ),
-        "lag_seconds": pa.array(lag, mask=~credited),
-        "match": pa.DictionaryArray.from_arrays(how, pa.array(["trace", "window", "none"])),
-    }
 
 
 def _code(decisions: pa.Table, outcomes: pa.Table) -> tuple[_Rows, _Rows, int]:
@@ -222,6 +302,11 @@ def _numbers(column: pa.Array | pa.ChunkedArray) -> Ints:
 
 def _true(column: pa.Array | pa.ChunkedArray) -> Bools:
     return np.asarray(pc.fill_null(column, False), dtype=np.bool_)
+
+
+def _texts(column: pa.ChunkedArray) -> pa.Array:
+    """A column that may be of a dictionary, as texts."""
+    return _plain(column.cast(pa.string()))
 
 
 def _plain(column: pa.ChunkedArray) -> pa.Array:

@@ -4,7 +4,7 @@ Bots, and who did not agree, are left out. A position was seen when a widget.see
 position, at most `seen_hours` after the serving (and, clocks being what they are, at most
 `clock_skew_seconds` before it).
 
-Reads   events, of the interval and the day before and after
+Reads   events, of the interval and the day before and after; widgets and users as of each day
 Writes  decisions, partition decision_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 """
@@ -12,7 +12,8 @@ On failure, mend the cause and clear the task: a rerun replaces the same partiti
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.shell import Days, Job
+from jobs.shell import Days, Job, Until
+from jobs.sources import changes
 
 SERVING = (
     "event_id",
@@ -26,7 +27,9 @@ SERVING = (
 )
 
 
-def build(events: DataFrame, *, seen_hours: int, clock_skew_seconds: int) -> DataFrame:
+def build(
+    events: DataFrame, widgets: DataFrame, users: DataFrame, *, seen_hours: int, clock_skew_seconds: int
+) -> DataFrame:
     """Explode each serving into its positions and mark the ones that came into view."""
     people = events.where(~F.coalesce("is_bot", F.lit(False)) & F.coalesce("is_consented", F.lit(False)))
     is_serving, is_seen = F.col("event_name") == "layout_served", F.col("event_name") == "widget_seen"
@@ -35,7 +38,7 @@ def build(events: DataFrame, *, seen_hours: int, clock_skew_seconds: int) -> Dat
     )  # the time comes first: sorting orders servings by it
     sighting = F.struct(F.col("position"), F.col("event_at").alias("seen_at"))
     # A serving and its sightings meet by decision id in one shuffle, without a join.
-    return _positions(
+    positions = _positions(
         people.where(is_serving | (is_seen & F.col("decision_id").isNotNull()))
         .groupBy(F.coalesce("decision_id", "event_id").alias("_group"))
         .agg(
@@ -47,9 +50,23 @@ def build(events: DataFrame, *, seen_hours: int, clock_skew_seconds: int) -> Dat
         seen_hours,
         clock_skew_seconds,
     )
+    with_category = _as_of_day(positions, widgets, "widget", "category")
+    return _as_of_day(with_category, users, "subject", "role")
 
 
-def late(events: DataFrame) -> DataFrame:
+def _as_of_day(positions: DataFrame, changed: DataFrame, key: str, told: str) -> DataFrame:
+    """Add what the newest row up to a decision's day says of its widget or subject."""
+    held = changes.valid(changed, key).select(F.col(key).alias("_of"), told, "valid_from", "valid_until")
+    day = F.col("decision_date")
+    of_the_day = (F.col(key) == F.col("_of")) & (day >= F.col("valid_from")) & (day < F.col("valid_until"))
+    return positions.join(held, of_the_day, how="left").drop("_of", "valid_from", "valid_until")
+
+
+def late(
+    events: DataFrame,
+    widgets: DataFrame,  # noqa: ARG001 - bound by name
+    users: DataFrame,  # noqa: ARG001 - bound by name
+) -> DataFrame:
     """Name the interval's neighbours that have events: what is seen after midnight was served before it."""
     return events.select(F.col("event_date").alias("day")).distinct()
 
@@ -58,10 +75,9 @@ def _positions(servings: DataFrame, seen_hours: int, clock_skew_seconds: int) ->
     served_at = F.col("serving.served_at")
     earliest = served_at - F.make_dt_interval(secs=F.lit(clock_skew_seconds))
     latest = served_at + F.make_dt_interval(hours=F.lit(seen_hours))
-    seen = F.transform(
-        F.filter("sightings", lambda sighting: sighting["seen_at"].between(earliest, latest)),
-        lambda sighting: sighting["position"],
-    )
+    seen = F.filter("sightings", lambda sighting: sighting["seen_at"].between(earliest, latest))
+    here = F.filter("_seen", lambda sighting: sighting["position"] == F.col("position"))
+    seen_at = F.array_min(F.transform(here, lambda sighting: sighting["seen_at"]))
     zipped = F.arrays_zip(
         F.col("serving.widgets").alias("widget"), F.col("serving.propensities").alias("propensity")
     )
@@ -83,7 +99,8 @@ def _positions(servings: DataFrame, seen_hours: int, clock_skew_seconds: int) ->
             F.col("serving.candidates").alias("candidates"),
             F.col("placed")["propensity"].alias("propensity"),
             F.col("serving.policy_version").alias("policy_version"),
-            F.array_contains("_seen", F.col("position")).alias("is_seen"),
+            seen_at.isNotNull().alias("is_seen"),
+            seen_at.alias("seen_at"),
             _reason().alias("_reason"),
             F.col("serving.event_date").alias("_day"),
         )
@@ -99,7 +116,12 @@ def _reason() -> Column:
     )
 
 
-JOB = Job(build, reads=(Days("events", before=1, after=1),), writes="decisions", late=late)
+JOB = Job(
+    build,
+    reads=(Days("events", before=1, after=1), Until("widgets"), Until("users")),
+    writes="decisions",
+    late=late,
+)
 
 if __name__ == "__main__":
     JOB.main()

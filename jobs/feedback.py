@@ -3,9 +3,14 @@
 An outcome credits at most one decision of its own subject:
 - by trace: it names decision and position, shares the trace, and comes within `trace_hours`. Such an
   outcome belongs to that decision alone, whether it is in time for a reward or not;
-- else by window: the last decision of its page and widget that was seen and served before it (last touch),
-  when a detail view follows within `reward.detail_seconds`, a basket add within the session gap.
-Nothing comes before its decision by more than `clock_skew_seconds`.
+- else by window: the last decision that was seen and served before it (last touch) and could have led to it,
+  when a detail view follows within `reward.detail_seconds`, a basket add within the session gap. That is one
+  of the page and widget that the outcome names; where it names no widget, one on its page that shows the
+  product's category, or any product;
+- what follows from that, within `reward.follow_hours`: a product bought credits the decision through which it
+  was opened or put into the basket; a team sale or a recruit the decision that last led the subject anywhere.
+Nothing comes before its decision by more than `clock_skew_seconds`. `jobs.goals` tells what a decision
+earned.
 
 `trace_hours` is less than a day, so a day's feedback follows from that day and its two neighbours. The files
 of both tables are sorted by subject: a task reads those of a subject bucket in step.
@@ -31,7 +36,7 @@ from jobs.merged import File
 from jobs.shell import Buckets, Job
 
 OF_PARTITION = ("decision_date", "subject_bucket")
-DECISIONS = (*(name for name in KEPT if name not in OF_PARTITION), "trace_id")
+DECISIONS = (*(name for name in KEPT if name not in OF_PARTITION), "trace_id", "category", "seen_at")
 OUTCOMES = (
     "subject",
     "happened_at",
@@ -41,8 +46,11 @@ OUTCOMES = (
     "position",
     "page",
     "widget",
+    "category",
+    "product_id",
+    "value_cents",
 )
-FEW = ("page", "widget", "kind", "policy_version")
+FEW = ("page", "widget", "category", "role", "kind", "policy_version")
 
 
 def build(
@@ -55,7 +63,15 @@ def build(
     trace_hours: int,
 ) -> DataFrame:
     """Give each decision the outcomes that it earned, bucket by bucket: no shuffle, no join."""
-    rule = Rule(
+    rule = rule_of(reward, clock_skew_seconds, session_gap_minutes, trace_hours)
+    about = contract("feedback")
+    return buckets.mapInArrow(matcher(rule, about.arrow_schema.remove_metadata(), days), about.ddl)
+
+
+def rule_of(reward: Reward, clock_skew_seconds: int, session_gap_minutes: int, trace_hours: int) -> Rule:
+    """Bring together all that conf/ says of the join, in seconds."""
+    counted = (reward.roles or {}).items()
+    return Rule(
         version=reward.version,
         basket=reward.basket,
         detail=reward.detail,
@@ -63,9 +79,10 @@ def build(
         basket_seconds=session_gap_minutes * 60,
         trace_seconds=trace_hours * 3600,
         skew_seconds=clock_skew_seconds,
+        follow_seconds=reward.follow_hours * 3600,
+        display_seconds=reward.display_seconds,
+        roles={role: {str(goal): worth for goal, worth in goals.items()} for role, goals in counted},
     )
-    about = contract("feedback")
-    return buckets.mapInArrow(matcher(rule, about.arrow_schema.remove_metadata(), days), about.ddl)
 
 
 def matcher(

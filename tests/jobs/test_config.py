@@ -19,7 +19,9 @@ def test_overlays_change_only_what_they_name() -> None:
     config = load(overlays="demo,test")
     assert config.business_time_zone == "America/New_York"
     assert config.engine.kind == "local"
-    assert config.reward.model_dump() == {"version": "r1", "basket": 3.0, "detail": 1.0, "detail_seconds": 20}
+    plain = {"version": "r1", "basket": 3.0, "detail": 1.0, "detail_seconds": 20}
+    assert config.reward.model_dump() == {**plain, "follow_hours": 12, "display_seconds": 60, "roles": None}
+    assert load(overlays="").reward.roles is not None
     assert config.sources["telemetry"].since == date(2017, 8, 18)
     assert config.sources["telemetry"].form == "otlp"
 

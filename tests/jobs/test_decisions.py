@@ -1,5 +1,6 @@
 """decisions: a row per served position, seen when a sighting says so, alike in any split into days."""
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -13,8 +14,11 @@ from tests.jobs.given import among, event, local, rows, table
 NOON = local("2017-11-03 12:00:00")
 
 
-def build(events: DataFrame) -> DataFrame:
-    return decisions.build(events, seen_hours=12, clock_skew_seconds=5)
+def build(
+    events: DataFrame, widgets: Sequence[dict[str, Any]] = (), users: Sequence[dict[str, Any]] = ()
+) -> DataFrame:
+    known = table(events.sparkSession, "widgets", widgets), table(events.sparkSession, "users", users)
+    return decisions.build(events, *known, seen_hours=12, clock_skew_seconds=5)
 
 
 def serving(decision_id: str | None, at: datetime = NOON, **more: Any) -> dict[str, Any]:
@@ -49,7 +53,17 @@ def test_each_position_is_a_row_with_its_widget_propensity_and_whether_it_was_se
     spark: SparkSession,
 ) -> None:
     told = [serving("d1"), seen("d1", 0), seen("d1", 0, NOON + timedelta(seconds=1)), seen("d1", 2)]
-    built = rows(build(table(spark, "events", told)), "position")
+    widgets = [
+        ("category:cheese", 1, "BEER"),
+        ("category:cheese", 3, "CHEESE"),
+        ("category:cheese", 4, "TEA"),
+    ]
+    roles = [("u1", 1, "customer"), ("u1", 2, "consultant"), ("u1", 4, "recruiter"), ("u2", 1, "direct")]
+    known = (
+        [{name: value, "changed_date": date(2017, 11, day), what: told} for value, day, told in changes]
+        for name, what, changes in (("widget", "category", widgets), ("subject", "role", roles))
+    )
+    built = rows(build(table(spark, "events", told), *known), "position")
     expected = {
         "decision_id": "d1",
         "decision_date": date(2017, 11, 3),
@@ -62,13 +76,37 @@ def test_each_position_is_a_row_with_its_widget_propensity_and_whether_it_was_se
         "widgets": ["trending", "category:cheese", "bestsellers"],
         "candidates": ["bestsellers", "category:cheese", "category:tea", "trending"],
         "policy_version": "logging",
+        "role": "consultant",
+        "category": None,
         "_reason": None,
         "_day": date(2017, 11, 3),
     }
     assert built == [
-        {**expected, "position": 0, "widget": "trending", "propensity": 0.5, "is_seen": True},
-        {**expected, "position": 1, "widget": "category:cheese", "propensity": 0.25, "is_seen": False},
-        {**expected, "position": 2, "widget": "bestsellers", "propensity": 0.125, "is_seen": True},
+        {
+            **expected,
+            "position": 0,
+            "widget": "trending",
+            "propensity": 0.5,
+            "is_seen": True,
+            "seen_at": NOON,
+        },
+        {
+            **expected,
+            "position": 1,
+            "widget": "category:cheese",
+            "category": "CHEESE",
+            "propensity": 0.25,
+            "is_seen": False,
+            "seen_at": None,
+        },
+        {
+            **expected,
+            "position": 2,
+            "widget": "bestsellers",
+            "propensity": 0.125,
+            "is_seen": True,
+            "seen_at": NOON,
+        },
     ]
 
 

@@ -64,13 +64,13 @@ def made_at_once(told: list[dict[str, Any]], done: list[dict[str, Any]]) -> list
     return sorted(made(*told, *done), key=lambda row: row["decision_id"])
 
 
-def made(*told: dict[str, Any]) -> list[dict[str, Any]]:
+def made(*told: dict[str, Any], rule: Rule = RULE) -> list[dict[str, Any]]:
     """Rows of feedback of decisions and outcomes, in any order."""
     sides = [
         pa.Table.from_pylist([row for row in told if (row.get("kind") is None) == is_served], schema=schema)
         for is_served, schema in ((True, DECISIONS), (False, OUTCOMES))
     ]
-    return credit(*sides, RULE, FEEDBACK).to_pylist()
+    return credit(*sides, rule, FEEDBACK).to_pylist()
 
 
 def credited(*told: dict[str, Any]) -> dict[Any, tuple[Any, ...]]:
@@ -155,10 +155,49 @@ def test_two_outcomes_of_one_position_make_one_reward_with_the_first_lag() -> No
     assert credited(shown("d1"), did("detail", 7), did("detail", 9)) == {"d1": (1.0, "window", 7.0)}
 
 
-def test_rewards_tell_each_goal() -> None:
-    (row,) = made(shown("d1"), did("basket", 3, "d1"))
-    assert dict(row["rewards"]) == {"detail": 0.0, "basket": 1.0}
-    assert row["reward_version"] == "r1"
+def product(
+    kind: str, seconds: float, number: str = "7", category: str | None = "tea", **more: Any
+) -> dict[str, Any]:
+    """An outcome that names a product and a page, but no widget and no decision."""
+    return did(kind, seconds, product_id=number, category=category, **{"widget": None, **more})
+
+
+def test_an_outcome_without_a_widget_credits_the_last_carousel_of_its_category_or_widget_of_any() -> None:
+    tea, wine, any_one = (
+        shown(name, widget=name, category=category)
+        for name, category in (("tea", "tea"), ("wine", "wine"), ("any", None))
+    )
+    hit = (1.0, "window", 9.0)
+    assert credited(tea, wine, product("detail", 9)) == {"tea": hit, "wine": NOTHING}
+    assert credited(any_one, wine, product("detail", 9)) == {"any": hit, "wine": NOTHING}
+    assert credited(wine, product("detail", 9)) == {"wine": NOTHING}
+    # Served at once: the carousel of its category. Served later: whatever was last.
+    assert credited({**any_one, "decision_id": "z"}, tea, product("detail", 9)) == {"z": NOTHING, "tea": hit}
+    later = {**any_one, "served_at": NOON + timedelta(seconds=2)}
+    assert credited(later, tea, product("detail", 9)) == {"any": (1.0, "window", 7.0), "tea": NOTHING}
+    # A product in no catalogue fits only what shows any; one that is not named fits nothing.
+    assert credited(tea, any_one, product("detail", 9, category=None)) == {"tea": NOTHING, "any": hit}
+    assert credited(any_one, did("detail", 9, widget=None)) == {"any": NOTHING}
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"page": "start"}, NOTHING),
+        ({"page": None}, (3.0, "window", 9.0)),
+        ({"subject": "u2"}, NOTHING),
+        ({"subject": "u2", "page": None}, NOTHING),
+        ({"happened_at": NOON - timedelta(seconds=6)}, NOTHING),
+        ({"happened_at": NOON + timedelta(seconds=1801)}, NOTHING),
+    ],
+)
+def test_a_product_wants_the_same_subject_its_page_and_time(
+    more: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
+    assert credited(shown("tea", category="tea"), product("basket", 9, **more)) == {"tea": expected}
+    assert credited(shown("tea", category="tea", is_seen=False), product("basket", 9, **more)) == {
+        "tea": NOTHING
+    }
 
 
 def test_an_unseen_position_is_credited_by_name_only() -> None:
@@ -186,6 +225,19 @@ def test_decisions_alone_and_outcomes_alone() -> None:
     assert credited(did("basket", 3, "d1")) == {}
 
 
+def could(show: dict[str, Any], row: dict[str, Any]) -> bool:
+    """Tell whether what was shown can have led to an outcome that names its widget, or else its product."""
+    if row["widget"] is not None:
+        return row["page"] is not None and (show["page"], show["widget"]) == (row["page"], row["widget"])
+    fits = show.get("category") is None or show["category"] == row.get("category")
+    return row.get("product_id") is not None and row["page"] in (None, show["page"]) and fits
+
+
+def last_touch(pair: tuple[dict[str, Any], float]) -> tuple[Any, ...]:
+    show = pair[0]
+    return show["served_at"], show.get("category") is not None, show["decision_id"], show["position"]
+
+
 def plain(told: list[dict[str, Any]]) -> dict[tuple[Any, int], tuple[float, str]]:
     """Credit again, one outcome after the other, as the module's docstring says."""
     shows = [row for row in told if row.get("kind") is None]
@@ -206,14 +258,8 @@ def plain(told: list[dict[str, Any]]) -> dict[tuple[Any, int], tuple[float, str]
             == (row["decision_id"], row["position"], row["trace_id"])
             and -5 <= lag <= 12 * 3600
         ]
-        touched = [
-            (show, lag)
-            for show, lag in lags
-            if show["is_seen"]
-            and (show["page"], show["widget"]) == (row["page"], row["widget"])
-            and lag >= -5
-        ]
-        touched.sort(key=lambda pair: (pair[0]["served_at"], pair[0]["decision_id"], pair[0]["position"]))
+        touched = [(show, lag) for show, lag in lags if show["is_seen"] and lag >= -5 and could(show, row)]
+        touched.sort(key=last_touch)
         for how, found, longest in (("trace", named, 12 * 3600), ("window", touched[-1:], 1800)):
             if found:
                 show, lag = found[0]
@@ -231,14 +277,14 @@ def plain(told: list[dict[str, Any]]) -> dict[tuple[Any, int], tuple[float, str]
 
 
 moments = st.integers(-8, 40).map(float) | st.integers(1790, 1810).map(float)
-shows = st.builds(
-    lambda n, at, who, page, widget, seen: (n, at, who, page, widget, seen),
+shows = st.tuples(
     st.integers(0, 9),
     moments,
     st.sampled_from(["u1", "u2"]),
     st.sampled_from(["home", "start"]),
     st.sampled_from(["v", "w"]),
     st.booleans(),
+    st.sampled_from([None, "tea", "wine"]),
 )
 acts = st.builds(
     did,
@@ -246,8 +292,10 @@ acts = st.builds(
     moments,
     st.none() | st.integers(0, 12).map(str),
     subject=st.sampled_from(["u1", "u2"]),
-    page=st.sampled_from(["home", "start"]),
-    widget=st.sampled_from(["v", "w"]),
+    page=st.sampled_from(["home", "start", None]),
+    widget=st.sampled_from(["v", "w", None]),
+    product_id=st.sampled_from(["7", None]),
+    category=st.sampled_from([None, "tea"]),
 )
 
 
@@ -257,8 +305,8 @@ def test_vectorised_and_plain_credit_agree_in_any_order(
     served: list[tuple[Any, ...]], done: list[dict[str, Any]], order: random.Random
 ) -> None:
     told = [
-        shown(str(n), at, subject=who, page=page, widget=widget, is_seen=seen)
-        for n, at, who, page, widget, seen in served
+        shown(str(n), at, subject=who, page=page, widget=widget, is_seen=seen, category=category)
+        for n, at, who, page, widget, seen, category in served
     ] + done
     order.shuffle(told)
     found = {(row["decision_id"], row["position"]): (row["reward"], row["match"]) for row in made(*told)}
@@ -337,7 +385,8 @@ def test_spark_gives_the_whole_row(spark: SparkSession, tmp_path: Path) -> None:
             "subject": "u1",
             "subject_bucket": 1,
             "reward": 3.0,
-            "rewards": {"detail": 0.0, "basket": 1.0},
+            "role": None,
+            "rewards": {"click": 1.0, "detail": 0.0, "basket": 1.0, "seconds_to_action": 8.0},
             "lag_seconds": 8.0,
             "match": "trace",
         },
@@ -348,7 +397,8 @@ def test_spark_gives_the_whole_row(spark: SparkSession, tmp_path: Path) -> None:
             "subject": "u2",
             "subject_bucket": 0,
             "reward": 0.0,
-            "rewards": {"detail": 0.0, "basket": 0.0},
+            "role": None,
+            "rewards": {"click": 0.0, "detail": 0.0, "basket": 0.0},
             "lag_seconds": None,
             "match": "none",
         },

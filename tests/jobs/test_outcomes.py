@@ -1,14 +1,30 @@
-"""outcomes: what people did after a page was shown."""
+"""outcomes: what people did after a page was shown, and what that led to."""
 
-from datetime import date
+from datetime import date, datetime, timedelta
+from typing import Any
 
-from pyspark.sql import SparkSession
+import pytest
+from pyspark.sql import DataFrame, SparkSession
 
 from jobs import outcomes
-from tests.jobs.given import event, local, rows, table
+from jobs.config import ConfigError, Consent
+from jobs.contracts import contract
+from tests.jobs.given import ZONE, event, local, rows, table
 
-NOON = local("2017-11-03 12:00:00")
+NOON, FRIDAY = local("2017-11-03 12:00:00"), date(2017, 11, 3)
 NAMES = ("page_view", "layout_served", "widget_seen", "product_view", "basket_add", "order_placed")
+
+
+def build(spark: SparkSession, reorder_days: int = 84, **told: list[dict[str, Any]]) -> DataFrame:
+    names = ("events", "orders", "order_lines", "products", "users", "consents")
+    return outcomes.build(
+        *(table(spark, name, told.get(name, [])) for name in names),
+        days=[FRIDAY],
+        business_time_zone=ZONE,
+        subject_buckets=2,
+        reorder_days=reorder_days,
+        consent=Consent(purpose="personalisation", by_default=True),
+    )
 
 
 def test_views_baskets_and_orders_of_people_are_outcomes(spark: SparkSession) -> None:
@@ -25,7 +41,10 @@ def test_views_baskets_and_orders_of_people_are_outcomes(spark: SparkSession) ->
     told += [event("basket_add", NOON, is_bot=True), event("order_placed", NOON, event_id="x", is_bot=None)]
     # Who did not agree is nobody, whatever the row says of an answer.
     told += [event("basket_add", NOON, event_id=f"no-{yes}", is_consented=yes) for yes in (False, None)]
-    built = rows(outcomes.build(table(spark, "events", told)), "outcome_id")
+    told += [event("basket_add", NOON - timedelta(days=1))]  # of the day before: only what follows matters
+    tea = [{"product_id": "7", "changed_date": date(2017, 11, day), "category": name} for day, name in
+           ((1, "BEER"), (3, "TEA"), (4, "WINE"))]  # fmt: skip
+    built = rows(build(spark, events=told, products=tea), "outcome_id")
     assert [(row["outcome_id"], row["kind"], row["value_cents"]) for row in built] == [
         ("basket_add", "basket", None),
         ("order_placed", "order", 1250),
@@ -34,12 +53,89 @@ def test_views_baskets_and_orders_of_people_are_outcomes(spark: SparkSession) ->
     ]
     assert built[0] == {
         "outcome_id": "basket_add",
-        "outcome_date": date(2017, 11, 3),
+        "outcome_date": FRIDAY,
         "happened_at": NOON,
         "subject": "u1",
         "subject_bucket": 0,
         "kind": "basket",
         **more,
+        "category": "TEA",
         "order_id": None,
         "value_cents": None,
     }
+    assert set(built[0]) == set(contract("outcomes").columns)
+
+
+def order(order_id: str, subject: str, at: datetime = NOON, day: date = FRIDAY) -> dict[str, Any]:
+    return {
+        "order_id": order_id,
+        "subject": subject,
+        "subject_bucket": 1,
+        "ordered_at": at,
+        "order_date": day,
+    }
+
+
+def line(
+    order_id: str, number: int, subject: str, product: str, cents: int, day: date = FRIDAY
+) -> dict[str, Any]:
+    told = {
+        "order_id": order_id,
+        "line": number,
+        "subject": subject,
+        "product_id": product,
+        "order_date": day,
+    }
+    return {**told, "subject_bucket": 1, "category": "TEA", "quantity": 1, "sales_cents": cents}
+
+
+def person(subject: str, day: int, sponsor: str | None) -> dict[str, Any]:
+    return {"subject": subject, "changed_date": date(2017, 11, day), "sponsor": sponsor, "role": "customer"}
+
+
+def test_what_was_bought_sold_and_won(spark: SparkSession) -> None:
+    thursday = FRIDAY - timedelta(days=1)
+    told = [
+        event("product_view", NOON, subject="ann", product_id="7"),
+        event("product_view", NOON, subject="ann", product_id="7", event_id="again"),
+        event("basket_add", NOON - timedelta(days=1), subject="ann", product_id="8"),
+        event("basket_add", NOON, subject="phone", product_id="9"),  # logged out, and orders as bob
+        event("order_placed", NOON, subject="phone", order_id="o2", event_id="placed"),
+    ]
+    orders = [order("o1", "ann"), order("o2", "bob")]
+    lines = [
+        line("o1", 1, "ann", "7", 250), line("o1", 2, "ann", "8", 100), line("o1", 3, "ann", "11", 999),
+        line("o2", 1, "bob", "9", 40),
+        line("o0", 1, "ann", "8", 1, thursday), line("o0", 2, "ann", "7", 1, FRIDAY - timedelta(days=85)),
+        line("o0", 3, "bob", "9", 1, FRIDAY - timedelta(days=84)),
+    ]  # fmt: skip
+    people = [
+        person("ann", 1, "u000a"), person("ann", 4, "late"), person("bob", 1, None),
+        person("new", 3, "u000b"), person("new", 4, "u000b"), person("alone", 3, None),
+        person("old", 2, "u000b"),
+    ]  # fmt: skip
+    built = rows(build(spark, events=told, orders=orders, order_lines=lines, users=people), "outcome_id")
+    found = [
+        (
+            row["kind"],
+            row["subject"],
+            row["subject_bucket"],
+            row["product_id"],
+            row["value_cents"],
+            row["happened_at"],
+        )
+        for row in built
+        if row["kind"] not in ("detail", "basket", "order")
+    ]
+    assert found == [
+        ("recruit", "u000b", 1, None, None, local("2017-11-03 23:59:59")),
+        ("purchase", "ann", 1, "7", 250, NOON),  # bought before, but too long ago
+        ("reorder", "ann", 1, "8", 100, NOON),
+        ("team_sale", "u000a", 0, None, 1349, NOON),
+        ("reorder", "phone", 1, "9", 40, NOON),
+    ]
+
+
+def test_more_history_than_is_read_cannot_be_asked_for(spark: SparkSession) -> None:
+    with pytest.raises(ConfigError, match="reorder_days = 85 cannot be: 84 days are read"):
+        build(spark, reorder_days=85)
