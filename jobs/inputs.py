@@ -144,6 +144,13 @@ def open_read(
         return spark.createDataFrame([], about.ddl)
     path = Tables(config.tables).path(read.name)
     frame = spark.read.format("delta").option("versionAsOf", version).load(path)
+    # A version of before the contract gained a column has none of it.
+    gained = {
+        name: F.lit(None).cast(column.type)
+        for name, column in about.columns.items()
+        if name not in frame.columns
+    }
+    frame = frame.withColumns(gained) if gained else frame
     if about.day is None:
         return frame
     first, last = read.span(days, config.late_days)

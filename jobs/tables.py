@@ -107,7 +107,7 @@ class Tables:
         table, partitioned as the contract says.
         """
         about = contract(name)
-        table = self.open(name)
+        table = self._widened(about)
         keep = None if days is None or about.day is None else {day.isoformat() for day in days}
         removed = [_remove(path) for path, day in _live_files(table, about) if keep is None or day in keep]
         table.create_write_transaction(
@@ -120,6 +120,16 @@ class Tables:
             ),
         )
         return DeltaTable(self.path(name)).version()
+
+    def _widened(self, about: Contract) -> DeltaTable:
+        """Open a table to write to; columns that its contract has gained are added, null in older rows."""
+        table = self.open(about.table)
+        known = {field.name for field in table.schema().fields}
+        gained = [field for field in Schema.from_arrow(about.arrow_schema).fields if field.name not in known]
+        if not gained:
+            return table
+        table.alter.add_columns(gained)
+        return self.open(about.table)
 
 
 def located(path: str) -> tuple[pafs.FileSystem, str]:

@@ -1,7 +1,8 @@
-"""The demo's baskets, cleaned once, and the whole year replayed once."""
+"""The demo's baskets, cleaned once, the whole year replayed once, and a small lake of it."""
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,11 +10,10 @@ from jobs.config import ROOT
 from jobs.demo import lake, replay, source
 from jobs.demo.replay import Replay
 from jobs.demo.source import Baskets, Source
+from tests.demo.reading import DAYS, read_spans
 
 # Read before any test's own data home.
 WHEEL = Path(os.environ.get("VITRINE_HOME") or ROOT / "var").absolute() / "source" / source.WHEEL
-
-DAYS = range(69, 72)  # its second day is the one on which summer time begins: 23 hours
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +50,10 @@ def demo_home(home: Path) -> Path:
     (home / "source").mkdir()
     (home / "source" / source.WHEEL).symlink_to(WHEEL)
     return home
+
+
+@pytest.fixture(scope="session")
+def spans(written: Path) -> list[dict[str, Any]]:
+    """Every span of the lake, flat, once; with its service and the day it arrived."""
+    found = {span["span_id"]: span for service in ("web", "layout") for span in read_spans(written, service)}
+    return list(found.values())

@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,9 @@ import pytest
 from jobs.demo import lake, truth, world
 from jobs.demo.source import Baskets, Source, date_of
 from jobs.demo.writer import DayWriter
-
-from .conftest import DAYS
+from tests.demo.reading import DAYS, read_lines
 
 FIRST, SECOND, LAST = (date_of(day).isoformat() for day in DAYS)
-
-
-@pytest.fixture(scope="module")
-def spans(written: Path) -> list[dict[str, Any]]:
-    """Every span of the lake, flat, once; with its service and the day it arrived."""
-    found = {span["span_id"]: span for service in ("web", "layout") for span in read_spans(written, service)}
-    return list(found.values())
 
 
 @pytest.fixture(scope="module")
@@ -35,41 +26,6 @@ def hits(written: Path) -> list[dict[str, Any]]:
     """Every tag hit of the lake, once."""
     found = {parameter(hit, "event_id"): hit for _, hit in read_lines(written / "lake/tags")}
     return list(found.values())
-
-
-def read_lines(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in sorted(folder.rglob("*.jsonl.gz")):
-        for line in gzip.decompress(path.read_bytes()).decode().splitlines():
-            yield path.parent.name.removeprefix("date="), json.loads(line)
-
-
-def read_spans(home: Path, service: str) -> Iterator[dict[str, Any]]:
-    for arrived, line in read_lines(home / "lake/telemetry" / service):
-        for resource in line["resourceSpans"]:
-            assert attributes(resource["resource"]) == {"service.name": service}
-            for scope in resource["scopeSpans"]:
-                for span in scope["spans"]:
-                    yield {
-                        "service": service,
-                        "arrived": arrived,
-                        "name": span["name"],
-                        "trace_id": span["traceId"],
-                        "span_id": span["spanId"],
-                        "parent": span["parentSpanId"],
-                        "at": int(span["startTimeUnixNano"]) / 1e9,
-                        **attributes(span),
-                    }
-
-
-def attributes(holder: dict[str, Any]) -> dict[str, Any]:
-    return {entry["key"]: plain(entry["value"]) for entry in holder["attributes"]}
-
-
-def plain(value: dict[str, Any]) -> Any:
-    ((kind, content),) = value.items()
-    if kind == "arrayValue":
-        return [plain(each) for each in content["values"]]
-    return {"stringValue": str, "intValue": int, "doubleValue": float}[kind](content)
 
 
 def parameter(hit: dict[str, Any], name: str) -> Any:

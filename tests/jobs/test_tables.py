@@ -1,0 +1,35 @@
+"""Tables: one that was made before its contract gained a column takes it on with the next publishing."""
+
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.contracts import contract
+from jobs.tables import Tables
+
+FRIDAY, SATURDAY = date(2017, 11, 3), date(2017, 11, 4)
+
+
+def staged(tables: Tables, day: date, columns: dict[str, list[object]]) -> str:
+    """Write a row of closings beside the table, as Spark does."""
+    folder = Path(tables.path("closings")) / f"data/{day}" / f"changed_date={day}"
+    folder.mkdir(parents=True)
+    fields = [contract("closings").arrow_schema.field(name) for name in columns]
+    pq.write_table(pa.table(columns, schema=pa.schema(fields)), folder / "part.parquet")
+    return f"data/{day}"
+
+
+def test_a_column_that_the_contract_gained_is_added(tmp_path: Path) -> None:
+    tables, about = Tables(str(tmp_path)), contract("closings")
+    older = {name: column for name, column in about.columns.items() if name != "is_deleted"}
+    tables.create(about.model_copy(update={"columns": older}))
+    assert "is_deleted" not in tables.open("closings").to_pyarrow_dataset().schema.names
+    row: dict[str, list[object]] = {"closing_id": ["c1"], "first_date": [FRIDAY], "last_date": [SATURDAY]}
+    tables.publish("closings", staged(tables, FRIDAY, row), days=[FRIDAY], run_id="r1")
+    more = {**row, "is_deleted": [True]}
+    version = tables.publish("closings", staged(tables, SATURDAY, more), days=[SATURDAY], run_id="r2")
+    found = tables.read("closings").sort_by("changed_date").to_pylist()
+    assert [(row["changed_date"], row["is_deleted"]) for row in found] == [(FRIDAY, None), (SATURDAY, True)]
+    assert tables.writers("closings", after=version - 1) == ["r2"]
