@@ -91,6 +91,25 @@ def pin(
 
 
 @app.command()
+def leaks(
+    job: Annotated[str, typer.Argument(help="a table that is made of tables, as subject_features")],
+    day: Annotated[datetime, typer.Argument(help="one of its days", formats=["%Y-%m-%d"])],
+) -> None:
+    """Build a day with and without what came later; exit 1 and name the columns when they differ."""
+    from jobs import leaks as check
+    from jobs.config import load
+    from jobs.spark import session
+
+    config = load()
+    found = check.leaks(importlib.import_module(f"jobs.{job}").JOB, day.date(), config, session(config))
+    for column, rows in found.items():
+        typer.echo(f"{job}.{column} depends on what came after {day.date()} in {rows:,} rows.")
+    if found:
+        raise typer.Exit(1)
+    typer.echo(f"No row of {job} of {day.date()} depends on what came later.")
+
+
+@app.command()
 def query(
     sql: Annotated[str, typer.Argument(help="a select over the tables, or the name of a view in sql/")],
     rows: Annotated[int, typer.Option(help="rows to print")] = 40,

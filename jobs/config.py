@@ -8,6 +8,7 @@ the key and what was expected.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from functools import cached_property
@@ -154,6 +155,27 @@ class Page(Strict):
     floor: float = Field(ge=0, lt=1)
 
 
+class Declaration(Strict):
+    """A feature of a subject as of the end of a day: what it counts, over which days, how, where absent.
+
+    `computed` ones are made by name in ml/features; all others follow from this declaration alone.
+    """
+
+    meaning: str
+    of: Literal["visits", "lines", "sales"] | None = None
+    window: int | None = Field(default=None, gt=0)
+    how: Literal["sum", "per_visit", "any", "days_since_first", "days_since_last", "computed"] = "sum"
+    absent: str = "never"
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Declaration":
+        if (self.of is None) != (self.how == "computed"):
+            raise ValueError("a feature counts `of` something, or is `computed` by name")
+        if self.how.startswith("days_since") and (self.of != "visits" or self.window is not None):
+            raise ValueError("days are counted since the first or last of all visits: of: visits, no window")
+        return self
+
+
 class Feature(Strict):
     """A feature of a set: its name, meaning and frozen transform, (transform(value) - center) / scale."""
 
@@ -259,6 +281,7 @@ class Config(Strict):
     jobs: dict[str, dict[str, Any]] = {}
     pages: dict[str, Page]
     policies: dict[str, Policy]
+    features: dict[str, Declaration]
     feature_sets: dict[str, FeatureSet]
     segmentation_specs: dict[str, Segmentation] = {}
 
@@ -346,6 +369,10 @@ def load(root: Path | None = None, overlays: str | None = None) -> Config:
             source.setdefault("table", name)
     merged["segmentation_specs"] = _declared(conf / "segmentations", Segmentation, "name")
     sets = read_yaml(conf / "features.yaml")
+    merged["features"] = {
+        name: _checked(Declaration, entry, conf / "features.yaml", name)
+        for name, entry in sets.get("features", {}).items()
+    }
     merged["feature_sets"] = {
         name: _checked(FeatureSet, {"name": name, **entry}, conf / "features.yaml", name)
         for name, entry in sets.get("feature_sets", {}).items()
@@ -425,6 +452,7 @@ def _sentence(
 
 
 def _cross_check(config: Config, conf: Path) -> None:
+    _check_names(config, conf)
     tables = {file.stem for file in (conf / "contracts").glob("*.yaml")}
     for name, source in config.sources.items():
         if source.table not in tables:
@@ -454,6 +482,20 @@ def _cross_check(config: Config, conf: Path) -> None:
                 f"{_short(conf)}/policies/{policy.name}.yaml: feature_set {policy.feature_set!r} is none of"
                 f" conf/features.yaml: {known}."
             )
+
+
+def _check_names(config: Config, conf: Path) -> None:
+    """Every feature of a set is declared; where a name holds a page or widget, by its pattern."""
+    patterns = [re.sub(r"\\\{\w+\\\}", ".+", re.escape(name)) for name in config.features]
+    own = set(config.jobs.get("subject_features", {}).get("demographics") or {})
+    for declared in config.feature_sets.values():
+        for feature in (*declared.context, *declared.action):
+            name = feature.name.removeprefix("missing/")
+            if name not in own and not any(re.fullmatch(pattern, name) for pattern in patterns):
+                raise ConfigError(
+                    f"{_short(conf)}/features.yaml: {declared.name}: {feature.name!r} is no declared feature;"
+                    " mend its spelling, or declare it under features."
+                )
 
 
 def _holds(layer: Mapping[str, Any], path: list[str]) -> bool:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from jobs import maps
-from ml.features import RECENT_MEAN, Block, Population, values_as_of
+from ml.features import RECENT_MEAN, Block, Declaration, Population, values_as_of
 
 Batches = Iterator[pa.RecordBatch]
 Floats = NDArray[np.float64]
@@ -36,16 +36,21 @@ SCHEMA = (
 
 
 def kernel(
-    population: Population, carousels: Carousels, demographics: Scales, named: Collection[str]
+    population: Population,
+    carousels: Carousels,
+    demographics: Scales,
+    named: Collection[str],
+    declared: Mapping[str, Declaration],
 ) -> Callable[[Batches], Batches]:
     """Return the function for mapInArrow.
 
-    What is the same for all subjects of a day (the population's recent means) is kept only if it is `named`.
+    What is the same for all subjects of a day (the population's recent means), or stands in a column of its
+    own (role and region), is made a feature only if it is `named`.
     """
 
     def compute(batches: Batches) -> Batches:
         for rows in whole_subjects(batches, len(population.days) * max(len(population.categories), 1)):
-            yield from _features(rows, population, carousels, demographics, named).to_batches()
+            yield from _features(rows, population, carousels, demographics, named, declared).to_batches()
 
     return compute
 
@@ -75,20 +80,27 @@ def _starts(rows: pa.Table) -> Integers:
 
 
 def _features(
-    rows: pa.Table, population: Population, carousels: Carousels, demographics: Scales, named: Collection[str]
+    rows: pa.Table,
+    population: Population,
+    carousels: Carousels,
+    demographics: Scales,
+    named: Collection[str],
+    declared: Mapping[str, Declaration],
 ) -> pa.Table:
     """Features of whole subjects: one row per subject and day on which it has a history and has not left."""
     rows = rows.combine_chunks()
     starts = _starts(rows)
     subject = np.repeat(np.arange(len(starts)), np.diff(starts, append=rows.num_rows))
     is_activity = rows.column("is_activity").to_numpy(zero_copy_only=False)
-    values = values_as_of(_block(rows, subject, is_activity, population, len(starts)), population, carousels)
+    block = _block(rows, subject, is_activity, population, len(starts))
+    values = values_as_of(block, population, carousels, declared)
     change = _last_change(rows, subject, is_activity, population.days, len(starts))
     left = _as_of(_flags(rows, "is_deleted"), change, 0.0) == 1
     at = np.nonzero(values.has_history & ~left)
+    of_people = _demographics(rows, change, demographics) | _belongs(rows, change, named)
     features = {
         name: value
-        for name, value in (values.features | _demographics(rows, change, demographics)).items()
+        for name, value in (values.features | of_people).items()
         if name in named or not name.startswith(RECENT_MEAN)
     }
     who, person = pa.array(starts[at[0]]), pa.array(change[at], mask=change[at] < 0)
@@ -149,6 +161,17 @@ def _demographics(rows: pa.Table, change: Integers, scales: Scales) -> dict[str,
         place = pc.index_in(rows.column(field), pa.array(groups, pa.string())).cast(pa.float64()).to_numpy()
         features[field] = np.where(known == 1, _as_of(place, change, np.nan), np.nan)
     return features
+
+
+def _belongs(rows: pa.Table, change: Integers, named: Collection[str]) -> dict[str, Floats]:
+    """`role/NAME` and `region/NAME`: 1 for who is of it as of the day, 0 for others, NaN where not known."""
+    found = {}
+    for name in sorted(named):
+        column, _, value = name.partition("/")
+        if column in ("role", "region"):
+            known = pc.equal(rows.column(column), value).cast(pa.float64())
+            found[name] = _as_of(pc.fill_null(known, np.nan).to_numpy(), change, np.nan)
+    return found
 
 
 def _as_of(values: Floats, change: Integers, default: float) -> Floats:

@@ -1,9 +1,10 @@
 """outcomes: one row per thing a subject did, or brought about, that may follow a decision.
 
-Of events: a product view is a `detail`, a basket add a `basket`, an order placed an `order`; bots, and who did not
-agree, are left out. Of order lines: a `purchase` of a product that the subject had opened or put into the basket that day or
-the day before, a `reorder` when it had bought the product within `reorder_days`. Of orders: a `team_sale`,
-the sponsor's. Of users: a `recruit`, the sponsor's, at the end of the day on which the person arrived.
+Of events: a product view is a `detail`, a basket add a `basket`, an order placed an `order`; bots, and who
+did not agree, are left out. Of order lines: a `purchase` of a product that the subject had opened or put
+into the basket that day or the day before, a `reorder` when it had bought the product within `reorder_days`.
+Of orders: a `team_sale`, the sponsor's. Of users: a `recruit`, the sponsor's, at the end of the day on which
+the person arrived.
 
 Who ordered logged in may have looked logged out: a line is the subject's whose event placed the order.
 

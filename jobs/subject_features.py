@@ -21,11 +21,11 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs import feature_rows, maps
-from jobs.config import Consent, FeatureSet
+from jobs.config import Consent, Declaration, FeatureSet
 from jobs.consent import without_refusals
 from jobs.shell import Job, State, Until
 from jobs.subject_totals import history
-from ml.features import LONGEST_WINDOW, RECENT_DAYS, Population, population_as_of
+from ml.features import MISSING, RECENT_DAYS, Population, population_as_of
 
 EPOCH = date(1970, 1, 1)
 MAPS = {"widget_shares": "share/", "widget_reward_means": "reward_mean/", "features": ""}
@@ -40,6 +40,7 @@ def build(
     consents: DataFrame,
     *,
     days: Sequence[date],
+    features: Mapping[str, Declaration],
     feature_sets: Mapping[str, FeatureSet],
     demographics: Mapping[str, Sequence[str]],
     consent: Consent,
@@ -49,7 +50,9 @@ def build(
     `demographics` lists, for each field of `users` that becomes a feature, its groups from low to high.
     """
     changes = widgets.select("widget", "changed_date", "category", "is_deleted").collect()  # widgets are few
-    past = history(subject_daily, subject_totals, before=days[0] - timedelta(LONGEST_WINDOW))
+    declared = {name: feature for name, feature in features.items() if feature.how != "computed"}
+    longest = max([RECENT_DAYS, *(feature.window or 0 for feature in declared.values())])
+    past = history(subject_daily, subject_totals, before=days[0] - timedelta(longest))
     population = _population(past, days, {row["category"] for row in changes if row["category"]})
     activity = past.select(
         "subject", "subject_bucket", "day", F.lit(True).alias("is_activity"), *feature_rows.ACTIVITY
@@ -63,7 +66,12 @@ def build(
         population,
         _carousels(changes, days, population),
         {name: list(groups) for name, groups in demographics.items()},
-        {feature.name for declared in feature_sets.values() for feature in declared.context},
+        {
+            feature.name.removeprefix(MISSING)
+            for chosen in feature_sets.values()
+            for feature in chosen.context
+        },
+        declared,
     )
     whole = rows.repartition("subject").sortWithinPartitions("subject", "day")
     found = whole.mapInArrow(compute, feature_rows.SCHEMA)

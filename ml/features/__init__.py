@@ -1,17 +1,18 @@
 """Features: what is known of a subject at the end of a day, and the contexts made of it."""
 
-from ml.features.history import LONGEST_WINDOW, Block, History, lift, two_strongest
+from ml.features.history import Block, Declaration, History, lift, two_strongest
 from ml.features.population import MICRO, RECENT_DAYS, Population, population_as_of
-from ml.features.sets import Feature, FeatureSet, assemble, column_names
+from ml.features.sets import MISSING, Feature, FeatureSet, assemble, column_names
 from ml.features.values import RECENT_MEAN, STRONGEST, Values, values_as_of
 
 __all__ = [
-    "LONGEST_WINDOW",
     "MICRO",
+    "MISSING",
     "RECENT_DAYS",
     "RECENT_MEAN",
     "STRONGEST",
     "Block",
+    "Declaration",
     "Feature",
     "FeatureSet",
     "History",

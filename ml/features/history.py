@@ -6,8 +6,10 @@ They serve decisions of the day after, d + 1. All sums are over integers, so val
 subjects were split into blocks.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +24,17 @@ PRIOR_VISITS = 2.0
 PRIOR_REWARDS = 5.0
 """A mean reward counts the population's mean as so many seen positions of the subject's own."""
 LIFT_FLOOR = 0.01
-LONGEST_WINDOW = 84
-"""Days that must be there one by one; older ones may be summed up in a first row."""
+
+
+class Declaration(Protocol):
+    """A number made of a subject's daily rows: what is counted, over which days, and how."""
+
+    @property
+    def of(self) -> str | None: ...
+    @property
+    def window(self) -> int | None: ...
+    @property
+    def how(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -89,23 +100,34 @@ class History:
         """Days on which the subject bought something."""
         return self.total(self.block.visits)
 
-    def scalars(self) -> dict[str, Floats]:
-        """Recency, frequency and monetary values by feature name, NaN where they do not exist."""
-        block = self.block
-        served = self.days[None, :] + 1
+    def declared(self, features: Mapping[str, Declaration]) -> dict[str, Floats]:
+        """Recency, frequency and monetary values, as declared: by name, NaN where they do not exist.
+
+        sum             Σ over the last `window` days, the day itself included; over all days without a window
+        per_visit       that over the visits of the same days; NaN where there are none
+        any             1 where the sum is above 0, else 0
+        days_since_first, days_since_last   from the first or last visit to the day that is served
+
+        """
         first, last = self._visit_days()
-        visits = self.visits.astype(np.float64)
-        per_visit = np.where(visits > 0, visits, np.nan)
-        return {
-            "recency": served - last,
-            "tenure": served - first,
-            "visits": visits,
-            "visits_28": self.window(block.visits, 28).astype(np.float64),
-            "visits_84": self.window(block.visits, 84).astype(np.float64),
-            "sales_28": self.window(block.sales_cents, 28) / 100.0,
-            "mean_sale": self.total(block.sales_cents) / 100.0 / per_visit,
-            "mean_lines": self.total(block.lines) / per_visit,
-        }
+        served = self.days[None, :] + 1
+        values: dict[str, Floats] = {}
+        for name, feature in features.items():
+            if feature.how.startswith("days_since"):
+                values[name] = served - (first if feature.how == "days_since_first" else last)
+                continue
+            counted = self._measured(feature.of, feature.window)
+            if feature.how == "per_visit":
+                visits = self._measured("visits", feature.window)
+                counted = counted / np.where(visits > 0, visits, np.nan)
+            values[name] = (counted > 0).astype(np.float64) if feature.how == "any" else counted
+        return values
+
+    def _measured(self, measure: str | None, window: int | None) -> Floats:
+        columns = {"visits": self.block.visits, "lines": self.block.lines, "sales": self.block.sales_cents}
+        column = columns[str(measure)]
+        sums = (self.total(column) if window is None else self.window(column, window)).astype(np.float64)
+        return sums / 100.0 if measure == "sales" else sums
 
     def category_shares(self, population: Population) -> Floats:
         """(visits with c + 2·pop_c) / (visits + 2), for each category: (subjects, days, categories)."""

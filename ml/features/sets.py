@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 INTERCEPT = "intercept"
+MISSING = "missing/"
+"""`missing/NAME` is 1 where NAME has no value, else 0: so that a model tells it from the number put there."""
 
 
 class Feature(Protocol):
@@ -51,7 +53,7 @@ def column_names(feature_set: FeatureSet, candidates: Sequence[str]) -> list[str
     """Return the columns that `assemble` needs for these candidates, each once, in order."""
     names = [feature.name for feature in feature_set.context if feature.name != INTERCEPT]
     names += [_of_widget(feature, widget) for widget in candidates for feature in feature_set.action]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(name.removeprefix(MISSING) for name in names))
 
 
 def assemble(
@@ -85,16 +87,22 @@ def assemble(
     n = rows if rows is not None else len(next(iter(columns.values())))
     context = np.ones((n, len(feature_set.context)), dtype=np.float32)
     for j, feature in enumerate(feature_set.context[1:], start=1):
-        context[:, j] = _scaled(columns[feature.name], feature)
+        context[:, j] = _scaled(_column(columns, feature.name), feature)
     action_context = np.empty((n, len(candidates), len(feature_set.action)), dtype=np.float32)
     for a, widget in enumerate(candidates):
         for j, feature in enumerate(feature_set.action):
-            action_context[:, a, j] = _scaled(columns[_of_widget(feature, widget)], feature)
+            action_context[:, a, j] = _scaled(_column(columns, _of_widget(feature, widget)), feature)
     return context, action_context
 
 
 def _of_widget(feature: Feature, widget: str) -> str:
     return feature.name.replace("{widget}", widget)
+
+
+def _column(columns: Mapping[str, Floats], name: str) -> Floats:
+    if name.startswith(MISSING):
+        return np.isnan(columns[name.removeprefix(MISSING)]).astype(np.float64)
+    return columns[name]
 
 
 def _scaled(values: Floats, feature: Feature) -> Floats:

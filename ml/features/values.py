@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.features.history import Block, Floats, History, Integers, lift, two_strongest
+from ml.features.history import Block, Declaration, Floats, History, Integers, lift, two_strongest
 from ml.features.population import Population
 
 STRONGEST = ("category1", "category2")
@@ -31,21 +31,26 @@ class Values:
     reward_means: dict[str, Floats]
 
 
-def values_as_of(block: Block, population: Population, carousels: Mapping[str, Integers]) -> Values:
+def values_as_of(
+    block: Block,
+    population: Population,
+    carousels: Mapping[str, Integers],
+    declared: Mapping[str, Declaration],
+) -> Values:
     """Compute a block's features as of the end of each of the population's days.
 
     Args:
         block: rows of whole subjects.
         population: prior and requested days.
         carousels: by widget the code of the category it shows on each day, -1 while it is not shown, (days,).
+        declared: features that are sums of daily rows, by name.
 
     """
     history = History(block, population.days)
     shares, means = history.category_shares(population), history.reward_means(population)
     category1, category2 = two_strongest(shares)
     has_orders = history.visits > 0
-    features = history.scalars() | {"has_orders": has_orders.astype(np.float64)}
-    features |= calendar(population.days, has_orders.shape)
+    features = history.declared(declared) | calendar(population.days, has_orders.shape)
     widget_shares = {name: _of_day(shares, codes) for name, codes in carousels.items()}
     for name, codes in zip(STRONGEST, (category1, category2), strict=True):
         share = _chosen(shares, codes)
@@ -63,14 +68,17 @@ def values_as_of(block: Block, population: Population, carousels: Mapping[str, I
 
 
 def calendar(days: Integers, shape: tuple[int, ...]) -> dict[str, Floats]:
-    """Day of the week (Monday 0) and week of the month (from 0) of the day that is served: the one after.
+    """Day of the week (Monday 0), week of the month (from 0) and season of the day that is served, the next.
 
+    Seasons are the meteorological ones of the northern half: winter 0 (December to February) to autumn 3.
     Days count from 1970-01-01, a Thursday.
     """
     served = days + 1
     dates = served.astype("datetime64[D]")
     day_of_month = (dates - dates.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64)
+    season = (dates.astype("datetime64[M]").astype(np.int64) + 1) % 12 // 3
     return {
+        "season": np.broadcast_to(season.astype(np.float64), shape),
         "day_of_week": np.broadcast_to(((served + 3) % 7).astype(np.float64), shape),
         "week_of_month": np.broadcast_to((day_of_month // 7).astype(np.float64), shape),
     }

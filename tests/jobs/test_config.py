@@ -1,5 +1,6 @@
 """conf/ is checked on load: what is wrong is one sentence that names file, key and what was expected."""
 
+import re
 import shutil
 from datetime import date
 from pathlib import Path
@@ -173,3 +174,30 @@ def test_segments_are_counted_by_number_or_range() -> None:
     for wrong in ("1", "2-21", "5-3", "2-", "-3", "x"):
         with pytest.raises(ValueError):
             segment_counts(wrong)
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ("visits_7: {of: visits, window: 0, meaning: m}", "visits_7.window = 0 cannot be"),
+        ("visits_7: {of: clicks, meaning: m}", "visits_7.of = 'clicks' cannot be"),
+        ("visits_7: {meaning: m}", "a feature counts `of` something, or is `computed` by name"),
+        (
+            "late: {of: sales, how: days_since_last, meaning: m}",
+            "days are counted since the first or last of all visits",
+        ),
+        ("visits_7: {of: visits, window: 7}", "visits_7.meaning is missing"),
+    ],
+)
+def test_a_feature_that_cannot_be_is_named(conf: Path, entry: str, sentence: str) -> None:
+    file = conf / "features.yaml"
+    file.write_text(file.read_text().replace("features:\n", f"features:\n  {entry}\n", 1))
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        load(conf, "demo")
+
+
+def test_a_feature_of_a_set_must_be_declared(conf: Path) -> None:
+    file = conf / "features.yaml"
+    file.write_text(file.read_text().replace("- {name: recency,", "- {name: recencie,", 1))
+    with pytest.raises(ConfigError, match="start-1: 'recencie' is no declared feature"):
+        load(conf, "demo")

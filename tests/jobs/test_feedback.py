@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -233,9 +234,10 @@ def could(show: dict[str, Any], row: dict[str, Any]) -> bool:
     return row.get("product_id") is not None and row["page"] in (None, show["page"]) and fits
 
 
-def last_touch(pair: tuple[dict[str, Any], float]) -> tuple[Any, ...]:
+def last_touch(pair: tuple[dict[str, Any], float], *, by_product: bool) -> tuple[Any, ...]:
     show = pair[0]
-    return show["served_at"], show.get("category") is not None, show["decision_id"], show["position"]
+    is_own = by_product and show.get("category") is not None
+    return show["served_at"], is_own, show["decision_id"], show["position"]
 
 
 def plain(told: list[dict[str, Any]]) -> dict[tuple[Any, int], tuple[float, str]]:
@@ -259,7 +261,7 @@ def plain(told: list[dict[str, Any]]) -> dict[tuple[Any, int], tuple[float, str]
             and -5 <= lag <= 12 * 3600
         ]
         touched = [(show, lag) for show, lag in lags if show["is_seen"] and lag >= -5 and could(show, row)]
-        touched.sort(key=last_touch)
+        touched.sort(key=partial(last_touch, by_product=row["widget"] is None))
         for how, found, longest in (("trace", named, 12 * 3600), ("window", touched[-1:], 1800)):
             if found:
                 show, lag = found[0]

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs import feature_rows, subject_features, subject_totals
-from jobs.config import Consent, Feature, FeatureSet
+from jobs.config import Consent, Feature, FeatureSet, load
 from jobs.contracts import contract
 from jobs.subject_features import feature_columns
 from ml.features import population_as_of
@@ -80,6 +80,7 @@ def build(
         table(spark, "consents", consents or []),
         consent=Consent(purpose="personalisation"),
         days=days,
+        features=load().features,
         feature_sets=sets,
         demographics=SCALES,
     )
@@ -106,11 +107,15 @@ def test_a_row_holds_what_the_formulas_say(spark: SparkSession) -> None:
             "recency": 3,
             "tenure": 41,
             "visits": 2,
+            "visits_1": 0,
             "visits_28": 1,
             "visits_84": 2,
+            "sales": 12.5,
+            "sales_1": 0,
             "sales_28": 5.0,
             "mean_sale": 6.25,
             "mean_lines": 2.5,
+            "season": 3,
             "day_of_week": 1,
             "week_of_month": 1,
             "category1_share": share["milk"],
@@ -242,6 +247,18 @@ def test_recent_population_means_are_kept_where_a_set_names_them(spark: SparkSes
     assert kept == {"recent_reward_mean/start/a": 1.0}
 
 
+def test_role_and_region_are_flags_where_a_set_names_them(spark: SparkSession) -> None:
+    names = ("intercept", "role/consultant", "region/south", "missing/region/south")
+    sets = {
+        "s": FeatureSet(name="s", page="start", context=[Feature(name=name) for name in names], action=[])
+    }
+    people = [user("u1", -9, "consultant"), user("u2", -9, region="south")]
+    activity = [daily(subject, -1, "tea") for subject in ("d1", "u1", "u2")]
+    found = rows(build(spark, [day(0)], activity, people, sets=sets), "subject")
+    flags = [[row["features"].get(name) for name in names[1:3]] for row in found]
+    assert flags == [[None, None], [1, 0], [0, 1]]
+
+
 def test_no_history_gives_no_rows_and_all_rows_keep_the_contract(spark: SparkSession) -> None:
     assert build(spark, [day(0)], [], [user("u1", -3)]).collect() == []
     built = build(spark, [day(0)], ACTIVITY)
@@ -293,7 +310,7 @@ def test_cutting_batches_changes_no_row() -> None:
     population = population_as_of(
         [17_003, 17_006], {17_000: 9}, [(17_000, f"c{i}", 2) for i in range(4)], rewards
     )
-    compute = feature_rows.kernel(population, {"w": np.array([2, -1])}, {}, set())
+    compute = feature_rows.kernel(population, {"w": np.array([2, -1])}, {}, set(), {})
     cut = [
         [
             row

@@ -1,6 +1,7 @@
 """Features: every value against its plain formula, and nothing of the future in any."""
 
 import math
+import statistics
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -26,6 +27,33 @@ FIRST = (date(2017, 9, 20) - date(1970, 1, 1)).days
 CATEGORIES = ("cheese", "milk", "tea", "wine")
 ARMS = ("home/bestsellers", "home/category:cheese", "home/category:tea", "start/category1")
 CAROUSELS = {"category:cheese": "cheese", "category:tea": "tea"}
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A declared feature."""
+
+    of: str
+    window: int | None = None
+    how: str = "sum"
+
+
+DECLARED = {
+    "has_orders": Counted("visits", how="any"),
+    "recency": Counted("visits", how="days_since_last"),
+    "tenure": Counted("visits", how="days_since_first"),
+    "visits": Counted("visits"),
+    "visits_28": Counted("visits", 28),
+    "visits_84": Counted("visits", 84),
+    "lines_9": Counted("lines", 9),
+    "any_3": Counted("sales", 3, how="any"),
+    "sales": Counted("sales"),
+    "sales_1": Counted("sales", 1),
+    "sales_28": Counted("sales", 28),
+    "mean_sale": Counted("sales", how="per_visit"),
+    "mean_sale_28": Counted("sales", 28, how="per_visit"),
+    "mean_lines": Counted("lines", how="per_visit"),
+}
 
 Rewards = dict[str, tuple[int, float]]
 Floats = NDArray[np.float64]
@@ -92,7 +120,7 @@ def everything(rows: list[Day], days: list[int]) -> dict[str, Floats]:
     codes = {
         widget: np.full(len(days), population.category_codes[shown]) for widget, shown in CAROUSELS.items()
     }
-    found = values_as_of(block_of(rows, population), population, codes)
+    found = values_as_of(block_of(rows, population), population, codes, DECLARED)
     named = {f"{name}": value for name, value in found.features.items()}
     named |= {f"share/{name}": value for name, value in found.widget_shares.items()}
     named |= {f"reward_mean/{name}": value for name, value in found.reward_means.items()}
@@ -114,6 +142,7 @@ def expected(rows: list[Day], subject: int, day: int) -> dict[str, float]:
     past = [r for r in rows if r.day <= day]
     own = [r for r in past if r.subject == subject]
     visits = [r for r in own if r.lines]
+    recent_sales = [r.cents / 100 for r in visits if r.day > day - 28]
     served = date(1970, 1, 1) + timedelta(day + 1)
     of_all = [r for r in past if r.lines]
     habit = {c: sum(c in r.categories for r in of_all) / max(len(of_all), 1) for c in CATEGORIES}
@@ -129,6 +158,12 @@ def expected(rows: list[Day], subject: int, day: int) -> dict[str, float]:
         "visits_28": sum(r.day > day - 28 for r in visits),
         "visits_84": sum(r.day > day - 84 for r in visits),
         "sales_28": sum(r.cents for r in own if r.day > day - 28) / 100,
+        "lines_9": sum(r.lines for r in own if r.day > day - 9),
+        "any_3": float(any(r.cents for r in own if r.day > day - 3)),
+        "sales": sum(r.cents for r in own) / 100,
+        "sales_1": sum(r.cents for r in own if r.day == day) / 100,
+        "mean_sale_28": statistics.mean(recent_sales) if recent_sales else math.nan,
+        "season": (served.month % 12) // 3,
         "recency": day + 1 - visits[-1].day if visits else math.nan,
         "tenure": day + 1 - visits[0].day if visits else math.nan,
         "mean_sale": sum(r.cents for r in own) / 100 / len(visits) if visits else math.nan,
@@ -250,6 +285,15 @@ def test_a_context_is_scaled_and_missing_values_have_their_own_number() -> None:
     assert context.dtype == action_context.dtype == np.float32
     np.testing.assert_allclose(context, [[1, 1, 4], [1, -3, 0]], rtol=1e-6)
     np.testing.assert_allclose(action_context, [[[-1, 3], [1, 1.5]], [[0, 0], [0, 2]]], rtol=1e-6)
+
+
+def test_a_missing_value_can_be_told_from_the_number_put_there() -> None:
+    chosen = DeclaredSet(
+        (Declared("intercept"), Declared("recency", missing=7.0), Declared("missing/recency"))
+    )
+    assert column_names(chosen, []) == ["recency"]
+    context, _ = assemble({"recency": np.array([3.0, math.nan])}, chosen, [])
+    assert context.tolist() == [[1, 3, 0], [1, 7, 1]]
 
 
 def test_a_set_without_action_features_gives_an_empty_action_context() -> None:
