@@ -1,5 +1,6 @@
 """What the gate looks at: a candidate and the live policy over the same days, as numbers a row."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,9 +11,11 @@ from ml.ope.diagnostics import Calibration, Weights, calibration, unsupported, w
 from ml.ope.doubly_robust import DoublyRobust, SelfNormalisedDR
 from ml.ope.estimator import Estimator
 from ml.ope.importance import IPS, SNIPS
+from ml.ope.intervals import Interval, student_t
 from ml.ope.log import Floats, Integers, Log, join
 from ml.ope.power import variance_with
 from ml.ope.rows import rows_of
+from ml.ope.sequence import Look, Sequence
 from ml.ope.target import Target, join_targets
 from ml.ope.terms import Terms
 
@@ -34,19 +37,13 @@ class Day:
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
-    """A candidate against the live policy, since it entered or the live one changed.
+class Facts(ABC):
+    """What the gate asks about a candidate and the live policy, however it was summed.
 
     Attributes
     ----------
-    clusters
-        of each day its (n,) clusters, codes that mean the same on all days.
-    differences
-        by goal, of each day (n,) numbers whose mean is the candidate's reward less the live policy's.
     live
-        by goal the live policy's value.
-    estimates
-        by estimator the difference in the first goal, over all days; the first is the one that decides.
+        by goal the live policy's value; the first goal is the one that must be beaten.
     weights
         by policy (`candidate`, `live`) its weights.
     unsupported
@@ -56,24 +53,69 @@ class Evidence:
     open_share
         share of rows whose rewards may still come.
     variances
-        by share of visits drawn from the candidate: variance of a row's difference, as a ratio to today's.
+        by share of visits drawn from the candidate: the variance of a row's difference, as a ratio to
+        today's.
 
     """
 
-    clusters: tuple[Integers, ...]
-    differences: Mapping[str, tuple[Floats, ...]]
     live: Mapping[str, float]
-    estimates: Mapping[str, Terms]
     weights: Mapping[str, Weights]
     unsupported: Mapping[str, float]
     calibrations: tuple[Calibration, ...]
     open_share: float
     variances: Mapping[float, float]
 
+    @abstractmethod
+    def looks(self, goal: str, sequence: Sequence) -> tuple[Look, ...]:
+        """Look after each day at the difference in a goal."""
+
+    @abstractmethod
+    def intervals(self, level: float = 0.95) -> dict[str, Interval]:
+        """Return by estimator the difference in the first goal; the first is the one that decides."""
+
+    @abstractmethod
+    def gaps(self, level: float) -> dict[str, Interval]:
+        """Return by estimator its difference less that of the one that decides."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence(Facts):
+    """A candidate against the live policy, since it entered or the live one changed, row by row.
+
+    Attributes
+    ----------
+    clusters
+        of each day its (n,) clusters, codes that mean the same on all days.
+    differences
+        by goal, of each day (n,) numbers whose mean is the candidate's reward less the live policy's.
+    estimates
+        by estimator the difference in the first goal, over all days; the first is the one that decides.
+
+    """
+
+    clusters: tuple[Integers, ...]
+    differences: Mapping[str, tuple[Floats, ...]]
+    estimates: Mapping[str, Terms]
+
     @property
     def all_clusters(self) -> Integers:
         """(n,) clusters of all days' rows."""
         return np.concatenate(self.clusters)
+
+    def looks(self, goal: str, sequence: Sequence) -> tuple[Look, ...]:
+        """Look after each day at the difference in a goal."""
+        return tuple(sequence.looks(zip(self.differences[goal], self.clusters, strict=True)))
+
+    def intervals(self, level: float = 0.95) -> dict[str, Interval]:
+        """Return by estimator the difference in the first goal; the first is the one that decides."""
+        clusters = self.all_clusters
+        return {name: student_t(terms, clusters, level=level) for name, terms in self.estimates.items()}
+
+    def gaps(self, level: float) -> dict[str, Interval]:
+        """Return by estimator its difference less that of the one that decides."""
+        clusters = self.all_clusters
+        (_, decides), *others = self.estimates.items()
+        return {name: student_t(terms - decides, clusters, level=level) for name, terms in others}
 
 
 def of_actions(

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ml.ope.evidence import Evidence
-from ml.ope.intervals import Interval, student_t
+from ml.ope.evidence import Facts
+from ml.ope.intervals import Interval
 from ml.ope.power import Advice, days_needed
 from ml.ope.sequence import Look, Sequence, holm
 from ml.ope.trust import Limits, doubts
@@ -87,30 +87,26 @@ class Verdict:
     advice: tuple[Advice, ...]
 
 
-def judge(candidates: Mapping[str, Evidence], rules: Rules) -> dict[str, Verdict]:
+def judge(candidates: Mapping[str, Facts], rules: Rules) -> dict[str, Verdict]:
     """Judge all candidates for one page at once, since each of them is another chance to be wrong."""
-    goals = {name: next(iter(evidence.differences)) for name, evidence in candidates.items()}
+    goals = {name: next(iter(evidence.live)) for name, evidence in candidates.items()}
     raw = {
-        name: _looks(evidence, goals[name], rules.sequence(rules.alpha, rules.margin))[-1].p_value
+        name: evidence.looks(goals[name], rules.sequence(rules.alpha, rules.margin))[-1].p_value
         for name, evidence in candidates.items()
     }
     corrected = holm(raw)
     verdicts = {}
     for place, name in enumerate(corrected):
         level = rules.alpha / (len(candidates) - place)
-        looks = _looks(candidates[name], goals[name], rules.sequence(level, rules.margin))
+        looks = candidates[name].looks(goals[name], rules.sequence(level, rules.margin))
         verdicts[name] = _verdict(candidates[name], goals[name], looks, corrected[name], rules)
     return {name: verdicts[name] for name in candidates}
 
 
-def _looks(evidence: Evidence, goal: str, sequence: Sequence) -> tuple[Look, ...]:
-    return tuple(sequence.looks(zip(evidence.differences[goal], evidence.clusters, strict=True)))
-
-
-def _verdict(evidence: Evidence, goal: str, looks: tuple[Look, ...], p_value: float, rules: Rules) -> Verdict:
+def _verdict(evidence: Facts, goal: str, looks: tuple[Look, ...], p_value: float, rules: Rules) -> Verdict:
     last = looks[-1]
     guardrails = {
-        name: _looks(evidence, name, rules.sequence(rules.alpha, 0.0))[-1] for name in rules.guardrails
+        name: evidence.looks(name, rules.sequence(rules.alpha, 0.0))[-1] for name in rules.guardrails
     }
     fallen, unsure = _guarded(evidence, guardrails, rules)
     doubted = doubts(evidence, rules.limits)
@@ -135,13 +131,12 @@ def _verdict(evidence: Evidence, goal: str, looks: tuple[Look, ...], p_value: fl
     else:
         answer, reasons = "yes", [f"it beats the live policy: {said}"]
     advice = _advice(evidence, goal, looks, rules) if answer == "cannot tell" else ()
-    clusters = evidence.all_clusters
     return Verdict(
         answer=answer,
         reasons=(*reasons, *(_spoken(advice) if advice else ())),
         looks=looks,
         p_value=p_value,
-        estimates={name: student_t(terms, clusters) for name, terms in evidence.estimates.items()},
+        estimates=evidence.intervals(),
         guardrails=guardrails,
         advice=advice,
     )
@@ -154,7 +149,7 @@ def _said(last: Look, days: int, p_value: float, margin: float) -> str:
     )
 
 
-def _guarded(evidence: Evidence, guardrails: Mapping[str, Look], rules: Rules) -> tuple[list[str], list[str]]:
+def _guarded(evidence: Facts, guardrails: Mapping[str, Look], rules: Rules) -> tuple[list[str], list[str]]:
     """Return what is sure to fall, and what may fall by more than is allowed."""
     fallen, unsure = [], []
     for goal, look in guardrails.items():
@@ -167,9 +162,10 @@ def _guarded(evidence: Evidence, guardrails: Mapping[str, Look], rules: Rules) -
     return fallen, unsure
 
 
-def _advice(evidence: Evidence, goal: str, looks: tuple[Look, ...], rules: Rules) -> tuple[Advice, ...]:
+def _advice(evidence: Facts, goal: str, looks: tuple[Look, ...], rules: Rules) -> tuple[Advice, ...]:
     last = looks[-1]
-    effect = max(last.value, rules.margin + rules.worthwhile * abs(evidence.live[goal]))
+    # No log is asked for to find what is ruled out already.
+    effect = min(last.upper, max(last.value, rules.margin + rules.worthwhile * abs(evidence.live[goal])))
     sequence = rules.sequence(rules.alpha, rules.margin)
     per_day = last.rows / len(looks)
     return tuple(

@@ -17,8 +17,9 @@ boundary no more often, so the bound holds, with the variance by cluster.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
@@ -54,6 +55,15 @@ class Look:
     lower: float
     upper: float
     p_value: float
+
+
+class SoFar(NamedTuple):
+    """Numbers dᵢ of all days so far, summed: rows, clusters, Σᵢ dᵢ, and vₜ = Σ_c (Σᵢ∈c (dᵢ - d̄))²."""
+
+    rows: int
+    clusters: int
+    total: float
+    variance: float
 
 
 @dataclass(frozen=True)
@@ -98,18 +108,15 @@ class Sequence:
             policies, and their clusters (n,), codes from 0 that mean the same on all days.
 
         """
+        return self.looks_at(_so_far(days))
+
+    def looks_at(self, days: Iterable[SoFar]) -> list[Look]:
+        """Look after each day at what is summed already."""
         found: list[Look] = []
-        sums, counts = np.zeros(0), np.zeros(0)
         scale = 0.0
         lower, upper, p_value = -np.inf, np.inf, 1.0
-        for values, clusters in days:
-            width = max(len(sums), int(clusters.max()) + 1)
-            sums, counts = (np.pad(each, (0, width - len(each))) for each in (sums, counts))
-            sums = sums + np.bincount(clusters, weights=values, minlength=width)
-            counts = counts + np.bincount(clusters, minlength=width)
-            rows, there = int(counts.sum()), int(np.count_nonzero(counts))
-            value = float(sums.sum() / rows)
-            variance = float(np.sum((sums - value * counts) ** 2))
+        for rows, there, total, variance in days:
+            value = total / rows
             if there >= self.fewest_clusters and variance > 0:
                 scale = scale or self.scale(variance / rows)
                 half = boundary(variance, scale, self.alpha) / rows
@@ -128,6 +135,18 @@ class Sequence:
         wide = min(2 * (self.tuned_alpha or self.alpha), 0.5)
         ratio = -float(special.lambertw(-(wide**2) / np.e, -1).real) - 1
         return self.planned_rows * variance / ratio
+
+
+def _so_far(days: Iterable[tuple[Floats, Integers]]) -> Iterator[SoFar]:
+    sums, counts = np.zeros(0), np.zeros(0)
+    for values, clusters in days:
+        width = max(len(sums), int(clusters.max()) + 1)
+        sums, counts = (np.pad(each, (0, width - len(each))) for each in (sums, counts))
+        sums = sums + np.bincount(clusters, weights=values, minlength=width)
+        counts = counts + np.bincount(clusters, minlength=width)
+        rows, total = int(counts.sum()), float(sums.sum())
+        variance = float(np.sum((sums - total / rows * counts) ** 2))
+        yield SoFar(rows, int(np.count_nonzero(counts)), total, variance)
 
 
 def log_mixture(excess: float, variance: float, scale: float) -> float:

@@ -33,6 +33,8 @@ class Slates:
         (n,) codes from 0 of subject or draw; None when every row stands for itself.
     position_weights
         (K,) αₖ; None for 1.
+    may_earn_nothing
+        whether rewards may all be 0: those of a part of a log, such as a day of one bucket.
 
     Raises
     ------
@@ -47,6 +49,7 @@ class Slates:
     seen: NDArray[np.bool_] | None = None
     clusters: Integers | None = None
     position_weights: Floats | None = None
+    may_earn_nothing: bool = False
 
     def __post_init__(self) -> None:
         """Check every rule."""
@@ -64,7 +67,7 @@ class Slates:
         if self.seen is not None:
             unseen = ~self.seen & (self.rewards != 0)
             _refuse(unseen, "rewards", self.rewards, "a position that was not seen earns 0")
-        if not self.rewards.any():
+        if not self.may_earn_nothing and not self.rewards.any():
             raise ValueError(
                 f"rewards are 0 in all {len(self.rewards)} slates: nothing can be learned from them"
             )

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from ml.ope.evidence import Evidence
-from ml.ope.intervals import student_t
+from ml.ope.evidence import Facts
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Limits:
     disagreement: float = 0.05
 
 
-def doubts(evidence: Evidence, limits: Limits) -> list[str]:
+def doubts(evidence: Facts, limits: Limits) -> list[str]:
     """Return why the log cannot be trusted; nothing if it can."""
     return [
         *_of_weights(evidence, limits),
@@ -50,7 +49,7 @@ def doubts(evidence: Evidence, limits: Limits) -> list[str]:
     ]
 
 
-def _of_weights(evidence: Evidence, limits: Limits) -> list[str]:
+def _of_weights(evidence: Facts, limits: Limits) -> list[str]:
     found = []
     for policy, weights in evidence.weights.items():
         of = f"of the {policy}" + (" policy" if policy == "live" else "")
@@ -73,7 +72,7 @@ def _of_weights(evidence: Evidence, limits: Limits) -> list[str]:
     return found
 
 
-def _of_support(evidence: Evidence, limits: Limits) -> list[str]:
+def _of_support(evidence: Facts, limits: Limits) -> list[str]:
     share = sum(evidence.unsupported.values())
     if share <= limits.unsupported:
         return []
@@ -81,7 +80,7 @@ def _of_support(evidence: Evidence, limits: Limits) -> list[str]:
     return [f"{share:.1%} of what the candidate does was never logged ({actions}): nothing is known of it"]
 
 
-def _of_calibration(evidence: Evidence, limits: Limits) -> list[str]:
+def _of_calibration(evidence: Facts, limits: Limits) -> list[str]:
     worst = min(evidence.calibrations, key=lambda each: each.p_value, default=None)
     if worst is None or worst.p_value >= limits.calibration:
         return []
@@ -90,7 +89,7 @@ def _of_calibration(evidence: Evidence, limits: Limits) -> list[str]:
     return [f"{of}: action {worst.action!r} was shown {times}"]
 
 
-def _of_open_rewards(evidence: Evidence, limits: Limits) -> list[str]:
+def _of_open_rewards(evidence: Facts, limits: Limits) -> list[str]:
     if evidence.open_share <= limits.open_share:
         return []
     return [
@@ -98,14 +97,13 @@ def _of_open_rewards(evidence: Evidence, limits: Limits) -> list[str]:
     ]
 
 
-def _of_estimators(evidence: Evidence, limits: Limits) -> list[str]:
-    (main, decides), *others = evidence.estimates.items()
+def _of_estimators(evidence: Facts, limits: Limits) -> list[str]:
+    decides = evidence.intervals()
+    main = next(iter(decides))
     allowed = limits.disagreement * abs(next(iter(evidence.live.values())))
-    found = []
-    for name, terms in others:
-        gap = student_t(terms - decides, evidence.all_clusters, level=0.999)
-        if gap.lower > allowed or gap.upper < -allowed:
-            found.append(
-                f"estimators disagree: {main} says {decides.value:+.4g} and {name} says {terms.value:+.4g}"
-            )
-    return found
+    return [
+        f"estimators disagree: {main} says {decides[main].value:+.4g} and"
+        f" {name} says {decides[name].value:+.4g}"
+        for name, gap in evidence.gaps(0.999).items()
+        if gap.lower > allowed or gap.upper < -allowed
+    ]
