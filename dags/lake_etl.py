@@ -3,8 +3,8 @@
 **Runs** every night at 03:00 for the day that is over. For other days trigger it with `start` and `end`
 (both included), or backfill it: a range at once gives the same rows as day by day.
 
-**Reads** the lake. **Writes** every table from `events` to `policies`; what is wrong in a row goes to
-`quarantine`.
+**Reads** the lake. **Writes** every table from `events` to `bandit_statistics`; what is wrong in a row goes
+to `quarantine`.
 
 **When a task fails**, read the sentence at the end of its log, mend what it names, and clear the task:
 its rerun replaces the same partitions, and the tasks after it follow.
@@ -37,7 +37,6 @@ NEEDS = {
     "subject_features": ["subject_totals"],
     "contexts": ["subject_features"],
     "bandit_statistics": ["contexts"],
-    "policies": ["bandit_statistics"],
 }
 
 with DAG("lake_etl", doc_md=__doc__, description="Lake to tables, night by night", **daily()) as dag:

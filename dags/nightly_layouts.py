@@ -1,12 +1,13 @@
 """Tomorrow's layouts: ranks and draws one layout per subject and page, and exports them to the store.
 
-**Runs** every night at 03:00 for the day that is over, as soon as `runs` says that the day's features and
-policies are there: it waits for the day, not for a run of `lake_etl`, so a backfill or a run by hand
-finds its day too.
+**Runs** every night at 03:00 for the day that is over, as soon as `runs` says that the day's features are
+there and the gate has decided: it waits for the day, not for a run of another DAG, so a backfill or a run by
+hand finds its day too. For the gate it waits an hour at most: if the evaluation is late, the live policy
+stays.
 
-**Reads** subject_features, policies and what describes products and widgets. **Writes** product_lists,
-layouts and exports, then the store: what readers get changes in one step, after the new generation was
-verified.
+**Reads** subject_features, policies, releases (which policy is live) and what describes products and widgets.
+**Writes** product_lists, layouts and exports, then the store: what readers get changes in one step, after the
+new generation was verified.
 
 **History is not rewritten.** A run for a day older than the live generation's writes its layouts under a
 scenario's name and exports nothing, so whatever is backfilled, in any order, the newest day stays live.
@@ -15,11 +16,13 @@ scenario's name and exports nothing, so whatever is backfilled, in any order, th
 the task.
 """
 
+from datetime import timedelta
+
 from airflow.sdk import DAG
 from wiring import connect, daily, job, pin, wait_for
 
 NEEDS = {
-    "pin": ["wait_for_subject_features", "wait_for_policies"],
+    "pin": ["wait_for_subject_features", "wait_for_gate"],
     "product_lists": ["pin"],
     "layouts": ["product_lists"],
     "export": ["layouts"],
@@ -28,6 +31,10 @@ NEEDS = {
 with DAG(
     "nightly_layouts", doc_md=__doc__, description="Tomorrow's layouts, into the store", **daily()
 ) as dag:
-    waits = {f"wait_for_{name}": wait_for(name) for name in ("subject_features", "policies")}
+    waits = {
+        "wait_for_subject_features": wait_for("subject_features"),
+        # What readers see must not wait for what might replace it.
+        "wait_for_gate": wait_for("gate", at_most=timedelta(hours=1)),
+    }
     jobs = {name: job(name) for name in ("product_lists", "layouts")}
     connect({**waits, **jobs, "pin": pin(), "export": job("export", writes="exports")}, NEEDS)

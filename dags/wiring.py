@@ -158,6 +158,7 @@ def pin() -> BaseOperator:
     return BashOperator(
         task_id="pin",
         bash_command=f"vitrine pin --dag-run {RUN}",
+        trigger_rule="none_failed",
         execution_timeout=timedelta(minutes=5),
         doc_md="Notes the version of every table, so that all tasks of this run read the same data.",
     )
@@ -193,10 +194,11 @@ def job(
     return BashOperator(bash_command=" ".join(["vitrine", "run", name, *arguments]), **shared)
 
 
-def wait_for(name: str) -> BaseOperator:
+def wait_for(name: str, *, at_most: timedelta | None = None) -> BaseOperator:
     """Make the task that waits, without holding a slot, until `runs` says that a job has done the run's days.
 
-    It waits for the days, not for another DAG's run: so a backfill and a run by hand find theirs too.
+    It waits for the days, not for another DAG's run: so a backfill and a run by hand find theirs too. What it
+    can do without it awaits `at_most` so long: then the task is skipped, and those after it go on.
     """
     return BashSensor(
         task_id=f"wait_for_{name}",
@@ -204,7 +206,8 @@ def wait_for(name: str) -> BaseOperator:
         retry_exit_code=1,
         mode="reschedule",
         poke_interval=60,
-        timeout=timedelta(hours=3).total_seconds(),
+        timeout=(at_most or timedelta(hours=3)).total_seconds(),
+        soft_fail=at_most is not None,
         retries=0,
         doc_md=f"Waits for the days' row of `{name}` in the table `runs`.",
     )

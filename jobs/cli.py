@@ -15,6 +15,9 @@ app.add_typer(layout_app, name="layout")
 app.add_typer(store_app, name="store")
 
 FIRST_DAY = datetime(2026, 1, 1)  # noqa: DTZ001 (typer gives a day as an instant without a zone)
+OF_NO_TABLE = ("export", "gate", "policy_report", "segment_report")
+"""Jobs that are not named after the table they write, or write none."""
+
 Passed = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -265,7 +268,7 @@ def status() -> None:
 def _run(name: str, arguments: list[str]) -> None:
     from jobs.contracts import all_tables
 
-    known = [*all_tables(), "export", "segment_report"]
+    known = [*all_tables(), *OF_NO_TABLE]
     module = Path(__file__).parent / f"{name}.py"
     if name not in known or not module.exists():
         runnable = ", ".join(job for job in known if (module.parent / f"{job}.py").exists())

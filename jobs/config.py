@@ -145,6 +145,34 @@ class Airflow(Strict):
     parallelism: int = 4
 
 
+class Limits(Strict):
+    """What a log must have to be trusted; as `ml.ope.trust.Limits`."""
+
+    effective_rows: float = Field(default=300.0, ge=0)
+    effective_share: float = Field(default=0.01, ge=0, le=1)
+    largest_weight: float = Field(default=200.0, gt=0)
+    weight_gap: float = Field(default=0.03, ge=0)
+    unsupported: float = Field(default=0.01, ge=0, le=1)
+    calibration: float = Field(default=1e-3, ge=0, le=1)
+    open_share: float = Field(default=0.05, ge=0, le=1)
+    disagreement: float = Field(default=0.05, ge=0)
+
+
+class Gate(Strict):
+    """When a policy may go live; margins are in units of reward, alpha is over all candidates and nights."""
+
+    margin: float = 0.0
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    planned_servings: int = Field(default=10_000, gt=0)
+    fewest_subjects: int = Field(default=100, ge=2)
+    guardrails: dict[Literal["detail", "basket"], float] = {}
+    worthwhile: float = Field(default=0.05, ge=0)
+    power: float = Field(default=0.8, gt=0, lt=1)
+    refit_change: float = Field(default=0.25, ge=0)
+    open_hours: int = Field(default=12, gt=0)
+    limits: Limits = Limits()
+
+
 class Page(Strict):
     """A page: its positions and the policy that fills them."""
 
@@ -275,6 +303,7 @@ class Config(Strict):
     engine: Engine
     store: StoreSettings
     airflow: Airflow
+    gate: Gate = Gate()
     sources: dict[str, Source]
     quiet_days: list[date] = []
     since: dict[str, date] = {}

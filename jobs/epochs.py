@@ -32,6 +32,7 @@ class Epochs:
     fitted : days that have a policy of the page's live spec, in rising order.
     changes : rows of `widgets`: widget, changed_date, pages, is_deleted.
     length : days after which a quiet subject is drawn anew.
+    released : nights on which the page's live spec changed.
     """
 
     page: Page
@@ -39,14 +40,16 @@ class Epochs:
     fitted: Sequence[date]
     changes: Sequence[Mapping[str, Any]]
     length: int
+    released: Sequence[date] = ()
 
     def begins(self, day: date, own: date) -> date:
         """Return the day of the draw that `day` shows, for a subject whose own epoch began on `own`.
 
-        It is moved on to the day since when the page has its candidates, and to the first day that has
-        features and a policy of the live spec; where there is none any more, back to the last one.
+        It is moved on to the day since when the page has its candidates and live spec, and to the first day
+        that has features and a policy of the live spec; where there is none any more, back to the last one.
         """
-        epoch = max(own, self.candidates_since(day))
+        changed = [then for then in self.released if then <= day]
+        epoch = max(own, self.candidates_since(day), *changed)
         usable = self.usable(day)
         later = [then for then in usable if then >= epoch]
         return later[0] if later else usable[-1] if usable else day

@@ -1,7 +1,8 @@
 """layouts: one draw per subject and page, drawn at the end of layout_date and shown on the next day.
 
 Reads   subject_features (of the days and the 7 before), policies and widgets (up to the days), and layouts
-        (of the days: rows of other scenarios are handed through, since a day is replaced as a whole)
+        (of the days: rows of other scenarios are handed through, since a day is replaced as a whole);
+        releases, which say what policy is live as of a night: until one does, the page's own is
 Writes  layouts, partition layout_date and subject_bucket
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 
@@ -12,6 +13,7 @@ the same layouts. Positions, temperature and floor are those of the run: when th
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from typing import Any
@@ -26,8 +28,9 @@ from jobs.contracts import contract
 from jobs.drawing import PageRules, draw_pages
 from jobs.epochs import EPOCH_ZERO, Epochs
 from jobs.inputs import MissingInput
+from jobs.live import POLICY, LivePolicies
 from jobs.scenarios import BACKFILL, LIVE
-from jobs.shell import Days, Job, Until
+from jobs.shell import Days, Job, State, Until
 
 LONGEST_EPOCH = 7
 DEFAULT_VARIANTS = 64
@@ -46,6 +49,7 @@ def build(
     policies: DataFrame,
     widgets: DataFrame,
     layouts: DataFrame,
+    releases: DataFrame,
     *,
     days: Sequence[date],
     pages: Mapping[str, Page],
@@ -75,12 +79,14 @@ def build(
         raise ConfigError(
             f"conf: jobs.layouts.epoch_days = {epoch_days} cannot be: it must lie in 1 to {LONGEST_EPOCH}."
         )
-    epochs = _epochs(subject_features, policies, widgets, pages=pages, specs=specs, length=epoch_days)
-    _require_features(epochs, days)
-    rows = _epoch_rows(epochs, days)
-    rules = _rules(epochs, rows, policies, specs, feature_sets, seed=seed, scenario=scenario)
+    plans = _plans(
+        subject_features, policies, widgets, releases, days=days, pages=pages, specs=specs, length=epoch_days
+    )
+    _require_features(plans)
+    rows = _epoch_rows(plans)
+    rules = _rules(plans, rows, policies, specs, feature_sets, seed=seed, scenario=scenario)
     to_draw = _subject_rows(subject_features, rows, days, epoch_days).unionByName(
-        _default_rows(subject_features, epochs, days, subject_buckets)
+        _default_rows(subject_features, plans, subject_buckets)
     )
     ordered = to_draw.repartition("subject").sortWithinPartitions("layout_date", "subject", "feature_date")
     about = contract("layouts")
@@ -110,15 +116,27 @@ def is_default(subject: str) -> bool:
     return subject.startswith(DEFAULT)
 
 
-def _epochs(
+@dataclass(frozen=True)
+class Plan:
+    """A page while one spec is live: the nights that show it, and the epochs of its draws."""
+
+    spec: str
+    nights: list[date]
+    epochs: Epochs
+
+
+def _plans(
     subject_features: DataFrame,
     policies: DataFrame,
     widgets: DataFrame,
+    releases: DataFrame,
     *,
+    days: Sequence[date],
     pages: Mapping[str, Page],
     specs: Mapping[str, Policy],
     length: int,
-) -> list[Epochs]:
+) -> list[Plan]:
+    """Say for each page which specs are live on the days: what `releases` says, else the page's own."""
     known = sorted(
         row["feature_date"] for row in subject_features.select("feature_date").distinct().collect()
     )
@@ -126,17 +144,26 @@ def _epochs(
         row.asDict() for row in widgets.select("widget", "changed_date", "pages", "is_deleted").collect()
     ]
     fitted = policies.select("spec_digest", "fitted_date").collect()
+    verdicts = releases.where(F.col("kind") == POLICY).select("kind", "name", "as_of_date", "details")
+    told = [row.asDict() for row in verdicts.collect()]
     found = []
     for _, page in sorted(pages.items()):
-        digest = specs[page.policy].digest
-        live = sorted(row["fitted_date"] for row in fitted if row["spec_digest"] == digest)
-        found.append(Epochs(page, known, live, changes, length))
+        live = LivePolicies.of(page, told)
+        by_spec: dict[str, list[date]] = {}
+        for day in days:
+            by_spec.setdefault(live.spec(day, specs), []).append(day)
+        for spec, nights in sorted(by_spec.items()):
+            digest = specs[spec].digest
+            own = sorted(row["fitted_date"] for row in fitted if row["spec_digest"] == digest)
+            served = [then for then in own if live.may_serve(spec, then)]
+            found.append(Plan(spec, nights, Epochs(page, known, served, changes, length, live.changes)))
     return found
 
 
-def _require_features(epochs: Sequence[Epochs], days: Sequence[date]) -> None:
-    for of in epochs:
-        for day in days:
+def _require_features(plans: Sequence[Plan]) -> None:
+    for plan in plans:
+        of = plan.epochs
+        for day in plan.nights:
             if not of.usable(day):
                 raise MissingInput(
                     f"page {of.page.page!r} could only show defaults after {day}: subject_features has no row"
@@ -144,17 +171,17 @@ def _require_features(epochs: Sequence[Epochs], days: Sequence[date]) -> None:
                 )
 
 
-def _epoch_rows(epochs: Sequence[Epochs], days: Sequence[date]) -> list[EpochRow]:
+def _epoch_rows(plans: Sequence[Plan]) -> list[EpochRow]:
     return [
-        (day, own, of.begins(day, own), 1 << place)
-        for place, of in enumerate(epochs)
-        for day in days
-        for own in of.own_days(day)
+        (day, own, plan.epochs.begins(day, own), 1 << place)
+        for place, plan in enumerate(plans)
+        for day in plan.nights
+        for own in plan.epochs.own_days(day)
     ]
 
 
 def _rules(
-    epochs: Sequence[Epochs],
+    plans: Sequence[Plan],
     rows: Sequence[EpochRow],
     policies: DataFrame,
     specs: Mapping[str, Policy],
@@ -163,25 +190,26 @@ def _rules(
     seed: int,
     scenario: str,
 ) -> list[PageRules]:
-    """Give each page its policies and candidates by day of the draw, as plain values for the workers."""
-    drawn_days = [sorted({row[2] for row in rows if row[3] == 1 << place}) for place in range(len(epochs))]
+    """Give each plan its policies and candidates by day of the draw, as plain values for the workers."""
+    drawn_days = [sorted({row[2] for row in rows if row[3] == 1 << place}) for place in range(len(plans))]
     versions = [
-        {drawn: f"{of.page.policy}@{newest}" for drawn in days if (newest := of.policy_day(drawn))}
-        for of, days in zip(epochs, drawn_days, strict=True)
+        {drawn: f"{plan.spec}@{newest}" for drawn in days if (newest := plan.epochs.policy_day(drawn))}
+        for plan, days in zip(plans, drawn_days, strict=True)
     ]
     fitted = _fitted(policies, {version for of_page in versions for version in of_page.values()})
     rules = []
-    for of, days, by_day in zip(epochs, drawn_days, versions, strict=True):
-        candidates = {drawn: of.candidates(drawn) for drawn in days}
+    for plan, days, by_day in zip(plans, drawn_days, versions, strict=True):
+        page = plan.epochs.page
+        candidates = {drawn: plan.epochs.candidates(drawn) for drawn in days}
         empty = [drawn for drawn, widgets in candidates.items() if not widgets]
         if empty:
             raise MissingInput(
-                f"page {of.page.page!r} has no widget as of {empty[0]}: name it in a widget's pages."
+                f"page {page.page!r} has no widget as of {empty[0]}: name it in a widget's pages."
             )
-        spec = specs[of.page.policy]
+        spec = specs[plan.spec]
         models = {drawn: fitted[version] for drawn, version in by_day.items()}
         features = feature_sets[spec.feature_set]
-        rules.append(PageRules(of.page, spec, features, seed, scenario, models, candidates))
+        rules.append(PageRules(page, spec, features, seed, scenario, models, candidates))
     return rules
 
 
@@ -217,19 +245,17 @@ def _subject_rows(
     return chosen.join(present, on=["layout_date", "subject"], how="left_semi").select(*KEYS, *MAPS, "pages")
 
 
-def _default_rows(
-    subject_features: DataFrame, epochs: Sequence[Epochs], days: Sequence[date], subject_buckets: int
-) -> DataFrame:
+def _default_rows(subject_features: DataFrame, plans: Sequence[Plan], subject_buckets: int) -> DataFrame:
     rows = [
         (
             day,
-            default_subject(of.page.page, number),
+            default_subject(plan.epochs.page.page, number),
             number % subject_buckets,
-            of.begins(day, of.hash_day(day, number)),
+            plan.epochs.begins(day, plan.epochs.hash_day(day, number)),
             1 << place,
         )
-        for place, of in enumerate(epochs)
-        for day in days
+        for place, plan in enumerate(plans)
+        for day in plan.nights
         for number in range(DEFAULT_VARIANTS)
     ]
     named = subject_features.sparkSession.createDataFrame(
@@ -246,6 +272,7 @@ JOB = Job(
         Until("policies"),
         Until("widgets"),
         Days("layouts"),
+        State("releases"),
     ),
     writes="layouts",
 )

@@ -25,7 +25,7 @@ from jobs.tables import Tables
 
 LAST_DAY = SLICE[-1]
 LAST_DATE = date_of(LAST_DAY)
-DONE_BY = ("bandit_statistics", "policies")
+DONE_BY = ("bandit_statistics", "policies", "gate")
 
 
 def lake(*, full: bool) -> None:
@@ -64,6 +64,7 @@ def demo() -> None:
         rows=gather.row_counts(tables),
         shown=gather.shown(config, config.home, LAST_DAY),
         values=gather.true_values(config, tables, config.home),
+        verdicts=gather.verdicts(tables, LAST_DATE),
         next_steps=_next_steps(config),
     )
 
@@ -87,8 +88,10 @@ def _is_done(config: Config, tables: Tables) -> bool:
 
 
 def _run(console: Console, api: Rest) -> None:
-    """Run both DAGs through Airflow, and say of each task when it is done."""
-    for dag, first in (("lake_etl", FIRST_DATE), ("nightly_layouts", LAST_DATE)):
+    """Run the DAGs of a night through Airflow, and say of each task when it is done."""
+    served = load().since["policies"]
+    nights = (("lake_etl", FIRST_DATE), ("policy_evaluation", served), ("nightly_layouts", LAST_DATE))
+    for dag, first in nights:
         run_id = api.trigger(dag, first=first, last=LAST_DATE)
         days = f"{first} to {LAST_DATE}" if first < LAST_DATE else f"{LAST_DATE}"
         console.print(f"[bold]{dag}[/bold], {days}: {api.address}/dags/{dag}/runs/{run_id}", highlight=False)
@@ -123,7 +126,7 @@ def _next_steps(config: Config) -> list[tuple[str, str]]:
     serves = pointer.serves_date if pointer else LAST_DATE + timedelta(days=1)
     household, _ = gather.subjects(config.home, LAST_DAY)[1]
     return [
-        ("make up", "Airflow with both DAGs, its address and login"),
+        ("make up", "Airflow with its DAGs, its address and login"),
         (
             f"vitrine layout page h{household} -o page.html",
             "this household's pages, drawn as they would look",

@@ -4,18 +4,21 @@ Reads   the pipeline's tables, the store (by its reader), {home}/truth
 Writes  nothing
 """
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from jobs.config import Config
 from jobs.contracts import all_tables
 from jobs.demo import truth, values, world
-from jobs.demo.report import Place, Shown
+from jobs.demo.report import Place, Said, Shown
 from jobs.demo.source import date_of
 from jobs.demo.values import PageValues
 from jobs.ids import pseudonym
+from jobs.live import IS_LIVE, POLICY, YES
 from jobs.store import Slot, Store
 from jobs.tables import Tables
 
@@ -70,6 +73,17 @@ def place(slot: Slot) -> Place:
     named = category if slot.widget.startswith("category:") else f"{slot.widget}: {category}"
     products = list(dict.fromkeys(tile.name for tile in slot.tiles))[:PRODUCTS_SHOWN]
     return Place(named if category else slot.widget, slot.reason, slot.score, slot.propensity, products)
+
+
+def verdicts(tables: Tables, night: date) -> list[Said]:
+    """What the gate said on a night: the live policy of a page first."""
+    of_night = (ds.field("kind") == POLICY) & (ds.field("as_of_date") == night)
+    said = []
+    for row in tables.read("releases", of_night).to_pylist():
+        details = dict(row["details"])
+        is_live = details.get(IS_LIVE) == YES
+        said.append(Said(details["page"], row["name"], row["verdict"], is_live, row["why"]))
+    return sorted(said, key=lambda each: (each.page, not each.is_live, each.policy))
 
 
 def true_values(config: Config, tables: Tables, home: Path) -> list[PageValues]:

@@ -26,7 +26,18 @@ WHAT_IT_MEANS = (
 PRODUCTS_WIDTH = 40
 WIDE = 120
 GAINS = "Gain: on the best constant, known by hindsight. Intervals are over resampled households."
-NOT_GATED = "No release gate yet: the learned policy is simply taken."
+NO_VERDICTS = "The gate has decided nothing yet: each page shows the policy that its file names."
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the gate said of a policy."""
+
+    page: str
+    policy: str
+    verdict: str
+    is_live: bool
+    why: str
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,7 @@ def show(
     rows: Mapping[str, int],
     shown: Sequence[Shown],
     values: Sequence[PageValues],
+    verdicts: Sequence[Said],
     next_steps: Sequence[tuple[str, str]],
 ) -> None:
     """Print the report."""
@@ -73,7 +85,16 @@ def show(
     for of_page in values:
         console.print(f"\n{heading(of_page)}", style="italic", highlight=False)
         console.print(values_table(of_page))
-    console.print(f"\n{GAINS} {NOT_GATED}")
+    console.print(f"\n{GAINS}")
+    console.rule("What the gate said, from the log alone")
+    if not verdicts:
+        console.print(NO_VERDICTS)
+    for said in verdicts:
+        live = ", live" if said.is_live else ""
+        console.print(
+            f"[bold]{said.policy}[/bold] on page {said.page}: {said.verdict}{live}. {said.why}.",
+            highlight=False,
+        )
     console.rule("Where to look next")
     for command, what in next_steps:
         console.print(f"  {command}", style="bold", highlight=False, markup=False)

@@ -23,6 +23,7 @@ from jobs.demo.history import Floats
 from jobs.demo.source import DemoError, date_of
 from jobs.demo.truth import Truth
 from jobs.demo.value import Value
+from jobs.live import POLICY, LivePolicies
 from jobs.tables import Tables
 from ml.bandits.linear import COLD
 from ml.draw import first_position_probabilities
@@ -61,9 +62,20 @@ class PageValues:
 def page_values(config: Config, tables: Tables, home: Path, page: Page) -> PageValues:
     """The true values on the test weeks, of a policy that was fitted on the days before them."""
     first, last = date_of(TEST_DAYS[0]), date_of(TEST_DAYS[-1])
-    spec = config.policies[page.policy]
+    spec = learned_spec(config, tables, page, last)
     inputs = read_inputs(tables, page, spec, config.feature_sets[spec.feature_set], first, last)
     return evaluate(truth.read(home, page.page, first, last), inputs, page, spec, config.seed)
+
+
+def learned_spec(config: Config, tables: Tables, page: Page, night: date) -> Policy:
+    """The page's live spec of a night, if it learns; else the first of its specs, by name, that does."""
+    releases = tables.read("releases", ds.field("kind") == POLICY).to_pylist()
+    live = LivePolicies.of(page, releases).spec(night, config.policies)
+    ours = [spec for _, spec in sorted(config.policies.items()) if spec.page == page.page]
+    learning = [
+        spec for spec in ours if isinstance(algorithms.ALGORITHMS.get(spec.algorithm), algorithms.Learner)
+    ]
+    return next((spec for spec in learning if spec.name == live), learning[0])
 
 
 def read_inputs(

@@ -29,9 +29,11 @@ def dags() -> Mapping[str, Any]:
     """Return the project's DAGs by id."""
     import lake_etl
     import nightly_layouts
+    import policy_evaluation
     import segmentation
 
-    return {module.dag.dag_id: module.dag for module in (lake_etl, nightly_layouts, segmentation)}
+    modules = (lake_etl, policy_evaluation, nightly_layouts, segmentation)
+    return {module.dag.dag_id: module.dag for module in modules}
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from wiring import ROOT
 
 EXPECTED = Path(__file__).parent / "expected"
-DAG_IDS = ("lake_etl", "nightly_layouts")
+DAG_IDS = ("lake_etl", "policy_evaluation", "nightly_layouts")
 EVERY_ID = (*DAG_IDS, "segmentation")
 # What is no job: it decides how the run goes on.
 STEPS = ("pin", "as_of", "approval", "approved")
@@ -63,7 +63,11 @@ def test_every_job_retries_with_backoff_and_has_a_limit(dags, dag_id):
         assert task.owner == "vitrine"
         assert task.execution_timeout.total_seconds() <= 3 * 3600, task.task_id
         if task.task_id.startswith("wait_for_"):
-            assert (task.mode, task.poke_interval, task.timeout, task.retries) == ("reschedule", 60, 10800, 0)
+            assert (task.mode, task.poke_interval, task.retries) == ("reschedule", 60, 0)
+            # A night goes on without a verdict after an hour: the live policy stays.
+            assert (task.timeout, task.soft_fail) == (
+                (3600, True) if task.task_id == "wait_for_gate" else (10800, False)
+            )
         else:
             assert (task.retries, task.retry_exponential_backoff) == (2, True), task.task_id
 
@@ -72,8 +76,8 @@ def test_each_job_emits_its_table_and_uses_the_pool(dags):
     for dag in dags.values():
         for task in dag.tasks:
             is_job = task.task_id not in STEPS and not task.task_id.startswith("wait_for_")
-            makes_table = is_job and task.task_id != "segment_report"
-            table = {"export": "exports"}.get(task.task_id, task.task_id)
+            makes_table = is_job and not task.task_id.endswith("_report")
+            table = {"export": "exports", "gate": "releases"}.get(task.task_id, task.task_id)
             uris = [asset.uri for asset in task.outlets]
             assert uris == ([f"vitrine://tables/{table}"] if makes_table else [])
             assert task.pool == ("spark" if is_job and task.task_id not in LIGHT else "default_pool")
@@ -83,7 +87,8 @@ def test_every_table_is_made_by_one_task(dags):
     contracts = {file.stem for file in (ROOT / "conf" / "contracts").glob("*.yaml")}
     made = [asset.name for dag in dags.values() for task in dag.tasks for asset in task.outlets]
     # Each job leaves its rows in `runs`, and what it rejected in `quarantine`.
-    assert sorted(made) == sorted(contracts - {"runs", "quarantine"})
+    # Verdicts come from the gate, on policies, and from a person, on segmentations.
+    assert sorted(made) == sorted([*(contracts - {"runs", "quarantine"}), "releases"])
 
 
 def test_parsing_loads_no_engine_and_no_job():
@@ -102,7 +107,7 @@ def test_parsing_loads_no_engine_and_no_job():
         "import sys, airflow.sdk, airflow.providers.standard.operators.bash;"
         "import airflow.providers.standard.sensors.bash, airflow.providers.standard.operators.hitl;"
         "import airflow.providers.standard.decorators.short_circuit; known = set(sys.modules);"
-        "import lake_etl, nightly_layouts, segmentation;"
+        "import lake_etl, policy_evaluation, nightly_layouts, segmentation;"
         f"print(sorted(set({heavy!r}) & (set(sys.modules) - known)), len(set(sys.modules) - known) < 40)"
     )
     said = subprocess.run(

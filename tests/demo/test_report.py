@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from jobs.demo import report
-from jobs.demo.report import Place, Shown
+from jobs.demo.report import Place, Said, Shown
 from jobs.demo.value import Value
 from jobs.demo.values import PageValues
 
@@ -41,6 +41,7 @@ def printed() -> str:
         rows={"events": 251_234, "layouts": 9_999},
         shown=[SHOWN],
         values=[VALUES],
+        verdicts=[Said("start", "linucb-start", "yes", True, "it beats the live policy")],
         next_steps=[("make up", "Airflow")],
     )
     return console.export_text()
@@ -80,7 +81,7 @@ def test_it_says_what_the_data_is_and_what_the_values_are_not(printed: str) -> N
     assert "ranking quality, not sales uplift" in words
     assert words.count("uplift") == 1
     assert "Intervals are over resampled households." in words
-    assert "No release gate yet: the learned policy is simply taken." in words
+    assert "linucb-start on page start: yes, live. it beats the live policy." in words
 
 
 def test_where_to_look_next(printed: str) -> None:
@@ -91,5 +92,5 @@ def test_where_to_look_next(printed: str) -> None:
 @pytest.mark.parametrize("width", [80, 160])
 def test_nothing_is_cut_off(width: int) -> None:
     console = Console(record=True, width=width, file=StringIO())
-    report.show(console, rows={"events": 1}, shown=[SHOWN], values=[VALUES], next_steps=[])
+    report.show(console, rows={"events": 1}, shown=[SHOWN], values=[VALUES], verdicts=[], next_steps=[])
     assert "…" not in console.export_text()

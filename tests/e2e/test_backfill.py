@@ -26,7 +26,16 @@ def lake_etl(api, person):
 
 
 @pytest.fixture(scope="module")
-def nightly_layouts(api, person, lake_etl):
+def policy_evaluation(api, lake_etl):
+    """Judge the three days' policies."""
+    run = api.trigger("policy_evaluation", first=FIRST, last=LAST)
+    ended = api.wait("policy_evaluation", run, seconds=1500)
+    assert ended == "success", api.failure("policy_evaluation", run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def nightly_layouts(api, person, policy_evaluation):
     """Backfill the three days' layouts by the form."""
     return backfilled(api, person, "nightly_layouts")
 
@@ -92,7 +101,7 @@ def test_each_day_was_processed_by_a_run_of_its_own(api, lived_in, lake_etl):
     assert [run["state"] for run in lake_etl] == ["success"] * 3
     done = days_done(lived_in, "lake_etl/backfill__")
     tasks = {task["task_id"] for task in api.call("GET", "dags/lake_etl/tasks")["tasks"]}
-    assert {"pin", "users", "events", "feedback", "policies"} <= tasks == set(done)
+    assert {"pin", "users", "events", "feedback", "bandit_statistics"} <= tasks == set(done)
     for job in tasks - {"pin"}:
         assert done[job] == {(day, day + ONE_DAY) for day in DAYS}, job
 

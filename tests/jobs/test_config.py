@@ -71,7 +71,7 @@ def test_a_missing_overlay_is_named(conf: Path) -> None:
 
 
 def test_a_page_without_its_policy_is_named(conf: Path) -> None:
-    page = (conf / "pages" / "start.yaml").read_text().replace("linucb-start", "linucb-nowhere")
+    page = (conf / "pages" / "start.yaml").read_text().replace("category1-start", "linucb-nowhere")
     (conf / "pages" / "start.yaml").write_text(page)
     with pytest.raises(
         ConfigError, match=r"pages/start\.yaml: policy 'linucb-nowhere' is none of conf/policies"
@@ -130,7 +130,7 @@ def test_a_spec_is_checked_against_its_algorithm(conf: Path, spec: str, sentence
 def test_a_page_cannot_be_drawn_by_what_learns_from_rows(conf: Path) -> None:
     (conf / "policies" / "trees.yaml").write_text(ABOUT + "algorithm: boosted\nlibrary: xgboost\n")
     page = (conf / "pages" / "home.yaml").read_text()
-    (conf / "pages" / "home.yaml").write_text(page.replace("policy: linucb-home", "policy: trees"))
+    (conf / "pages" / "home.yaml").write_text(page.replace("policy: rule-home", "policy: trees"))
     with pytest.raises(
         ConfigError, match=r"pages/home\.yaml: policy 'trees' cannot draw: it learns from rows"
     ):

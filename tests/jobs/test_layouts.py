@@ -114,9 +114,10 @@ def built(spark: SparkSession, days: Sequence[int], **more: Any) -> list[dict[st
         table(spark, "policies", more.pop("policies", None) or fitted(known)),
         table(spark, "widgets", more.pop("widgets", widgets())),
         table(spark, "layouts", more.pop("layouts", [])),
+        table(spark, "releases", more.pop("releases", [])),
         days=[on(day) for day in days],
         pages=pages,
-        specs={"plain": SPEC, "first": START_SPEC},
+        specs=more.pop("specs", {"plain": SPEC, "first": START_SPEC}),
         feature_sets=SETS,
         subject_buckets=2,
         seed=SEED,
@@ -402,3 +403,42 @@ def test_a_day_older_than_the_live_generations_is_a_backfills(spark: SparkSessio
         (on(19), "backfill"),
         (on(20), "live"),
     }
+
+
+def released(
+    day: int, spec: Policy, *, since: int | None = None, fitted: int | None = None
+) -> dict[str, Any]:
+    """A verdict as the gate leaves it; `fitted` is the day whose version readers see."""
+    details = {"page": spec.page, "spec_digest": spec.digest}
+    if fitted is not None:
+        details |= {"is_live": "yes", "serves": f"{spec.name}@{on(fitted)}"}
+    if since is not None:
+        details["live_since"] = on(since).isoformat()
+    return {"kind": "policy", "name": spec.name, "as_of_date": on(day), "verdict": "yes", "details": details}
+
+
+def test_the_live_policy_is_what_releases_say_and_the_night_it_changes_all_are_drawn_anew(spark):
+    bold = SPEC.model_copy(update={"name": "bold", "alpha": 0.9})
+    releases = [
+        released(9, SPEC, fitted=9),
+        released(10, bold, since=10, fitted=10),
+        released(11, bold, since=10, fitted=10),  # the refit of that night moved too far
+        released(11, SPEC),
+    ]
+    given = {
+        "pages": {"home": HOME},
+        "specs": {"plain": SPEC, "bold": bold},
+        "policies": fitted(range(2, 13), SPEC, bold),
+        "releases": releases,
+    }
+    found = built(spark, [9, 10, 11, 12], known=range(2, 13), **given)
+    by_night = {
+        day: {row["policy_version"] for row in found if row["layout_date"] == on(day)}
+        for day in (9, 10, 11, 12)
+    }
+    assert {version.partition("@")[0] for version in by_night[9]} == {"plain"}
+    # Evaluation was late on the last night: what was live stays.
+    assert by_night[10] == by_night[11] == by_night[12] == {f"bold@{on(10)}"}
+    assert len({(row["layout_date"], row["subject"]) for row in found}) == len(found)
+    alone = built(spark, [11], known=range(2, 12), **given)
+    assert alone == [row for row in found if row["layout_date"] == on(11)]

@@ -1,0 +1,138 @@
+"""judgements: what each spec of conf/policies would have done at each serving, fitted on the days before it.
+
+One row per serving and target policy: the probabilities of the layout as served, position after position,
+along its prefixes. All that off-policy evaluation needs of a day is computed once, here; values over any
+days, by role or subject, are sums over these rows.
+
+Reads   feedback of the days and the day before, contexts of the days, policies up to the day before, and
+        subject_features of the evenings before
+Writes  judgements, partition decision_date and subject_bucket
+On failure, mend the cause and clear the task: a rerun replaces the same partitions.
+
+A day before which a spec was never fitted has no judgement of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from functools import partial
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs import algorithms
+from jobs.algorithms import PARAMETERS
+from jobs.config import FeatureSet, Page, Policy
+from jobs.contracts import contract
+from jobs.credit import DIRECT
+from jobs.judging import Judged, judge
+from jobs.shell import Days, Job, Until
+
+SERVING = ("decision_date", "subject_bucket", "page", "decision_id", "draw_id")
+PARALLEL = {
+    "widgets": "widget", "propensities": "propensity", "is_seen": "is_seen", "rewards": "reward",
+    **{goal: goal for goal in DIRECT},
+}  # fmt: skip
+
+
+def build(
+    feedback: DataFrame,
+    contexts: DataFrame,
+    policies: DataFrame,
+    subject_features: DataFrame,
+    *,
+    days: Sequence[date],
+    pages: Mapping[str, Page],
+    specs: Mapping[str, Policy],
+    feature_sets: Mapping[str, FeatureSet],
+    seed: int,
+) -> DataFrame:
+    """Judge every spec at every serving of the days."""
+    learned = {name: spec for name, spec in sorted(specs.items()) if algorithms.is_from_statistics(spec)}
+    fitted = _fitted(policies, learned, days)
+    judged = [
+        Judged(spec, feature_sets[spec.feature_set], pages.get(spec.page), fitted[name])
+        for name, spec in learned.items()
+    ]
+    served = _servings(feedback.where(F.col("decision_date").isin(list(days))))
+    evening = subject_features.select("subject", F.date_add("feature_date", 1).alias("decision_date"), "role")
+    drawn = contexts.where(F.col("feature_set").isin(sorted({one.spec.feature_set for one in judged})))
+    own = drawn.select("draw_id", "decision_date", "feature_set", "candidates", "context", "action_context")
+    rows = served.join(evening, on=["subject", "decision_date"], how="left").join(
+        own, on=["draw_id", "decision_date"], how="inner"
+    )
+    about = contract("judgements")
+    work = partial(
+        judge, judged=judged, seen=_seen_rates(feedback, days), seed=seed, schema=about.arrow_schema
+    )
+    return rows.mapInArrow(work, about.ddl)
+
+
+def _servings(feedback: DataFrame) -> DataFrame:
+    """One row per serving, what it showed as lists by position."""
+    goals = [F.coalesce(F.col("rewards")[goal], F.lit(0.0)).alias(goal) for goal in DIRECT]
+    position = F.struct("position", "widget", "propensity", "is_seen", "reward", *goals)
+    row = F.struct("subject", "policy_version", "reward_version", "served_at")
+    served = feedback.groupBy(*SERVING).agg(
+        F.sort_array(F.collect_list(position)).alias("positions"), F.min_by(row, "position").alias("row")
+    )
+    lists = [F.col(f"positions.{source}").alias(name) for name, source in PARALLEL.items()]
+    return served.select(*SERVING, "row.*", _spec_of("row.policy_version").alias("logging_policy"), *lists)
+
+
+def _spec_of(version: str) -> Column:
+    return F.substring_index(version, "@", 1)
+
+
+def _seen_rates(feedback: DataFrame, days: Sequence[date]) -> dict[tuple[str, date], list[float]]:
+    """Share of servings whose position was seen, by page and the day after: a few numbers a page and day."""
+    seen = feedback.groupBy("page", "decision_date", "position").agg(
+        F.avg(F.col("is_seen").cast("double")).alias("share")
+    )
+    rates: dict[tuple[str, date], list[float]] = {}
+    for row in sorted(seen.collect(), key=lambda row: row["position"]):
+        rates.setdefault((row["page"], row["decision_date"] + timedelta(1)), []).append(row["share"])
+    return {key: share for key, share in rates.items() if key[1] in set(days)}
+
+
+def _fitted(
+    policies: DataFrame, specs: Mapping[str, Policy], days: Sequence[date]
+) -> dict[str, dict[date, dict[str, Any]]]:
+    """Return by spec and day the newest row of the spec from before it: a few rows a day."""
+    digests = {spec.digest for spec in specs.values()}
+    own = policies.where(F.col("spec_digest").isin(sorted(digests)))
+    known: dict[str, list[date]] = {}
+    for row in own.select("spec_digest", "fitted_date").collect():
+        known.setdefault(row["spec_digest"], []).append(row["fitted_date"])
+    newest = {
+        (digest, day): max((then for then in fitted if then < day), default=None)
+        for digest, fitted in known.items()
+        for day in days
+    }
+    wanted = sorted({then for then in newest.values() if then is not None})
+    columns = ("policy_version", "spec_digest", "fitted_date", "widgets", *PARAMETERS)
+    found = own.where(F.col("fitted_date").isin(wanted)).select(*columns).collect() if wanted else []
+    rows = {(row["spec_digest"], row["fitted_date"]): row.asDict() for row in found}
+    return {
+        name: {
+            day: rows[spec.digest, then]
+            for day in days
+            if (then := newest.get((spec.digest, day))) is not None
+        }
+        for name, spec in specs.items()
+    }
+
+
+JOB = Job(
+    build,
+    reads=(
+        Days("feedback", before=1),
+        Days("contexts"),
+        Until("policies"),
+        Days("subject_features", before=1),
+    ),
+    writes="judgements",
+)
+
+if __name__ == "__main__":
+    JOB.main()

@@ -1,0 +1,174 @@
+"""Judging servings: from Arrow rows of servings with their contexts to Arrow rows of judgements.
+
+All that a worker needs travels as plain values; nothing is read here. A row's judgement depends on its own
+context, the fitted policies and the seed only, never on the rows beside it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from jobs import algorithms
+from jobs.config import FeatureSet, Page, Policy
+from jobs.epochs import EPOCH_ZERO
+from ml.bandits.linear import COLD, Linear
+from ml.bandits.ridge import Ridge
+from ml.draw import NOBODY
+from ml.ope.prefixes import along_prefixes
+from ml.randomness import subject_keys
+
+BETWEEN = "\x1f"
+LEAST_SHOWN = 0.01
+"""Least probability of the first position that `first` keeps: at most 100 a row, however many widgets."""
+
+Seen = Mapping[tuple[str, date], Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A target policy: its spec, its features, its page, and by day its row of `policies` from before."""
+
+    spec: Policy
+    features: FeatureSet
+    page: Page | None
+    fitted: Mapping[date, Mapping[str, Any]]
+    models: dict[tuple[date, str], Linear] = field(default_factory=dict, compare=False)
+
+    def model(self, day: date, candidates: Sequence[str]) -> Linear:
+        """Return the policy over these candidates, as it was fitted before the day."""
+        key = (day, BETWEEN.join(candidates))
+        if key not in self.models:
+            row = self.fitted[day]
+            places = {widget: place for place, widget in enumerate(row["widgets"])}
+            arms = np.array([places.get(widget, COLD) for widget in candidates])
+            whole = algorithms.restore(self.spec, self.features, row, self.page)
+            self.models[key] = whole.select(arms)
+        return self.models[key]
+
+
+@dataclass(frozen=True, eq=False)
+class Servings:
+    """Servings of one page, day, feature set and list of candidates, as arrays."""
+
+    day: date
+    page: str
+    candidates: list[str]
+    contexts: NDArray[np.float32]
+    own: NDArray[np.float32]
+    slates: NDArray[np.int64]
+    keys: NDArray[np.uint64]
+    seen: NDArray[np.float64]
+
+
+def judge(
+    batches: Iterator[pa.RecordBatch], *, judged: Sequence[Judged], seen: Seen, seed: int, schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Judge every policy at the servings that have contexts of its feature set."""
+    for batch in batches:
+        for rows in _alike(batch):
+            servings = _servings(rows, seen)
+            of_set = [one for one in judged if one.spec.feature_set == rows["feature_set"][0].as_py()]
+            here = [one for one in of_set if servings.day in one.fitted]
+            predictions = _predictions(servings, here)
+            for one in here:
+                yield _batch(rows, servings, one, predictions, seed, schema)
+
+
+def _alike(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Cut rows into those of one page, day, feature set, candidates and length."""
+    names = ("page", "decision_date", "feature_set")
+    parts = [pc.cast(batch[name], pa.string()) for name in names]
+    parts += [pc.cast(pc.list_value_length(batch["widgets"]), pa.string())]
+    key = pc.binary_join_element_wise(*parts, pc.binary_join(batch["candidates"], BETWEEN), "\x1e")
+    codes = key.dictionary_encode()
+    indices = np.asarray(codes.indices)
+    for number in range(len(codes.dictionary)):
+        yield batch.take(pa.array(np.flatnonzero(indices == number)))
+
+
+def _servings(rows: pa.RecordBatch, seen: Seen) -> Servings:
+    candidates = rows["candidates"][0].as_py()
+    day, page = rows["decision_date"][0].as_py(), rows["page"][0].as_py()
+    widgets = rows["widgets"].flatten()
+    columns = pc.fill_null(pc.index_in(widgets, pa.array(candidates)), NOBODY)
+    slates = np.asarray(columns, dtype=np.int64).reshape(rows.num_rows, -1)
+    positions = slates.shape[1]
+    known = list(seen.get((page, day), ()))[:positions]
+    return Servings(
+        day=day,
+        page=page,
+        candidates=candidates,
+        contexts=_matrix(rows["context"]),
+        own=_matrix(rows["action_context"]).reshape(rows.num_rows, len(candidates), -1),
+        slates=slates,
+        keys=subject_keys(rows["subject"].to_pylist()),
+        # Before anybody looked, every position counts: any numbers leave the estimators unbiased.
+        seen=np.array(known + [1.0] * (positions - len(known))),
+    )
+
+
+def _predictions(servings: Servings, judged: Sequence[Judged]) -> NDArray[np.float32] | None:
+    """Return r̂ of every candidate by the first policy that learns a regression; None without one."""
+    for one in judged:
+        model = one.model(servings.day, servings.candidates)
+        if isinstance(model, Ridge):
+            return model.scores(servings.contexts, servings.own)
+    return None
+
+
+def _batch(
+    rows: pa.RecordBatch,
+    servings: Servings,
+    one: Judged,
+    predictions: NDArray[np.float32] | None,
+    seed: int,
+    schema: pa.Schema,
+) -> pa.RecordBatch:
+    model, about = one.model(servings.day, servings.candidates), servings
+    epoch = (about.day - EPOCH_ZERO).days
+    normals = model.normals(seed, about.keys, page=about.page, epoch=epoch, arms=about.candidates)
+    first = model.propensities(about.contexts, about.own, normals=normals)
+    probabilities = model.slate_propensities(about.contexts, about.slates, about.own, normals=normals)
+    columns: dict[str, Any] = {name: rows[name] for name in schema.names if name in rows.schema.names}
+    columns |= {
+        "spec": one.spec.name,
+        "spec_digest": one.spec.digest,
+        "policy_version": one.fitted[about.day]["policy_version"],
+        "probabilities": _lists(probabilities.astype(np.float64)),
+        "first": _shown(first, about.candidates),
+        "likeliest": pa.array(about.candidates).take(pa.array(first.argmax(axis=1))),
+    }
+    if predictions is not None:
+        values = model.values(about.contexts, about.own, normals)
+        both = along_prefixes(values, about.slates, model.rule, predictions, about.seen)
+        columns |= {name: _lists(each) for name, each in zip(("predicted", "expected"), both, strict=True)}
+    arrays = []
+    for column in schema:
+        value = columns.get(column.name)
+        if not isinstance(value, pa.Array):
+            value = pa.repeat(pa.scalar(value, column.type), rows.num_rows)
+        arrays.append(value.cast(column.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _shown(first: NDArray[np.float64], candidates: Sequence[str]) -> pa.MapArray:
+    row, column = np.nonzero(first >= LEAST_SHOWN)
+    offsets = np.searchsorted(row, np.arange(len(first) + 1)).astype(np.int32)
+    return pa.MapArray.from_arrays(
+        pa.array(offsets), pa.array(candidates).take(pa.array(column)), pa.array(first[row, column])
+    )
+
+
+def _lists(table: NDArray[np.float64]) -> pa.ListArray:
+    offsets = np.arange(len(table) + 1, dtype=np.int32) * table.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(table.ravel()))
+
+
+def _matrix(column: pa.ListArray) -> NDArray[np.float32]:
+    return np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)

@@ -1,0 +1,313 @@
+"""The policies' report, for a person: what each policy would earn, and what the gate says.
+
+Rows of policy_values and releases, and what was summed of judgements, in; HTML out. Nothing is read here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from jobs.live import IS_LIVE, YES
+from jobs.policy_charts import Estimate, curves, forest, heat, histogram
+from jobs.policy_values import EVERYONE, OBSERVED
+
+Row = Mapping[str, Any]
+
+# One style for all reports, and what only this one has.
+STYLES = [Path(__file__).with_name(f"{name}_page.css") for name in ("segment", "policy")]
+DECIDES = ("DR", "cascade-DR", "IPS", "reward-interaction IPS")
+MOST_MOVES = 8
+CLASSES = {"yes": "yes", "no": "no", "cannot tell": "cannot"}
+
+HOW_TO_READ = {
+    "Values": "what a serving would have earned, on average, had the policy drawn what was shown:"
+    " estimated from what was shown, weighted by how much more often the policy would have shown it. Each day"
+    " is judged with parameters of the days before. Intervals are at 95 %, by subject.",
+    "The gate": "compares a candidate with the live policy on the same servings, night after night since it"
+    " entered or the live one changed. Its bounds hold however often one looks, and over all"
+    " candidates at once.",
+    "Weights": "how often one serving counts. A few large ones mean that the log says little of the policy.",
+    "Support": "what the policy would show first, beside how often that was shown first: where the log has"
+    " nothing, nothing is known.",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What was summed of the judgements of a page.
+
+    weights : by spec the share of servings in each class of weights, in their order.
+    first : by spec and widget the mean probability of standing first.
+    shown : by widget the share of servings that it stood first in.
+    moves : by spec (from, to, share): what the live policy would most likely show first, what the spec would.
+    """
+
+    weights: Mapping[str, Sequence[tuple[str, float]]]
+    first: Mapping[str, Mapping[str, float]]
+    shown: Mapping[str, float]
+    moves: Mapping[str, Sequence[tuple[str, str, float]]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was predicted of a live policy before it was seen, and what came of it, by estimator."""
+
+    page: str
+    spec: str
+    estimator: str
+    predicted: float
+    lower: float | None
+    upper: float | None
+    observed: float
+    days: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether the interval holds what came."""
+        return self.lower is not None and self.upper is not None and self.lower <= self.observed <= self.upper
+
+
+def render(
+    day: date,
+    values: Sequence[Row],
+    releases: Sequence[Row],
+    shown: Mapping[str, Shown],
+    checks: Sequence[Check],
+    *,
+    note: str,
+) -> str:
+    """Return the report of a night.
+
+    `values` are rows of policy_values of the night and of the single days before it; `releases` the night's
+    verdicts; `shown` by page; `note` is what must be known of the data.
+    """
+    pages = sorted({row["page"] for row in values if row["as_of_date"] == day})
+    parts = [_page(page, day, values, releases, shown.get(page)) for page in pages]
+    title = f"Policies, {day.day} {day:%B %Y}"
+    return "\n".join(
+        [
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{title} · Vitrine</title>",
+            f"<style>{''.join(file.read_text(encoding='utf-8') for file in STYLES)}</style></head><body>",
+            f'<header><p class="brand">Vitrine</p><h1>{title}</h1>{_lead(releases)}</header><main>',
+            *parts,
+            _checks(checks),
+            f"</main>{_footer(note)}</body></html>\n",
+        ]
+    )
+
+
+def _lead(releases: Sequence[Row]) -> str:
+    told = []
+    for row in sorted(releases, key=_page_of):
+        if dict(row["details"]).get(IS_LIVE) == YES:
+            new = "goes live" if "compared_from" in dict(row["details"]) else "stays live"
+            told.append(f"<li>{escape(_page_of(row))}: <b>{escape(row['name'])}</b> {new}</li>")
+    return f'<ul class="facts">{"".join(told)}</ul>'
+
+
+def _page(page: str, day: date, values: Sequence[Row], releases: Sequence[Row], shown: Shown | None) -> str:
+    own = [row for row in values if row["page"] == page and row["goal"] == "reward"]
+    window = [row for row in own if row["as_of_date"] == day and row["first_date"] < day]
+    everyone = [row for row in window if row["audience"] == EVERYONE]
+    verdicts = [row for row in releases if _page_of(row) == page]
+    live = next((row["name"] for row in verdicts if dict(row["details"]).get(IS_LIVE) == YES), None)
+    parts = [f"<section><h2>Page {escape(page)}</h2>", _verdicts(verdicts)]
+    if everyone:
+        parts += ['<div class="charts">', _forest(everyone, live), _learning(own), "</div>"]
+        parts += [_table_of_values(everyone), _by_role(window)]
+    if shown is not None:
+        parts += [_weights(shown), _support(shown), _moves(shown, live)]
+    return "".join([*parts, "</section>"])
+
+
+def _verdicts(verdicts: Sequence[Row]) -> str:
+    cards = []
+    for row in sorted(verdicts, key=lambda row: (dict(row["details"]).get(IS_LIVE) != YES, row["name"])):
+        live = '<span class="answer is-live">live</span>' if dict(row["details"]).get(IS_LIVE) == YES else ""
+        compared = dict(row["details"]).get("compared_from")
+        since = f"<li>compared since {compared}</li>" if compared else ""
+        reasons = "".join(f"<li>{escape(_sentence(reason))}</li>" for reason in row["why"].split("; "))
+        cards.append(
+            f'<article class="card verdict {CLASSES[row["verdict"]]}"><h4>{escape(row["name"])}'
+            f'<span class="answer">{row["verdict"]}</span>{live}</h4><ul>{reasons}{since}</ul></article>'
+        )
+    return f'<h3>May it go live?</h3><div class="verdicts">{"".join(cards)}</div>'
+
+
+def _forest(everyone: Sequence[Row], live: str | None) -> str:
+    rows = [
+        Estimate(row["spec"], row["value"], row["lower"], row["upper"], row["spec"] == live)
+        for row in sorted(_deciding(everyone), key=lambda row: -row["value"])
+    ]
+    served = next((row["value"] for row in everyone if row["estimator"] == OBSERVED), None)
+    days = max((row["as_of_date"] - row["first_date"]).days + 1 for row in everyone)
+    return _figure(
+        f"<b>What a serving would earn</b>, last {days} days; dashed: what was served did",
+        forest(rows, served=served, title="values of policies with 95 % intervals"),
+    )
+
+
+def _deciding(rows: Sequence[Row]) -> list[Row]:
+    """Keep of each spec the estimate that decides."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        if row["estimator"] in DECIDES:
+            best = found.get(row["spec"])
+            if best is None or DECIDES.index(row["estimator"]) < DECIDES.index(best["estimator"]):
+                found[row["spec"]] = row
+    return [found[spec] for spec in sorted(found)]
+
+
+def _learning(own: Sequence[Row]) -> str:
+    lines: dict[str, dict[date, float]] = {}
+    by_day: dict[date, list[Row]] = {}
+    for row in own:
+        if row["first_date"] == row["as_of_date"] and row["audience"] == EVERYONE:
+            by_day.setdefault(row["as_of_date"], []).append(row)
+    sums: dict[str, tuple[float, float]] = {}
+    for then in sorted(by_day):
+        for row in _deciding(by_day[then]):
+            total, servings = sums.get(row["spec"], (0.0, 0.0))
+            sums[row["spec"]] = (total + row["value"] * row["servings"], servings + row["servings"])
+            lines.setdefault(row["spec"], {})[then] = sums[row["spec"]][0] / sums[row["spec"]][1]
+    return _figure("<b>As it learns</b>: mean so far, day by day", curves(lines, title="learning curves"))
+
+
+def _table_of_values(everyone: Sequence[Row]) -> str:
+    estimators = list(dict.fromkeys(row["estimator"] for row in everyone if row["estimator"] != OBSERVED))
+    specs = sorted({row["spec"] for row in everyone if row["estimator"] != OBSERVED})
+    found = {(row["spec"], row["estimator"]): row for row in everyone}
+    body = ""
+    for spec in specs:
+        one = next(row for row in everyone if row["spec"] == spec)
+        cells = "".join(
+            f"<td>{row['value']:.3f}<small>±{(row['upper'] - row['lower']) / 2:.3f}</small></td>"
+            if (row := found.get((spec, name))) and row["lower"] is not None
+            else "<td>–</td>"
+            for name in estimators
+        )
+        body += (
+            f"<tr><th>{escape(spec)}</th>{cells}<td>{one['effective_servings']:,.0f}"
+            f"<small>of {one['servings']:,}</small></td><td>{one['mean_weight']:.3f}</td>"
+            f"<td>{one['largest_weight']:,.1f}</td><td>{one['open_share']:.1%}</td></tr>"
+        )
+    heads = ["policy", *estimators, "effective servings", "mean weight", "largest", "rewards open"]
+    return f"<h3>By estimator</h3>{_card(_table(heads, body))}"
+
+
+def _by_role(window: Sequence[Row]) -> str:
+    roles = sorted({row["audience"] for row in window} - {EVERYONE})
+    if not roles:
+        return ""
+    found = {
+        (row["spec"], role): row
+        for role in roles
+        for row in _deciding([row for row in window if row["audience"] == role])
+    }
+    body = "".join(
+        f"<tr><th>{escape(spec)}</th>"
+        + "".join(
+            f"<td>{row['value']:.3f}<small>±{(row['upper'] - row['lower']) / 2:.3f}</small></td>"
+            if (row := found.get((spec, role))) and row["lower"] is not None
+            else "<td>–</td>"
+            for role in roles
+        )
+        + "</tr>"
+        for spec in sorted({spec for spec, _ in found})
+    )
+    return f"<h3>By role</h3>{_card(_table(['policy', *roles], body))}"
+
+
+def _weights(shown: Shown) -> str:
+    charts = "".join(
+        _figure(f"<b>{escape(spec)}</b>: servings by weight", histogram(bars, title=f"weights of {spec}"))
+        for spec, bars in sorted(shown.weights.items())
+    )
+    return f'<h3>How often a serving counts</h3><div class="charts">{charts}</div>'
+
+
+def _support(shown: Shown) -> str:
+    widgets = sorted(shown.shown, key=lambda name: -shown.shown[name])
+    widgets += sorted({name for of in shown.first.values() for name in of} - set(widgets))
+    most = max(
+        [*shown.shown.values(), *(share for of in shown.first.values() for share in of.values())], default=1
+    )
+    specs = sorted(shown.first)
+    body = ""
+    for widget in widgets:
+        logged = shown.shown.get(widget, 0.0)
+        cells = "".join(
+            heat(f"{share:.1%}", share / most, is_bad=not logged)
+            for share in (shown.first[spec].get(widget, 0.0) for spec in specs)
+        )
+        body += f"<tr><th>{escape(widget)}</th>{heat(f'{logged:.1%}', logged / most)}{cells}</tr>"
+    return f"<h3>What would be shown first</h3>{_card(_table(['widget', 'as logged', *specs], body))}"
+
+
+def _moves(shown: Shown, live: str | None) -> str:
+    blocks = []
+    for spec, moves in sorted(shown.moves.items()):
+        if spec == live or not moves:
+            continue
+        rows = "".join(
+            f"<tr><th>{escape(before)} → {escape(after)}</th><td>{share:.1%}</td></tr>"
+            for before, after, share in moves[:MOST_MOVES]
+        )
+        caption = f"<b>{escape(spec)}</b> in place of {escape(live or 'what is live')}"
+        blocks.append(_figure(caption, _table(["likeliest first widget", "servings"], rows)))
+    return f'<h3>What it would change</h3><div class="charts">{"".join(blocks)}</div>' if blocks else ""
+
+
+def _checks(checks: Sequence[Check]) -> str:
+    head = "<section><h2>Who has been right</h2>"
+    if not checks:
+        return (
+            f'{head}<p class="note">No policy that the gate let go live has been served yet. From the'
+            " first such day on, what was predicted for it is set against what came of it, estimator by"
+            " estimator.</p></section>"
+        )
+    rows = "".join(
+        f"<tr><th>{escape(each.page)}: {escape(each.spec)}, {escape(each.estimator)}</th>"
+        f"<td>{each.predicted:.3f}</td><td>{_between(each)}</td>"
+        f"<td>{each.observed:.3f}</td><td>{each.predicted - each.observed:+.3f}</td>"
+        f"<td>{'yes' if each.holds else 'no'}</td><td>{each.days}</td></tr>"
+        for each in checks
+    )
+    heads = ["policy, estimator", "predicted", "95 % interval", "came", "error", "held", "days"]
+    return f"{head}{_card(_table(heads, rows))}</section>"
+
+
+def _between(check: Check) -> str:
+    return "–" if check.lower is None else f"{check.lower:.3f} to {check.upper:.3f}"
+
+
+def _footer(note: str) -> str:
+    told = "".join(f"<p><strong>{name}</strong>: {text}</p>" for name, text in HOW_TO_READ.items())
+    about = f"<p><strong>The data</strong>: {escape(note)}</p>" if note else ""
+    return f"<footer>{told}{about}</footer>"
+
+
+def _page_of(row: Row) -> str:
+    return str(dict(row["details"]).get("page", ""))
+
+
+def _figure(caption: str, content: str) -> str:
+    return f'<figure class="card"><figcaption>{caption}</figcaption>{content}</figure>'
+
+
+def _table(heads: Sequence[str], rows: str) -> str:
+    top = "".join(f"<th>{escape(head)}</th>" for head in heads)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _card(content: str) -> str:
+    return f'<div class="card wide">{content}</div>'
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

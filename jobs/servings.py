@@ -1,0 +1,172 @@
+"""Judgements as arrays: from Arrow rows of `judgements` to what ml/ope computes with, bucket by bucket.
+
+A worker holds the servings of one bucket of subjects; what leaves it is a summary that adds (ml.ope.summary).
+"""
+
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs import maps
+from jobs.credit import DIRECT
+from ml.ope.judged import MAIN, Judged
+from ml.ope.summary import Logged
+
+GOALS = (MAIN, *DIRECT)
+SUMMARIES = "page string, subject_bucket int, name string, summary binary"
+COLUMNS = (
+    "page", "subject_bucket", "decision_date", "decision_id", "served_at", "subject", "role", "spec",
+    "logging_policy", "widgets", "candidates", "propensities", "probabilities", "rewards", *DIRECT,
+    "predicted", "expected", "first", "likeliest",
+)  # fmt: skip
+
+Named = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Servings:
+    """Servings of one page and bucket, sorted by decision, with the target of one spec along them."""
+
+    table: pa.Table
+    judged: Judged
+
+    @property
+    def days(self) -> NDArray[np.datetime64]:
+        """(n,) day of each."""
+        return np.asarray(self.table["decision_date"]).astype("datetime64[D]")
+
+    @property
+    def decisions(self) -> NDArray[np.object_]:
+        """(n,) their names, in order."""
+        return self.table["decision_id"].to_numpy(zero_copy_only=False)
+
+    def rows(self, wanted: NDArray[Any]) -> "Servings":
+        """Return some of them."""
+        return Servings(self.table.take(pa.array(wanted)), self.judged.rows(wanted))
+
+    def logged(self) -> Logged:
+        """Return what was shown first."""
+        offsets = np.asarray(pc.list_value_length(self.table["candidates"])).cumsum()
+        owner = np.repeat(np.arange(len(offsets)), np.diff(offsets, prepend=0))
+        codes = pc.list_flatten(self.table["candidates"]).combine_chunks().dictionary_encode()
+        could = np.zeros((len(codes.dictionary), len(offsets)), dtype=np.bool_)
+        could[np.asarray(codes.indices), owner] = True
+        shown = pc.list_element(self.table["widgets"], 0)
+        return Logged(
+            shown.to_numpy(zero_copy_only=False).astype(str),
+            np.ascontiguousarray(self.judged.propensities[:, 0]),
+            self.table["logging_policy"].to_numpy(zero_copy_only=False).astype(str),
+            dict(zip(codes.dictionary.to_pylist(), could, strict=True)),
+            self.judged.clusters,
+        )
+
+    def first(self) -> dict[str, float]:
+        """Return by widget the target's probability at the first position, summed."""
+        whole = self.table["first"].combine_chunks()
+        whole = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+        keys = sorted(set(whole.keys.to_pylist()))
+        sums = np.nansum(maps.table(whole, keys), axis=0)
+        return dict(zip(keys, sums.tolist(), strict=True))
+
+    def open_rows(self, until: datetime, hours: int) -> int:
+        """Count servings whose rewards may still come, as known at an instant."""
+        served = np.asarray(self.table["served_at"].cast(pa.timestamp("us"))).astype("datetime64[us]")
+        age = np.datetime64(until.replace(tzinfo=None), "us") - served
+        return int((age < np.timedelta64(hours, "h")).sum())
+
+
+def by_spec(table: pa.Table) -> dict[str, Servings]:
+    """Return the servings of one page and bucket by spec; clusters are the same numbers in all of them."""
+    subjects = table["subject"].combine_chunks().dictionary_encode()
+    codes = np.asarray(
+        subjects.indices if isinstance(subjects, pa.DictionaryArray) else subjects.chunk(0).indices
+    )
+    table = table.append_column("cluster", pa.array(codes.astype(np.int64)))
+    found = {}
+    for spec in sorted(set(table["spec"].to_pylist())):
+        own = table.filter(pc.equal(table["spec"], spec)).sort_by("decision_id")
+        found[spec] = Servings(own, _judged(own))
+    return found
+
+
+def _judged(table: pa.Table) -> Judged:
+    positions = pc.max(pc.list_value_length(table["widgets"])).as_py()
+    lengths = np.asarray(pc.list_value_length(table["widgets"]))
+
+    def matrix(name: str, fill: float) -> NDArray[np.float64]:
+        flat = np.asarray(pc.list_flatten(table[name]), dtype=np.float64)
+        if (lengths == positions).all():
+            return flat.reshape(-1, positions)
+        there = np.arange(positions) < lengths[:, None]
+        full = np.full(there.shape, fill)
+        full[there] = flat
+        return full
+
+    has_model = table["predicted"].null_count == 0
+    return Judged(
+        matrix("propensities", 1.0),
+        matrix("probabilities", 1.0),
+        {goal: matrix("rewards" if goal == MAIN else goal, 0.0) for goal in GOALS},
+        np.asarray(table["cluster"]),
+        matrix("predicted", 0.0) if has_model else None,
+        matrix("expected", 0.0) if has_model else None,
+    )
+
+
+def summarised(
+    judgements: DataFrame, work: Callable[[str, Mapping[str, Servings]], Iterator[tuple[Any, Any]]]
+) -> dict[tuple[str, Any], Any]:
+    """Let workers summarise the servings of each page and bucket, and add their summaries, buckets in order.
+
+    `work` gets a page and its servings by spec, and gives names with summaries. Returns them by page and
+    name.
+    """
+    rows = judgements.select(*COLUMNS).repartition("page", "subject_bucket")
+    found = rows.mapInArrow(_worker(work), SUMMARIES).collect()
+    total: dict[tuple[str, Any], Any] = {}
+    for row in sorted(found, key=lambda row: (row["page"], row["name"], row["subject_bucket"])):
+        name, summary = pickle.loads(row["summary"])  # noqa: S301 - of our own workers
+        key = (row["page"], name)
+        total[key] = total[key] + summary if key in total else summary
+    return total
+
+
+def _worker(
+    work: Callable[[str, Mapping[str, Servings]], Iterator[tuple[Any, Any]]],
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def summarise(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        read = [batch for batch in batches if batch.num_rows]
+        if not read:
+            return
+        whole = pa.Table.from_batches(read)
+        keys = whole.select(["page", "subject_bucket"]).group_by(["page", "subject_bucket"]).aggregate([])
+        for key in keys.to_pylist():
+            own = pc.and_(
+                pc.equal(whole["page"], key["page"]), pc.equal(whole["subject_bucket"], key["subject_bucket"])
+            )
+            for name, summary in work(key["page"], by_spec(whole.filter(own))):
+                packed = pickle.dumps((name, summary))
+                yield pa.RecordBatch.from_pylist(
+                    [{**key, "name": repr(name), "summary": packed}],
+                    schema=pa.schema(
+                        [("page", pa.string()), ("subject_bucket", pa.int32()), ("name", pa.string()),
+                         ("summary", pa.binary())]
+                    ),
+                )  # fmt: skip
+
+    return summarise
+
+
+def between(judgements: DataFrame, first: date, last: date, specs: Sequence[str] | None = None) -> DataFrame:
+    """Keep the judgements of some days, and of some specs."""
+    kept = judgements.where(F.col("decision_date").between(F.lit(first), F.lit(last)))
+    return kept if specs is None else kept.where(F.col("spec").isin(list(specs)))

@@ -1,0 +1,136 @@
+"""The gate refuses a bad policy, a bad log and a thin log, with reasons; a better policy goes live."""
+
+from datetime import date, timedelta
+from functools import reduce
+from operator import add
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from jobs import gate
+from jobs.config import Gate, Limits, Page, Policy
+from jobs.live import LivePolicies
+from jobs.servings import by_spec
+from tests.jobs import judged
+from tests.jobs.judged import FIRST, judgements
+from tests.ml.ope.replays import greedy, visits
+
+GIVEN = visits(1, days=12)
+LIVE = np.full((len(GIVEN.rewards), 4), 0.25)
+NAMES = ("better", "careful", "worse")
+SPECS = {name: Policy(name=name, page="start", algorithm="uniform", feature_set="start-1") for name in NAMES}
+PAGE = Page(page="start", positions=1, policy="careful", temperature=0.2, floor=0.01)
+DAYS = [FIRST + timedelta(number) for number in range(12)]
+RULES = Gate(planned_servings=1500)
+TARGETS = {"better": GIVEN.policy(LIVE, 0.25), "careful": LIVE, "worse": GIVEN.policy(LIVE, -0.3)}
+
+
+def fitted(name: str, day: date) -> dict:
+    theta = [1.0 + 0.01 * (day - FIRST).days, 0.0]
+    return {"policy_version": f"{name}@{day}", "spec_digest": SPECS[name].digest, "widgets": ["a"],
+            "n": [100], "theta": theta, "covariance": [0.01, 0.0, 0.01]}  # fmt: skip
+
+
+KNOWN = gate.Known(
+    dict.fromkeys(NAMES, FIRST), {name: {day: fitted(name, day) for day in DAYS} for name in NAMES}
+)
+
+
+@pytest.fixture
+def by_hand(monkeypatch):
+    """Let the gate read judgements of an Arrow table, bucket by bucket, as workers would."""
+
+    def summarised(rows: pa.Table, work):
+        found: dict = {}
+        for bucket in (0, 1):
+            own = rows.filter(pc.equal(rows["subject_bucket"], bucket))
+            for name, summary in work("start", by_spec(own)):
+                found.setdefault(("start", name), []).append(summary)
+        return {key: reduce(add, parts) for key, parts in found.items()}
+
+    monkeypatch.setattr(gate, "summarised", summarised)
+    monkeypatch.setattr(gate, "_of_page", lambda rows, pair, last, names: rows)
+
+
+def decide(log, days, known=KNOWN, before=(), rules=RULES):
+    return gate.decide(
+        log, PAGE, SPECS, known, LivePolicies.of(PAGE, before), days, rules, zone="America/New_York",
+    )  # fmt: skip
+
+
+def as_rows(found):
+    return [release.row() | {"details": dict(release.row()["details"])} for release in found]
+
+
+def test_the_better_goes_live_the_worse_does_not_and_nights_one_by_one_decide_the_same(by_hand):
+    log = judgements(GIVEN, LIVE, TARGETS, seed=2)
+    found = decide(log, DAYS)
+    live = LivePolicies.of(PAGE, as_rows(found))
+    assert live.as_of(DAYS[0]).spec == "careful"
+    (changed,) = live.changes
+    assert live.as_of(DAYS[-1]).spec == "better"
+    went = next(each for each in found if each.as_of_date == changed and each.name == "better")
+    assert (went.verdict, went.decided_by) == ("yes", "gate")
+    assert went.why.startswith("it beats the live policy: the difference is +")
+    assert went.measures["lower"] > 0
+    last = {each.name: each for each in found if each.as_of_date == DAYS[-1]}
+    assert last["better"].details["serves"] == f"better@{DAYS[-1]}"
+    assert last["better"].why.startswith("a refit of the live policy: its scores moved by 0.0")
+    told = [each.verdict for each in found if each.name == "worse"]
+    assert "no" in told
+    assert "yes" not in told
+    # A new live policy is a new comparison.
+    assert last["worse"].details["compared_from"] == (changed + timedelta(1)).isoformat()
+
+    one_by_one, until = [], DAYS.index(changed) + 1
+    for day in DAYS[until - 1 : until + 1]:
+        earlier = [row for row in as_rows(found) if row["as_of_date"] < day]
+        part = log.filter(pc.less_equal(log["decision_date"], day))
+        one_by_one += decide(part, [day], before=earlier)
+    expected = [each for each in found if each.as_of_date in DAYS[until - 1 : until + 1]]
+    assert [(each.name, each.verdict, each.why) for each in one_by_one] == [
+        (each.name, each.verdict, each.why) for each in expected
+    ]
+
+
+def test_a_mislabelled_log_is_refused(by_hand):
+    drawn = greedy(np.full(len(LIVE), 2), 4)
+    log = judgements(GIVEN, drawn, TARGETS, seed=4, said=LIVE)
+    found = {each.name: each for each in decide(log, DAYS[-1:])}
+    assert found["better"].verdict == "cannot tell"
+    assert "are not those it drew with" in found["better"].why
+
+
+def test_a_thin_log_cannot_tell_and_says_what_would(by_hand):
+    log = judgements(GIVEN, LIVE, {**TARGETS, "better": GIVEN.policy(LIVE, 0.06)}, seed=5)
+    thin = log.filter(pc.less_equal(log["decision_date"], DAYS[3]))
+    rules = RULES.model_copy(update={"limits": Limits(effective_rows=100)})
+    found = {each.name: each for each in decide(thin, [DAYS[3]], rules=rules)}
+    assert found["better"].verdict == "cannot tell"
+    assert "the log is too short to tell" in found["better"].why
+    assert "days drawn as they are now would tell" in found["better"].why
+    assert found["better"].measures["days at 50%"] <= found["better"].measures["days at 0%"]
+    assert found["careful"].details["is_live"] == "yes"
+
+
+def test_a_refit_that_moves_too_far_is_not_served(by_hand):
+    jump = fitted("careful", DAYS[5]) | {"theta": [9.0, 0.0]}
+    known = gate.Known({}, {"careful": {**KNOWN.fitted["careful"], DAYS[5]: jump}})
+    found = decide(judgements(GIVEN, LIVE, {"careful": LIVE}, seed=1), DAYS[3:7], known)
+    assert [(each.verdict, each.details["serves"]) for each in found] == [
+        ("yes", f"careful@{DAYS[3]}"),
+        ("yes", f"careful@{DAYS[4]}"),
+        ("no", f"careful@{DAYS[4]}"),
+        ("yes", f"careful@{DAYS[6]}"),
+    ]
+    assert "more than the 0.25 that is allowed: readers keep" in found[2].why
+
+
+def test_workers_of_the_engine_give_the_same(spark, by_hand, monkeypatch):
+    log = judgements(GIVEN, LIVE, TARGETS, seed=2)
+    few = log.filter(pc.less_equal(log["decision_date"], DAYS[1]))
+    by_arrow = decide(few, [DAYS[1]])
+    monkeypatch.undo()
+    assert decide(judged.frame(spark, few), [DAYS[1]]) == by_arrow

@@ -1,0 +1,154 @@
+"""judgements: probabilities of what was served, under policies of the day before; the same in any split."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs import judgements
+from jobs.config import FeatureSet, Page, Policy
+from ml.bandits import statistics
+from ml.bandits.linucb import LinUCB
+from ml.draw import DrawRule, slate_propensities
+from ml.ope.prefixes import along_prefixes
+from tests.jobs.given import among, rows, table
+
+FIRST = date(2017, 9, 1)
+WIDGETS = ["bakery", "bestsellers", "dairy"]
+FEATURES = FeatureSet.model_validate(
+    {"name": "home-1", "page": "home", "context": [{"name": "intercept"}, {"name": "recency"}], "action": []}
+)
+PAGE = Page(page="home", positions=2, policy="any", temperature=0.3, floor=0.02)
+LEARNED = Policy(name="learned", page="home", algorithm="linucb", feature_set="home-1", ridge=1.0, alpha=0.2)
+ANY = Policy(name="any", page="home", algorithm="uniform", feature_set="home-1")
+DAYS = [FIRST + timedelta(number) for number in range(3)]
+SERVINGS = 7
+
+
+def model(day: date) -> LinUCB:
+    rng = np.random.default_rng(day.toordinal())
+    x, arms = rng.normal(size=(90, 2)), rng.integers(0, 3, 90)
+    return LinUCB(1.0, 0.2, rule=DrawRule(0.3, 0.02)).fit(
+        statistics.of_rows(x, arms, rng.choice([0.0, 1.0, 3.0], 90), arms=3)
+    )
+
+
+def fitted(day: date) -> list[dict[str, Any]]:
+    learned = model(day)
+    common = {
+        "fitted_date": day,
+        "page": "home",
+        "feature_set": "home-1",
+        "widgets": WIDGETS,
+        "n": [30, 30, 30],
+    }
+    parameters = {
+        "theta": learned.theta_.ravel().tolist(),
+        "covariance": statistics.pack(learned.covariance_).ravel().tolist(),
+    }
+    return [
+        {**common, "policy_version": f"{spec.name}@{day}", "spec": spec.name, "spec_digest": digest, **own}
+        for spec, digest, own in (
+            (LEARNED, LEARNED.digest, parameters),
+            (ANY, ANY.digest, {"theta": [0.0] * 6, "covariance": []}),
+            # Another text of the spec, of before: not this policy.
+            (LEARNED, "old", {"theta": [9.0] * 6, "covariance": parameters["covariance"]}),
+        )
+        if digest != "old" or day == DAYS[0]
+    ]
+
+
+def served(day: date) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    rng = np.random.default_rng(day.toordinal() + 1)
+    feedback, contexts = [], []
+    for number in range(SERVINGS):
+        order, name = rng.permutation(3)[:2], f"{day}-{number}"
+        common = {"decision_date": day, "subject": f"u{number}", "subject_bucket": number % 2, "page": "home"}
+        contexts.append(
+            {**common, "draw_id": name, "feature_set": "home-1", "candidates": WIDGETS,
+             "context": [1.0, float(rng.normal())], "action_context": []}
+        )  # fmt: skip
+        for position, arm in enumerate(order):
+            is_seen = position == 0 or number % 2 == 0
+            reward = float(rng.choice([0, 1, 3])) if is_seen else 0.0
+            feedback.append(
+                {**common, "decision_id": name, "position": position, "draw_id": name, "widget": WIDGETS[arm],
+                 "served_at": datetime(day.year, day.month, day.day, 12, tzinfo=UTC), "propensity": 0.5,
+                 "policy_version": f"old@{day}", "is_seen": is_seen, "reward": reward, "reward_version": "r1",
+                 "rewards": {"basket": float(reward == 3)}}
+            )  # fmt: skip
+    return feedback, contexts
+
+
+SERVED = {day: served(day) for day in DAYS}
+
+
+@pytest.fixture(scope="module")
+def frames(spark: SparkSession) -> dict[str, Any]:
+    return {
+        "feedback": table(
+            spark, "feedback", [row for feedback, _ in SERVED.values() for row in feedback]
+        ).cache(),
+        "contexts": table(
+            spark, "contexts", [row for _, contexts in SERVED.values() for row in contexts]
+        ).cache(),
+        "policies": table(spark, "policies", [row for day in DAYS[:2] for row in fitted(day)]).cache(),
+        "subject_features": table(
+            spark,
+            "subject_features",
+            [{"subject": "u1", "subject_bucket": 1, "feature_date": DAYS[1], "role": "direct"}],
+        ),
+    }
+
+
+def built(frames: dict[str, Any], days: list[date]) -> list[dict[str, Any]]:
+    given = {
+        **frames,
+        "feedback": among(frames["feedback"], "decision_date", days, before=1),
+        "contexts": among(frames["contexts"], "decision_date", days),
+    }
+    frame = judgements.build(
+        **given,
+        days=days,
+        pages={"home": PAGE},
+        specs={"learned": LEARNED, "any": ANY},
+        feature_sets={"home-1": FEATURES},
+        seed=5,
+    )
+    return rows(frame, "decision_id", "spec")
+
+
+def test_a_serving_is_judged_by_the_policy_of_the_days_before_it(frames):
+    found = built(frames, DAYS)
+    # Nothing was fitted before the first day.
+    assert {row["decision_date"] for row in found} == set(DAYS[1:])
+    assert len(found) == 2 * 2 * SERVINGS
+    alone = built(frames, DAYS[2:])
+    assert alone == [row for row in found if row["decision_date"] == DAYS[2]]
+
+    feedback, contexts = SERVED[DAYS[2]]
+    own = [row for row in alone if row["spec"] == "learned"]
+    x = np.array([row["context"] for row in contexts], dtype=np.float32)
+    slates = np.array([[WIDGETS.index(widget) for widget in row["widgets"]] for row in own])
+    learned = model(DAYS[1])
+    values = learned.scores(x).astype(float) + learned.bonuses(x)
+    everyone = np.ones(values.shape, dtype=bool)
+    expected = slate_propensities(values, everyone, slates, temperature=0.3, floor=0.02)
+    assert np.array([row["probabilities"] for row in own]) == pytest.approx(expected, abs=1e-12)
+    # Half of the second positions were seen, the day before.
+    seen = np.array([1.0, 4 / 7])
+    predicted, _ = along_prefixes(values, slates, DrawRule(0.3, 0.02), learned.scores(x), seen)
+    assert np.array([row["predicted"] for row in own]) == pytest.approx(predicted, abs=1e-9)
+    assert {row["policy_version"] for row in own} == {f"learned@{DAYS[1]}"}
+    assert {row["logging_policy"] for row in own} == {"old"}
+    assert [row["role"] for row in own] == [None, "direct", *[None] * 5]
+    by_serving = {}
+    for row in feedback:
+        by_serving.setdefault(row["decision_id"], []).append(row["reward"])
+    assert [row["rewards"] for row in own] == [by_serving[row["decision_id"]] for row in own]
+    assert [row["basket"] for row in own] == [[float(each == 3) for each in row["rewards"]] for row in own]
+    anything = next(row for row in alone if row["spec"] == "any")
+    assert anything["probabilities"] == pytest.approx([1 / 3, 1 / 2], abs=1e-6)
+    assert sum(anything["first"].values()) == pytest.approx(1.0, abs=1e-6)

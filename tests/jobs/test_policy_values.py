@@ -1,0 +1,113 @@
+"""policy_values: the plain formulas over a day and over the window, for everyone and by role."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from jobs import policy_report, policy_values
+from jobs.config import Gate
+from jobs.policy_page import render
+from jobs.servings import by_spec
+from tests.jobs import judged
+from tests.jobs.given import rows
+from tests.jobs.judged import FIRST, judgements
+from tests.ml.ope.replays import visits
+
+GIVEN = visits(9, households=40, days=4, daily=60)
+LIVE = np.full((len(GIVEN.rewards), 4), 0.25)
+LIVE[:, 0], LIVE[:, 1] = 0.4, 0.1
+TARGET = GIVEN.policy(LIVE, 0.2)
+LOG = judgements(GIVEN, LIVE, {"better": TARGET, "same": LIVE}, seed=1)
+LAST = FIRST + timedelta(3)
+
+
+@pytest.fixture(scope="module")
+def found(spark):
+    frame = judged.frame(spark, LOG)
+    days = [LAST - timedelta(1), LAST]
+    built = policy_values.build(frame, days=days, business_time_zone="America/New_York", gate=Gate())
+    return rows(built)
+
+
+def one(found, **wanted):
+    (row,) = [row for row in found if all(row[name] == value for name, value in wanted.items())]
+    return row
+
+
+def plain(day=None, role=None):
+    """IPS and SNIPS by a loop."""
+    above = below = count = 0
+    for row in LOG.to_pylist():
+        is_in = (
+            row["spec"] == "better" and day in (None, row["decision_date"]) and role in (None, row["role"])
+        )
+        if is_in:
+            weight = row["probabilities"][0] / row["propensities"][0]
+            above, below, count = above + weight * row["rewards"][0], below + weight, count + 1
+    return above / count, above / below, count
+
+
+def test_values_are_those_of_the_plain_formula(found):
+    about = {"spec": "better", "goal": "reward", "as_of_date": LAST}
+    first = {"window": LAST - timedelta(27), "day": LAST}
+    for day, since in ((None, first["window"]), (LAST, first["day"])):
+        ips, snips, count = plain(day)
+        for estimator, value in (("IPS", ips), ("SNIPS", snips)):
+            row = one(found, **about, estimator=estimator, audience="everyone", first_date=since)
+            assert row["value"] == pytest.approx(value, rel=1e-12)
+            assert row["servings"] == count
+            assert row["lower"] < value < row["upper"]
+    direct = one(found, **about, estimator="SNIPS", audience="direct", first_date=first["window"])
+    assert direct["value"] == pytest.approx(plain(role="direct")[1], rel=1e-12)
+
+
+def test_what_was_served_is_a_value_of_its_own(found):
+    row = one(
+        found, spec="logging (served)", goal="basket", as_of_date=LAST, first_date=LAST, audience="everyone"
+    )
+    own = [row for row in LOG.to_pylist() if row["spec"] == "same" and row["decision_date"] == LAST]
+    assert (row["estimator"], row["largest_weight"]) == ("observed", 1.0)
+    assert row["value"] == pytest.approx(np.mean([row["basket"][0] for row in own]), rel=1e-12)
+
+
+def test_a_day_at_a_time_gives_the_same_rows(found):
+    work = policy_values._summaries("start", by_spec(LOG), days=[LAST], zone="America/New_York", hours=12)
+    alone = [row for name, summary in work for row in policy_values._rows("start", name, summary)]
+    of_last = [row for row in found if row["as_of_date"] == LAST]
+    key = ("spec", "estimator", "goal", "audience", "first_date")
+    by_key = {tuple(row[name] for name in key): row["value"] for row in alone}
+    assert {tuple(row[name] for name in key): row["value"] for row in of_last} == pytest.approx(
+        by_key, rel=1e-9
+    )
+
+
+def test_the_report_tells_values_verdicts_and_what_came_of_a_prediction(found):
+    night, details = LAST - timedelta(1), {"page": "start", "spec_digest": "x", "is_live": "yes"}
+    went = {
+        "as_of_date": night, "name": "better", "verdict": "yes",
+        "why": "it beats the live policy; a <b> reason",
+        "details": list({**details, "compared_from": "2017-09-01"}.items()),
+    }  # fmt: skip
+    came = [row | {"spec": "better (served)"} for row in found if row["spec"] == "logging (served)"]
+    checks = policy_report.checks([*found, *came], [went])
+    observed = one(came, as_of_date=LAST, first_date=LAST, goal="reward", audience="everyone")["value"]
+    predicted = one(
+        found, spec="better", as_of_date=night, first_date=night - timedelta(27), goal="reward",
+        audience="everyone", estimator="SNIPS",
+    )  # fmt: skip
+    check = next(each for each in checks if each.estimator == "SNIPS")
+    assert (check.predicted, check.observed, check.days) == (predicted["value"], observed, 1)
+    assert check.holds == (predicted["lower"] <= observed <= predicted["upper"])
+    counted = {
+        ("start", spec): each
+        for spec, each in policy_report.count("start", by_spec(LOG), live={"start": "same"})
+    }
+    shown = policy_report.shown_by_page(counted)
+    assert sum(share for _, share in shown["start"].weights["better"]) == pytest.approx(1.0)
+    assert sum(shown["start"].first["same"].values()) == pytest.approx(1.0)
+    assert all(before == "bestsellers" for before, _, _ in shown["start"].moves["better"])
+    html = render(LAST, found, [went], shown, checks, note="simulated")
+    assert "a &lt;b&gt; reason" in html.lower()
+    assert html.count("<svg") == 4
+    assert "http" not in html.replace("http-equiv", "")
