@@ -26,7 +26,7 @@ from airflow.sdk import DAG, Param, task
 from wiring import connect, job, monthly, pin
 
 # The same request for every job: so they find each other's rows.
-ASKED = {name: f"params.{name}" for name in ("segmentation", "k", "roles", "features", "seed")}
+ASKED = {name: f"params.{name}" for name in ("segmentation", "k", "roles", "columns", "seed")}
 ANSWER = {"answer": "ti.xcom_pull(task_ids='approval')"}
 DAY = ("{{ ti.xcom_pull(task_ids='as_of') }}", None)
 TOLD = "{% set told = ti.xcom_pull(task_ids='segment_report') | from_json %}"
@@ -45,7 +45,7 @@ BODY = (
 {%- endfor %}
 {% endif %}
 
-Fitted: k = {{ told.fitted | join(', ') }}. Leave `k` and `names` empty to take what is suggested.
+Fitted: k = {{ told.fitted | join(', ') }}. Leave `chosen_k` and `names` empty to take what is suggested.
 """
 )
 
@@ -60,14 +60,17 @@ PARAMS = {
         description="segments, as 4, or a range, as 2-8; the spec's if empty",
     ),
     "roles": Param(None, **OPTIONAL_LIST, description="only these roles, one a line; all if empty"),
-    "features": Param(None, **OPTIONAL_LIST, description="other features, one a line; the spec's if empty"),
+    "columns": Param(None, **OPTIONAL_LIST, description="other features, one a line; the spec's if empty"),
     "seed": Param(None, type=["null", "integer"], description="of sample and starts; conf's if empty"),
     "as_of": Param(
         None, type=["null", "string"], format="date", description="day of the features; the newest if empty"
     ),
 }
 ANSWERED = {
-    "k": Param(None, type=["null", "integer"], description="one of those fitted; the suggested if empty"),
+    # Not `k`: what a run is started with has precedence over a task's own parameters of the same name.
+    "chosen_k": Param(
+        None, type=["null", "integer"], description="one of those fitted; the suggested if empty"
+    ),
     "names": Param(None, **OPTIONAL_LIST, description="one a line, in order; those suggested if empty"),
     "why": Param(None, type=["null", "string"], description="a sentence for those who come later"),
 }

@@ -1,8 +1,9 @@
 """A person's answer about a segmentation, checked against what was fitted: plain rows in, a verdict out.
 
 An answer is what Airflow keeps of a human-in-the-loop task: chosen_options (Approve or Reject), params_input
-(k: empty for the suggested one; names: one by segment in the report's order, empty for those suggested; why),
-responded_by_user and responded_at. After a time-out nobody responded: that is a verdict of cannot tell.
+(chosen_k: empty for the suggested one; names: one by segment in the report's order, empty for those
+suggested; why), responded_by_user and responded_at. After a time-out nobody responded: that is a verdict of
+cannot tell.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 class Choices(Strict):
     """What the person entered."""
 
-    k: int | None = None
+    chosen_k: int | None = None
     names: list[str] | None = None
     why: str | None = None
 
@@ -58,7 +59,7 @@ def verdict(
     answer: dict[str, Any],
     k: int | str | None = None,
     roles: list[str] | None = None,
-    features: list[str] | None = None,
+    columns: list[str] | None = None,
 ) -> Release:
     """Turn an answer into a verdict.
 
@@ -69,7 +70,7 @@ def verdict(
         another version was approved since, so that names and migration in the report are out of date.
 
     """
-    asked = request(segmentation_specs, segmentation, seed=seed, k=k, roles=roles, features=features)
+    asked = request(segmentation_specs, segmentation, seed=seed, k=k, roles=roles, columns=columns)
     name = asked.name(day)
     fitted = {row["k"]: row for row in rows["segmentations"] if row["request"] == name}
     if not fitted:
@@ -86,7 +87,7 @@ def verdict(
             return release(version=name, verdict=UNDECIDED, why=told, decided_by="time-out")
         told = why or "Rejected without a reason."
         return release(version=name, verdict=REFUSED, why=told, decided_by=said.by)
-    chosen = fitted[_chosen(said.params_input.k, fitted)]
+    chosen = fitted[_chosen(said.params_input.chosen_k, fitted)]
     version = chosen["segmentation_version"]
     profiles = [row for row in rows["segment_profiles"] if row["segmentation_version"] == version]
     others = [row for row in rows["releases"] if not row["version"].startswith(name)]
@@ -115,7 +116,9 @@ def _chosen(k: int | None, fitted: Mapping[int, Mapping[str, Any]]) -> int:
     if k is None:
         suggested = [number for number, row in fitted.items() if row["is_suggested"]]
         if not suggested:
-            raise Stopped("No k was suggested, since there is no structure: to approve one anyway, enter k.")
+            raise Stopped(
+                "No k was suggested, since there is no structure: to approve one anyway, enter chosen_k."
+            )
         return suggested[0]
     if k not in fitted:
         raise Stopped(f"k = {k} was not fitted: choose one of {', '.join(map(str, sorted(fitted)))}.")

@@ -49,7 +49,7 @@ def build(
     seed: int,
     k: int | str | None = None,
     roles: list[str] | None = None,
-    features: list[str] | None = None,
+    columns: list[str] | None = None,
 ) -> DataFrame:
     """Profile each segment of every k that the request fitted.
 
@@ -59,7 +59,7 @@ def build(
         When the request was not fitted for one of the days.
 
     """
-    asked = request(segmentation_specs, segmentation, seed=seed, k=k, roles=roles, features=features)
+    asked = request(segmentation_specs, segmentation, seed=seed, k=k, roles=roles, columns=columns)
     words = {feature.name: feature.words for feature in segmentation_specs[segmentation].features}
     judged = releases.where((F.col("kind") == SEGMENTATION) & (F.col("name") == asked.segmentation)).collect()
     rows: list[dict[str, Any]] = []

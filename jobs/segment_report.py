@@ -42,10 +42,10 @@ def ask_for(
     seed: int,
     k: int | str | None = None,
     roles: list[str] | None = None,
-    features: list[str] | None = None,
+    columns: list[str] | None = None,
 ) -> Request:
     """Put the request together from what the run was given."""
-    return request(segmentation_specs, segmentation, seed=seed, k=k, roles=roles, features=features)
+    return request(segmentation_specs, segmentation, seed=seed, k=k, roles=roles, columns=columns)
 
 
 def run_report(ask: Ask, config: Config, told: dict[str, Any]) -> Run:

@@ -53,7 +53,7 @@ def request(
     seed: int,
     k: int | str | None = None,
     roles: Sequence[str] | None = None,
-    features: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Request:
     """Put a spec of conf/segmentations and what a run asks otherwise together.
 
@@ -69,7 +69,7 @@ def request(
         )
     spec = specs[segmentation]
     declared = {feature.name: feature for feature in spec.features}
-    names = list(features or declared)
+    names = list(columns or declared)
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"The feature {twice[0]!r} is asked for twice.")
     try:

@@ -40,7 +40,7 @@ def build(
     seed: int,
     k: int | str | None = None,
     roles: list[str] | None = None,
-    features: list[str] | None = None,
+    columns: list[str] | None = None,
     sample_rows: int = 50_000,
     bootstraps: int = 20,
     shuffles: int = 5,
@@ -53,7 +53,7 @@ def build(
         When nobody can be segmented so: no such feature or role, a constant feature, too few subjects.
 
     """
-    asked = request(segmentation_specs, segmentation, seed=seed, k=k, roles=roles, features=features)
+    asked = request(segmentation_specs, segmentation, seed=seed, k=k, roles=roles, columns=columns)
     spec = segmentation_specs[segmentation]
     meanings = {feature.name: feature.meaning or feature.name for feature in spec.features}
     approved = {

@@ -10,6 +10,10 @@ from subprocess import CalledProcessError
 from jobs.config import home
 from jobs.house import HouseError
 
+# A scheduler that is killed leaves workers that hold its connection, and so the locks of what it was at: its
+# run would wait for ever.
+LONGEST_IDLE = "60s"
+
 
 def start() -> str:
     """Start the database unless it runs; return its SQLAlchemy address."""
@@ -21,6 +25,8 @@ def start() -> str:
     _data(home()).parent.mkdir(parents=True, exist_ok=True)
     try:
         server = get_server(_data(home()), cleanup_mode=None)
+        server.psql(f"alter system set idle_in_transaction_session_timeout = '{LONGEST_IDLE}';")
+        server.psql("select pg_reload_conf();")
     except (CalledProcessError, RuntimeError, OSError) as error:
         raise HouseError(f"PostgreSQL did not start: {error}; see {_data(home()) / 'log'}.") from error
     return str(server.get_uri(driver="psycopg2"))

@@ -123,7 +123,7 @@ def watched(folder: str, job: str, *arguments: str) -> tuple[float, int]:
 
         def look() -> None:
             nonlocal peak
-            while not over.wait(0.2):
+            while not over.wait(0.5):
                 peak = max(peak, _resident(process.pid))
 
         watcher = threading.Thread(target=look)

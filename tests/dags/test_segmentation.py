@@ -17,12 +17,12 @@ TOLD = """{"request": "rfm@2017-10-31-3fa9c1", "report": "segments/rfm@2017-10-3
   {"segment": 1, "name": "fading", "subjects": 415, "share": "17%", "revenue": "3%"}]}"""
 ANSWER = {
     "chosen_options": ["Approve"],
-    "params_input": {"k": 3, "names": ["it's core", "$HOME", "`rm`"], "why": None},
+    "params_input": {"chosen_k": 3, "names": ["it's core", "$HOME", "`rm`"], "why": None},
     "responded_by_user": {"id": "operator", "name": "operator"},
     "responded_at": ANSWERED_AT,
 }
 XCOM = {"as_of": "2017-10-31", "segment_report": TOLD, "approval": ANSWER}
-PARAMS = {"segmentation": "rfm", "k": "2-8", "roles": ["consultant"], "features": None, "seed": None}
+PARAMS = {"segmentation": "rfm", "k": "2-8", "roles": ["consultant"], "columns": None, "seed": None}
 
 
 @pytest.fixture
@@ -95,3 +95,9 @@ def test_the_day_is_the_one_asked_for_or_the_month_s_last(params, run_type, said
 def test_only_an_approval_goes_on(dags, option, goes_on):
     task = dags["segmentation"].get_task("approved")
     assert task.python_callable({"chosen_options": [option]}) is goes_on
+
+
+def test_what_a_run_is_started_with_does_not_answer_for_the_person(dags):
+    """A run's own parameters have precedence over a task's of the same name."""
+    dag = dags["segmentation"]
+    assert not set(dag.get_task("approval").params) & set(dag.params)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from selenium.common.exceptions import StaleElementReferenceException
@@ -54,6 +55,23 @@ class Person:
             self._find(f"{IN_FORM}//button[normalize-space()='Run Backfill' and not(@disabled)]").click()
             self._find("//*[text()='Backfill generated']")
         return announced
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str, **entered: str) -> str:
+        """Read the report that a waiting task links, fill its form and send it; return the report's title."""
+        page = f"{self.api.address}/dags/{dag_id}/runs/{quote(run_id)}/tasks/{task_id}/required_actions"
+        with self._watched(f"answer_{dag_id}"):
+            self.browser.get(page)
+            self.browser.get(str(self._find("//a[text()='Read the report']").get_attribute("href")))
+            title = self.browser.title
+            self.browser.get(page)
+            for name, text in entered.items():
+                self._find(f"//*[@name='element_{name}']").send_keys(text)
+            self._find(f"//button[normalize-space()='{option}' and not(@disabled)]").click()
+            # The form stays; only the API says that the answer has arrived.
+            asked = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+            self._wait(lambda: bool(self.api.call("GET", asked)["response_received"]))
+        self.browser.get("about:blank")
+        return title
 
     def leave(self) -> None:
         """Close the browser."""

@@ -2,19 +2,22 @@
 
 import os
 import shutil
+import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from jobs.config import ROOT
 from jobs.demo.lake import write_days
 from jobs.demo.source import day_of
-from jobs.house import house
+from jobs.house import airflow, house, process
 from jobs.house.rest import Rest
 from tests.e2e.browser import Person
-from tests.e2e.nights import FIRST, LAST
+from tests.e2e.nights import FIRST, LAST, RUN_IDS
 
 ENTITIES_WRITTEN = "2017-01-01"
 # Where `make setup` put what it fetched; read here, before any test points VITRINE_HOME elsewhere.
@@ -70,3 +73,38 @@ def person(api: Rest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pers
         yield person
     finally:
         person.leave()
+
+
+@pytest.fixture(scope="package")
+def lake_etl(api: Rest, person: Person) -> list[dict[str, Any]]:
+    """Backfill the three days by the form, with a scheduler that dies."""
+    return backfilled(api, person, "lake_etl", _kill_scheduler)
+
+
+def backfilled(
+    api: Rest, person: Person, dag_id: str, meanwhile: Callable[[], None] = lambda: None
+) -> list[dict[str, Any]]:
+    """Fill the form of a DAG's page, see that its three runs are green, and return them."""
+    assert person.backfill(dag_id, first=FIRST, last=LAST) == "3 runs will be triggered."
+    [backfill] = api.call("GET", "backfills", params={"dag_id": dag_id})["backfills"]
+    meanwhile()
+    ended = api.wait_backfill(dag_id, backfill["id"], seconds=2400)
+    assert ended == {"success": 3}, ended
+    person.sees(dag_id, dict.fromkeys(RUN_IDS, "Success"))
+    return api.backfill_runs(dag_id, backfill["id"])
+
+
+def _kill_scheduler() -> None:
+    supervisor = process.running(airflow.NAME, airflow.home())
+    commands = {child.pid: child.cmdline() for child in supervisor.children()}
+    scheduler = next(pid for pid, command in commands.items() if "scheduler" in command)
+    os.kill(scheduler, signal.SIGKILL)
+    assert process.wait_until(
+        lambda: any(
+            "scheduler" in child.cmdline() and child.pid != scheduler
+            for child in supervisor.children()
+            if child.status() != psutil.STATUS_ZOMBIE
+        ),
+        supervisor.is_running,
+        seconds=30,
+    )

@@ -8,6 +8,9 @@ from deltalake import DeltaTable
 
 FIRST, LAST = date(2017, 8, 18), date(2017, 8, 20)
 DAYS = [FIRST + timedelta(days=number) for number in range(3)]
+ONE_DAY = timedelta(days=1)
+# Named after the moment they may begin: three in the morning in New York after the day.
+RUN_IDS = [f"backfill__{day + ONE_DAY}T07:00:00+00:00" for day in DAYS]
 
 
 def rows(home: Path, table: str, *columns: str) -> list[dict[str, Any]]:

@@ -1,28 +1,15 @@
 """The real scheduler: days backfilled by the UI's own form and over REST end in the right partitions."""
 
-import os
-import signal
 from collections import Counter
-from datetime import date, timedelta
+from datetime import date
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.house import airflow, process
-from tests.e2e.nights import DAYS, FIRST, LAST, days_done, rows
-
-ONE_DAY = timedelta(days=1)
-# Named after the moment they may begin: three in the morning in New York after the day.
-RUN_IDS = [f"backfill__{day + ONE_DAY}T07:00:00+00:00" for day in DAYS]
+from tests.e2e.conftest import backfilled
+from tests.e2e.nights import DAYS, FIRST, LAST, ONE_DAY, days_done, rows
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def lake_etl(api, person):
-    """Backfill the three days by the form, with a scheduler that dies."""
-    return backfilled(api, person, "lake_etl", kill_scheduler)
 
 
 @pytest.fixture(scope="module")
@@ -38,33 +25,6 @@ def policy_evaluation(api, lake_etl):
 def nightly_layouts(api, person, policy_evaluation):
     """Backfill the three days' layouts by the form."""
     return backfilled(api, person, "nightly_layouts")
-
-
-def backfilled(api, person, dag_id, meanwhile=lambda: None):
-    """Fill the form of a DAG's page, see that its three runs are green, and return them."""
-    assert person.backfill(dag_id, first=FIRST, last=LAST) == "3 runs will be triggered."
-    [backfill] = api.call("GET", "backfills", params={"dag_id": dag_id})["backfills"]
-    meanwhile()
-    ended = api.wait_backfill(dag_id, backfill["id"], seconds=2400)
-    assert ended == {"success": 3}, ended
-    person.sees(dag_id, dict.fromkeys(RUN_IDS, "Success"))
-    return api.backfill_runs(dag_id, backfill["id"])
-
-
-def kill_scheduler():
-    supervisor = process.running(airflow.NAME, airflow.home())
-    commands = {child.pid: child.cmdline() for child in supervisor.children()}
-    scheduler = next(pid for pid, command in commands.items() if "scheduler" in command)
-    os.kill(scheduler, signal.SIGKILL)
-    assert process.wait_until(
-        lambda: any(
-            "scheduler" in child.cmdline() and child.pid != scheduler
-            for child in supervisor.children()
-            if child.status() != psutil.STATUS_ZOMBIE
-        ),
-        supervisor.is_running,
-        seconds=30,
-    )
 
 
 @pytest.mark.parametrize(

@@ -81,11 +81,11 @@ def test_an_empty_approval_takes_what_is_suggested() -> None:
 
 
 def test_another_k_and_names_may_be_chosen() -> None:
-    release = answered(k=2, names=["Stammgäste ", "", "late"], why=" they differ ")
+    release = answered(chosen_k=2, names=["Stammgäste ", "", "late"], why=" they differ ")
     assert release.version == ASKED.version(SEGMENT_DAY, 2)
     assert release.details == {"0": "Stammgäste", "1": "late"}
     assert release.why == "they differ"
-    assert answered(k=4).why == "k = 4 was chosen by hand. Suggestion: k = 3: it is stable."
+    assert answered(chosen_k=4).why == "k = 4 was chosen by hand. Suggestion: k = 3: it is stable."
 
 
 def test_a_rejection_and_silence_are_kept_too() -> None:
@@ -106,7 +106,7 @@ OTHER = {
     "decided_at": datetime(2017, 10, 31, tzinfo=UTC),
 }
 CANNOT = {
-    "a k that was not fitted": ({"k": 9}, "k = 9 was not fitted: choose one of 2, 3, 4."),
+    "a k that was not fitted": ({"chosen_k": 9}, "k = 9 was not fitted: choose one of 2, 3, 4."),
     "too few names": (
         {"names": ["a", "b"]},
         (
@@ -120,7 +120,7 @@ CANNOT = {
     ),
     "no structure": (
         {"rows": tables(segmentations=[row(2), row(3, is_suggested=False)])},
-        "No k was suggested, since there is no structure: to approve one anyway, enter k.",
+        "No k was suggested, since there is no structure: to approve one anyway, enter chosen_k.",
     ),
     "two waited at once": (
         {"rows": tables(releases=[OTHER])},
@@ -131,10 +131,10 @@ CANNOT = {
         ),
     ),
     "k is no number": (
-        {"k": "four"},
+        {"chosen_k": "four"},
         (
-            "The answer cannot be read: params_input.k = 'four': Input should be a valid integer, unable to"
-            " parse string as an integer."
+            "The answer cannot be read: params_input.chosen_k = 'four': Input should be a valid integer,"
+            " unable to parse string as an integer."
         ),
     ),
     "nothing fitted": (
@@ -207,7 +207,7 @@ def test_the_job_records_the_answer_with_its_manifest(home: Any) -> None:
     tables.append("segmentations", [{**row(2), **about, **version, "is_suggested": True}])
     tables.append("segment_profiles", [{**profile(2, number), **about, **version} for number in range(2)])
     answer = (
-        '{"chosen_options": ["Approve"], "params_input": {"k": null, "names": ["x", "y"], "why": null},'
+        '{"chosen_options": ["Approve"], "params_input": {"chosen_k": null, "names": ["x", "y"]},'
         ' "responded_by_user": {"id": "7", "name": "ana"}, "responded_at": "2017-11-01T12:00:00+00:00"}'
     )
     given = ["segmentation=rfm", 'k="2-3"', "roles=null", f"answer={answer}"]

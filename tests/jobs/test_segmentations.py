@@ -79,15 +79,15 @@ def test_other_requests_and_what_was_approved_are_handed_through(
 
 NOT_SO = {
     "no such feature": (
-        {"features": ["visits_85", "recency"]},
+        {"columns": ["visits_85", "recency"]},
         "There is no feature 'visits_85'; near are visits_84.",
     ),
     "constant": (
-        {"features": ["recency", "flat"]},
+        {"columns": ["recency", "flat"]},
         "rfm as of 2017-10-12: The feature 'flat' is 1 for all 30 subjects: leave it out.",
     ),
     "NaN": (
-        {"features": ["recency", "gone"]},
+        {"columns": ["recency", "gone"]},
         (
             "No subject has all of recency, gone on 2017-10-12: leave out the one without values, or say in"
             " conf/segmentations what stands for a missing one (missing: 0)."
@@ -101,7 +101,7 @@ NOT_SO = {
         ),
     ),
     "k larger than subjects": (
-        {"roles": ["consultant"], "k": 20, "features": ["few"]},
+        {"roles": ["consultant"], "k": 20, "columns": ["few"]},
         (
             "rfm:consultant as of 2017-10-12: k = 20 asks for more segments than there are different subjects"
             " (3): ask for fewer."
@@ -126,7 +126,7 @@ def test_what_cannot_be_segmented_is_said(spark: SparkSession, more: dict[str, A
         ({"segmentation": "rfn"}, "There is no segmentation 'rfn'; conf/segmentations has rfm."),
         ({"k": "8-2"}, "rfm: k = '8-2' cannot be: give 2 to 20, the smaller number first."),
         ({"k": "many"}, "rfm: k = 'many' is neither a number of segments nor a range of them, as 2-8."),
-        ({"features": ["recency", "recency"]}, "The feature 'recency' is asked for twice."),
+        ({"columns": ["recency", "recency"]}, "The feature 'recency' is asked for twice."),
     ],
 )
 def test_a_request_that_cannot_be_is_refused(more: dict[str, Any], sentence: str) -> None:
@@ -142,7 +142,7 @@ def test_a_request_s_name_tells_what_differs() -> None:
     others = [
         request({"rfm": segment_spec()}, "rfm", seed=2),
         request({"rfm": segment_spec()}, "rfm", seed=1, k=3),
-        request({"rfm": segment_spec()}, "rfm", seed=1, features=["recency"]),
+        request({"rfm": segment_spec()}, "rfm", seed=1, columns=["recency"]),
         request({"rfm": segment_spec()}, "rfm", seed=1, roles=["direct", "customer"]),
     ]
     assert len({asked.name(SEGMENT_DAY) for asked in [plain, *others]}) == 5
