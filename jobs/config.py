@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from jobs.specs import Policy as Policy
 
 ROOT = Path(__file__).resolve().parent.parent
+SHORTEST_DAY_HOURS = 23  # the one on which summer time begins
 MOST_SEGMENTS = 20
 
 
@@ -80,7 +81,7 @@ class Reward(Strict):
     basket: float = Field(ge=0)
     detail: float = Field(ge=0)
     detail_seconds: int = Field(gt=0)
-    follow_hours: int = Field(default=12, gt=0, le=23)
+    follow_hours: int = Field(default=10, gt=0, le=23)
     display_seconds: int = Field(default=60, gt=0)
     roles: dict[str, dict[Goal, Annotated[float, Field(ge=0)]]] | None = None
 
@@ -480,8 +481,21 @@ def _sentence(
     return f"{_short(file)}: {key} = {first['input']!r} cannot be: {message[0].lower()}{message[1:]}."
 
 
+def _check_hours(config: Config, conf: Path) -> None:
+    """What follows from an outcome that names its decision must still lie within the neighbouring day."""
+    trace = config.jobs.get("feedback", {}).get("trace_hours", 0)
+    follow = config.reward.follow_hours
+    if isinstance(trace, int) and trace + follow > SHORTEST_DAY_HOURS - 1:
+        raise ConfigError(
+            f"{_short(conf)}: jobs.feedback.trace_hours = {trace} and reward.follow_hours = {follow} are more"
+            f" than {SHORTEST_DAY_HOURS - 1} hours together, and feedback reads a day's neighbours only:"
+            " lower one of them."
+        )
+
+
 def _cross_check(config: Config, conf: Path) -> None:
     _check_names(config, conf)
+    _check_hours(config, conf)
     tables = {file.stem for file in (conf / "contracts").glob("*.yaml")}
     for name, source in config.sources.items():
         if source.table not in tables:

@@ -41,8 +41,9 @@ class TableHealth:
 
 
 def last_night(tables: Tables) -> date | None:
-    """The last day that any job was run for."""
-    ends = tables.read("runs", ds.field("job") != runs.PIN, ["to_date"])["to_date"].to_pylist()
+    """The last day that any job has done."""
+    done = (ds.field("job") != runs.PIN) & ds.field("status").isin(runs.DONE)
+    ends = tables.read("runs", done, ["to_date"])["to_date"].to_pylist()
     return max(ends) - timedelta(1) if ends else None
 
 

@@ -164,10 +164,11 @@ def _require_features(plans: Sequence[Plan]) -> None:
     for plan in plans:
         of = plan.epochs
         for day in plan.nights:
-            if not of.usable(day):
+            # Who has no features on the night itself is drawn nothing of their own: they may have left.
+            if day not in of.usable(day):
                 raise MissingInput(
                     f"page {of.page.page!r} could only show defaults after {day}: subject_features has no row"
-                    f" of {of.usable_from(day)} to {day}. Run lake_etl for those days first."
+                    " of that day. Run lake_etl for it first."
                 )
 
 

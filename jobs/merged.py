@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from jobs.contracts import contract
 from jobs.tables import located
 
 BATCH_ROWS = 65_536
@@ -93,8 +94,9 @@ class _Sorted:
         filesystem, name = located(file.path)
         dictionaries = [column for column in columns if column in few]
         source = pq.ParquetFile(filesystem.open_input_file(name), read_dictionary=dictionaries)
-        self.empty = source.schema_arrow.empty_table().select(self.columns)
-        self.batches = source.iter_batches(batch_rows, columns=self.columns, use_threads=False)
+        held = [column for column in self.columns if column in source.schema_arrow.names]
+        self.empty = self._whole(source.schema_arrow.empty_table().select(held))
+        self.batches = source.iter_batches(batch_rows, columns=held, use_threads=False)
         self.held: list[pa.Table] = []
         self.last, self.is_done = "", False
         self.fill()
@@ -112,8 +114,16 @@ class _Sorted:
                 f"{self.file.table} of {self.file.day} is not sorted by subject: run {self.file.table} for"
                 f" that day again, then this ({self.file.path})."
             )
-        self.held.append(pa.Table.from_batches([batch]).select(self.columns))
+        self.held.append(self._whole(pa.Table.from_batches([batch])))
         self.last = subjects[-1].as_py()
+
+    def _whole(self, rows: pa.Table) -> pa.Table:
+        """Give rows of a file written before its table's contract gained a column that column, null."""
+        for name in self.columns:
+            if name not in rows.column_names:
+                kind = contract(self.file.table).columns[name].arrow
+                rows = rows.append_column(name, pa.nulls(rows.num_rows, kind))
+        return rows.select(self.columns)
 
     def take(self, bound: str | None) -> pa.Table:
         """Take the rows of subjects before the bound, or all."""

@@ -34,6 +34,8 @@ REJECTION = {
     "_skipped": "long",
     "_day": "date",
 }
+MOST_TOLD = 5
+"""Kinds of things left out that a run's message names; the rest is summed up."""
 
 
 class Stopped(RuntimeError):
@@ -163,7 +165,10 @@ def _rejected_rows(staged: Staged, about: Contract, run: Run) -> tuple[pa.Table,
     found = files.to_table(filter=ds.field("_skipped").is_null())
     skipped = files.to_table(["_reason", "_skipped"], filter=ds.field("_skipped").is_valid())
     counts = skipped.group_by("_reason").aggregate([("_skipped", "sum")]).sort_by("_reason")
-    told = [f"{row['_skipped_sum']:,} {row['_reason']}" for row in counts.to_pylist()]
+    by_count = sorted(counts.to_pylist(), key=lambda row: -row["_skipped_sum"])
+    told = [f"{row['_skipped_sum']:,} {row['_reason']}" for row in by_count[:MOST_TOLD]]
+    if more := by_count[MOST_TOLD:]:
+        told.append(f"{sum(row['_skipped_sum'] for row in more):,} of {len(more)} further kinds left out")
     columns = {
         "table": pa.array([about.table] * found.num_rows),
         "quarantine_date": pc.fill_null(found["_day"], pa.scalar(run.days[0])) if run.days else found["_day"],

@@ -43,7 +43,7 @@ def _quarters(path: str, time: re.Pattern[bytes], per_quarter: int) -> set[int]:
     last = hits.LAST_MICROSECOND // (QUARTER * 10**6)
     if path.endswith(".parquet"):
         for block in forms.blocks(path, ["event_timestamp"]):
-            column, _ = convert(block.columns["event_timestamp"], pa.int64(), from_text=False)
+            column, _ = convert(_numbers(block.columns["event_timestamp"]), pa.int64(), from_text=False)
             found.update(
                 at // per_quarter for at in column.to_pylist() if at and 0 < at // per_quarter <= last
             )
@@ -57,3 +57,8 @@ def _quarters(path: str, time: re.Pattern[bytes], per_quarter: int) -> set[int]:
     except DamagedError:
         pass
     return found
+
+
+def _numbers(times: pa.Array) -> list[object]:
+    """Times as numbers where they are written out, as 64-bit integers often are."""
+    return [int(at) if isinstance(at, str) and at.isdecimal() else at for at in times.to_pylist()]

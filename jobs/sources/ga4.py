@@ -109,8 +109,12 @@ def _table(file: LakeFile, gate: Gate, span: tuple[int, int] | None) -> Iterator
     yield from (hits.left_out(file, what, count) for what, count in sorted(gate.skipped.items()))
 
 
-def _lies_within(at: Any, span: tuple[int, int]) -> bool:
-    return type(at) is int and span[0] <= at < span[1]
+def _lies_within(value: Any, span: tuple[int, int]) -> bool:
+    try:
+        at = _integer(value, "event_timestamp")
+    except Wrong:
+        return False
+    return at is not None and span[0] <= at < span[1]
 
 
 def _line(file: LakeFile, offset: int, line: bytes, gate: Gate) -> Iterator[tuple[Any, ...]]:

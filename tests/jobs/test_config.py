@@ -21,7 +21,7 @@ def test_overlays_change_only_what_they_name() -> None:
     assert config.business_time_zone == "America/New_York"
     assert config.engine.kind == "local"
     plain = {"version": "r1", "basket": 3.0, "detail": 1.0, "detail_seconds": 20}
-    assert config.reward.model_dump() == {**plain, "follow_hours": 12, "display_seconds": 60, "roles": None}
+    assert config.reward.model_dump() == {**plain, "follow_hours": 10, "display_seconds": 60, "roles": None}
     assert load(overlays="").reward.roles is not None
     assert config.sources["telemetry"].since == date(2017, 8, 18)
     assert config.sources["telemetry"].form == "otlp"
@@ -200,4 +200,12 @@ def test_a_feature_of_a_set_must_be_declared(conf: Path) -> None:
     file = conf / "features.yaml"
     file.write_text(file.read_text().replace("- {name: recency,", "- {name: recencie,", 1))
     with pytest.raises(ConfigError, match="start-1: 'recencie' is no declared feature"):
+        load(conf, "demo")
+
+
+def test_what_follows_an_outcome_must_lie_within_the_neighbouring_day(conf: Path) -> None:
+    file = conf / "base.yaml"
+    file.write_text(file.read_text().replace("follow_hours: 10", "follow_hours: 11", 1))
+    said = "trace_hours = 12 and reward.follow_hours = 11 are more than 22 hours together"
+    with pytest.raises(ConfigError, match=re.escape(said)):
         load(conf, "demo")

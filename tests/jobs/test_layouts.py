@@ -346,16 +346,17 @@ def test_a_subject_without_values_gets_the_missing_ones(night: list[dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("known", "policy_days", "from_day"),
+    ("known", "policy_days"),
     [
-        pytest.param([2, 13], [2], 14, id="none of an epoch's days"),
-        pytest.param([16, 17], [18], 18, id="none since the spec has a policy"),
+        pytest.param([2, 13], [2], id="no features of an epoch's days"),
+        pytest.param([16, 17], [18], id="none since the spec has a policy"),
+        pytest.param([16, 17, 18, 19], [2], id="none of the night itself"),
     ],
 )
 def test_a_night_that_could_only_show_defaults_stops(
-    spark: SparkSession, known: list[int], policy_days: list[int], from_day: int
+    spark: SparkSession, known: list[int], policy_days: list[int]
 ) -> None:
-    said = f"defaults after 2017-09-21: subject_features has no row of {on(from_day)} to 2017-09-21. Run lake"
+    said = "defaults after 2017-09-21: subject_features has no row of that day. Run lake"
     with pytest.raises(MissingInput, match=said):
         built(spark, [20], features=features(known), policies=fitted(policy_days))
 

@@ -79,3 +79,15 @@ def test_batches_are_gathered_without_splitting_a_subject() -> None:
     parts = [part["subject"].to_pylist() for part in gathered(batches(), least=4)]
     assert parts == [["a"] * 3 + ["b"] * 9, ["c", "d", "d", "e", "e", "e", "e", "e"]]
     assert list(gathered(iter([]), least=4)) == []
+
+
+def test_a_column_that_the_contract_gained_is_null_in_older_files(tmp_path: Path) -> None:
+    file = tmp_path / "old.parquet"
+    pq.write_table(pa.table({"subject": ["a", "b"], "position": pa.array([0, 1], pa.int32())}), file)
+    columns = {"decisions": ("subject", "role", "position")}
+    read = [piece for (piece,) in whole_subjects([File("decisions", DAY, str(file))], columns)]
+    assert {piece.schema.field("role").type for piece in read} == {pa.string()}
+    assert pa.concat_tables(read).to_pylist() == [
+        {"subject": "a", "role": None, "position": 0},
+        {"subject": "b", "role": None, "position": 1},
+    ]
