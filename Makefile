@@ -53,7 +53,7 @@ format: $(INSTALLED) ## Put the code in its format, and mend what the linter can
 
 # Two workers: one drives Airflow, which waits a lot, and the other does all else meanwhile.
 test: setup ## Run all tests
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 demo: setup ## The main job on real baskets: lake, tables, bandit, layouts, store, and what the policy is worth
 	@$(BIN)/vitrine demo

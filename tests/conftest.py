@@ -4,10 +4,13 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
+TOGETHER = "tests/e2e/"
 JARS = Path(os.environ.get("VITRINE_HOME") or ROOT / "var").absolute() / "jars"
 
 os.environ.update(
@@ -21,14 +24,21 @@ os.environ.update(
 os.environ.pop("SPARK_REMOTE", None)
 
 
+class ByModule(LoadScopeScheduling):
+    """Hands whole modules to the workers, and those that share the running Airflow to one of them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return TOGETHER if nodeid.startswith(TOGETHER) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
+    return ByModule(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests for two workers: those that share the running Airflow, which go first, and each module."""
-    together = ROOT / "tests" / "e2e"
-    for item in items:
-        shared = together if item.path.is_relative_to(together) else item.path
-        item.add_marker(pytest.mark.xdist_group(shared.relative_to(ROOT).as_posix()))
-    items.sort(key=lambda item: not item.path.is_relative_to(together))
+    """Put what shares the running Airflow first: it waits a lot, and all else runs beside it."""
+    items.sort(key=lambda item: not item.nodeid.startswith(TOGETHER))
 
 
 @pytest.fixture(scope="session")
