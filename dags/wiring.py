@@ -144,8 +144,8 @@ def _scheduled(cron: str, params: Mapping[str, Param]) -> dict[str, Any]:
 
 
 def to_json(value: Any) -> str:
-    """Return a value as JSON; an instant is text."""
-    return json.dumps(value, default=lambda instant: instant.isoformat())
+    """Return a value as JSON, which is YAML too: no surrogate pairs; an instant is text."""
+    return json.dumps(value, ensure_ascii=False, default=lambda instant: instant.isoformat())
 
 
 def table(name: str) -> Asset:

@@ -309,9 +309,10 @@ class Config(Strict):
     quiet_days: list[date] = []
     since: dict[str, date] = {}
     jobs: dict[str, dict[str, Any]] = {}
+    told: frozenset[str] = frozenset()  # arguments that the command line gave in place of conf/
     pages: dict[str, Page]
     policies: dict[str, Policy]
-    features: dict[str, Declaration]
+    feature_declarations: dict[str, Declaration]
     feature_sets: dict[str, FeatureSet]
     segmentation_specs: dict[str, Segmentation] = {}
 
@@ -329,7 +330,7 @@ class Config(Strict):
     @cached_property
     def digest(self) -> str:
         """Hash of everything configured but where things run."""
-        return _digest(self.model_dump(mode="json", exclude={"engine", "airflow"}))
+        return _digest(self.model_dump(mode="json", exclude={"engine", "airflow", "told"}))
 
     def feeding(self, table: str) -> dict[str, Source]:
         """The sources that feed a table, by name."""
@@ -399,7 +400,7 @@ def load(root: Path | None = None, overlays: str | None = None) -> Config:
             source.setdefault("table", name)
     merged["segmentation_specs"] = _declared(conf / "segmentations", Segmentation, "name")
     sets = read_yaml(conf / "features.yaml")
-    merged["features"] = {
+    merged["feature_declarations"] = {
         name: _checked(Declaration, entry, conf / "features.yaml", name)
         for name, entry in sets.get("features", {}).items()
     }
@@ -529,7 +530,7 @@ def _cross_check(config: Config, conf: Path) -> None:
 
 def _check_names(config: Config, conf: Path) -> None:
     """Every feature of a set is declared; where a name holds a page or widget, by its pattern."""
-    patterns = [re.sub(r"\\\{\w+\\\}", ".+", re.escape(name)) for name in config.features]
+    patterns = [re.sub(r"\\\{\w+\\\}", ".+", re.escape(name)) for name in config.feature_declarations]
     own = set(config.jobs.get("subject_features", {}).get("demographics") or {})
     for declared in config.feature_sets.values():
         for feature in (*declared.context, *declared.action):

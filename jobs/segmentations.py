@@ -119,9 +119,15 @@ def _fitted(
 ) -> list[dict[str, Any]]:
     scaling = segments.fit_scaling(values, asked.features, asked.transforms)
     x = segments.apply_scaling(values, scaling)
-    made = [segments.fit(x, k, asked.seed) for k in asked.counts]
+    different = len(np.unique(x, axis=0))
+    counts_made = [k for k in asked.counts if k <= different and k < len(x)] or asked.counts[:1]
+    made = [segments.fit(x, k, asked.seed) for k in counts_made]
     qualities = segments.evaluate(x, made, asked.seed, bootstraps=bootstraps, shuffles=shuffles)
     choice = segments.suggest(qualities)
+    dropped = [str(k) for k in asked.counts if k not in counts_made]
+    too_many = (
+        f" Not tried: k = {', '.join(dropped)}, with {different} different subjects." if dropped else ""
+    )
     common = {
         "segmentation": asked.segmentation,
         "request": asked.name(day),
@@ -137,7 +143,7 @@ def _fitted(
         "subjects": counts[0],
         "left_out": counts[1],
         "sampled": len(values),
-        "reason": choice.reason,
+        "reason": choice.reason + too_many,
         "seed": asked.seed,
     }
     rows = []

@@ -104,7 +104,11 @@ def label(
 
 
 JOB = Job(
-    build, reads=(Days("subject_features"), Until("segmentations"), Until("releases")), writes="segments"
+    build,
+    reads=(Days("subject_features"), Until("segmentations"), Until("releases")),
+    writes="segments",
+    # Another segmentation may be open in a run of its own. Releases first: what is approved has been fitted.
+    current=("releases", "segmentations"),
 )
 
 if __name__ == "__main__":

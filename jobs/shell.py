@@ -43,6 +43,7 @@ class Job:
     writes: str
     late: Callable[..., DataFrame] | None = field(default=None)
     late_reads: Sequence[Read] | None = field(default=None)  # what `late` reads; as `reads` by default
+    current: Sequence[str] = ()  # tables read at their newest version, whatever the DAG run wrote or pinned
     is_bucketed: bool = False  # whether a partition of what it builds holds whole subject buckets
 
     @property
@@ -121,7 +122,7 @@ def with_arguments(config: Config, name: str, given: Sequence[str]) -> Config:
         When one is not of that form.
 
     """
-    own = dict(config.jobs.get(name, {}))
+    own, told = dict(config.jobs.get(name, {})), set(config.told)
     for pair in given:
         key, equals, text = pair.partition("=")
         if not equals or not key.isidentifier():
@@ -132,7 +133,9 @@ def with_arguments(config: Config, name: str, given: Sequence[str]) -> Config:
             raise ConfigError(f"--with {pair!r}: the value is not YAML; quote it as YAML does.") from None
         if value is not None:
             own[key] = value
-    return config.model_copy(update={"jobs": {**config.jobs, name: own}}) if given else config
+            told.add(key)
+    update = {"jobs": {**config.jobs, name: own}, "told": frozenset(told)}
+    return config.model_copy(update=update) if given else config
 
 
 def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = None) -> Run:
@@ -150,11 +153,7 @@ def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = Non
     """
     tables = Tables(config.tables)
     run = start(job.writes, ask, config)
-    versions = runs.resolve(tables, job.tables, ask.dag_run)
-    if job.writes in versions:
-        # Rows of its own that it hands through: as they are now, or those of another run would be lost.
-        tables.open(job.writes)
-        versions[job.writes] = tables.version(job.writes)
+    versions = read_versions(job, tables, ask.dag_run)
     run.inputs = {name: version for name, version in versions.items() if version is not None}
     with telemetry.span(run), Recorder(tables, run):
         days = _clip(_touched(job, ask, tables, config), job.writes, config)
@@ -171,6 +170,16 @@ def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = Non
         quiet = config.quiet_days
         publish.publish(built, spark, tables, run, is_bucketed=job.is_bucketed, quiet_days=quiet)
     return run
+
+
+def read_versions(job: Job, tables: Tables, dag_run: str | None) -> dict[str, int | None]:
+    """Return the version at which a job reads each of its tables."""
+    versions = runs.resolve(tables, job.tables, dag_run)
+    if job.writes in versions:
+        # Rows of its own that it hands through: as they are now, or those of another run would be lost.
+        tables.open(job.writes)
+        versions[job.writes] = tables.version(job.writes)
+    return versions | {name: tables.version(name) for name in job.current}
 
 
 def start(name: str, ask: Ask, config: Config) -> Run:
@@ -223,12 +232,11 @@ def bind(build: Callable[..., object], name: str, config: Config, *, strict: boo
     }
     unknown = sorted(set(own) - set(wanted))
     if unknown and strict:
-        raise ConfigError(
-            f"conf: jobs.{name}.{unknown[0]} is not an argument of {name}; remove it or mend its spelling."
-        )
+        where = _where(name, unknown[0], config)
+        raise ConfigError(f"{where} is not an argument of {name}; remove it or mend its spelling.")
     for key, parameter in wanted.items():
         if key in own:
-            bound[key] = _typed(own[key], parameter, f"jobs.{name}.{key}")
+            bound[key] = _typed(own[key], parameter, _where(name, key, config))
         elif hasattr(config, key):
             bound[key] = getattr(config, key)
         elif parameter.default is inspect.Parameter.empty:
@@ -245,6 +253,10 @@ def describe(run: Run) -> str:
     return f"{run.job}: {what} {run.rows_out:,} rows of {span}{rejected}, {run.seconds:.1f} s.{told}"
 
 
+def _where(name: str, key: str, config: Config) -> str:
+    return f"--with {key}" if key in config.told else f"conf: jobs.{name}.{key}"
+
+
 def _typed(value: Any, parameter: inspect.Parameter, where: str) -> Any:
     if parameter.annotation is inspect.Parameter.empty:
         return value
@@ -252,7 +264,7 @@ def _typed(value: Any, parameter: inspect.Parameter, where: str) -> Any:
         return TypeAdapter(parameter.annotation).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"conf: {where} = {value!r} cannot be: {first['msg'].lower()}.") from None
+        raise ConfigError(f"{where} = {value!r} cannot be: {first['msg'].lower()}.") from None
 
 
 def _of_run(build: Callable[..., object], days: Sequence[date], config: Config) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def build(
     consents: DataFrame,
     *,
     days: Sequence[date],
-    features: Mapping[str, Declaration],
+    feature_declarations: Mapping[str, Declaration],
     feature_sets: Mapping[str, FeatureSet],
     demographics: Mapping[str, Sequence[str]],
     consent: Consent,
@@ -50,7 +50,7 @@ def build(
     `demographics` lists, for each field of `users` that becomes a feature, its groups from low to high.
     """
     changes = widgets.select("widget", "changed_date", "category", "is_deleted").collect()  # widgets are few
-    declared = {name: feature for name, feature in features.items() if feature.how != "computed"}
+    declared = {name: feature for name, feature in feature_declarations.items() if feature.how != "computed"}
     longest = max([RECENT_DAYS, *(feature.window or 0 for feature in declared.values())])
     past = history(subject_daily, subject_totals, before=days[0] - timedelta(longest))
     population = _population(past, days, {row["category"] for row in changes if row["category"]})

@@ -8,6 +8,7 @@ with verdicts as (
         details
     from releases
     where kind = 'segmentation' and verdict = 'yes'
+    qualify row_number() over (partition by version order by decided_at desc, release_id desc) = 1
 )
 
 select

@@ -81,13 +81,15 @@ def evaluate(
             k = len(made.centers)
             again = _stability(x[:STABILITY_ROWS], made, seed, bootstraps)
             chance = [
-                silhouette_score(table, kmeans.fit(table, k, seed, starts=3).labels) for table in tables
+                _silhouette(table, kmeans.fit(table, k, seed, starts=3).labels)
+                for table in tables
+                if len(np.unique(table, axis=0)) >= k
             ]
             found.append(
                 Quality(
                     k,
                     _silhouette(few, made.labels[: len(few)]),
-                    max(map(float, chance), default=0.0),
+                    max(chance, default=0.0),
                     float(calinski_harabasz_score(x, made.labels)),
                     float(davies_bouldin_score(x, made.labels)),
                     float(np.mean(again)),
@@ -165,6 +167,9 @@ def _stability(x: Floats, made: Clusters, seed: int, bootstraps: int) -> list[fl
     for number in range(bootstraps):
         rng = np.random.default_rng([seed, 2, k, number])
         drawn = x[rng.integers(0, len(x), len(x))]
+        if len(np.unique(drawn[: kmeans.START_ROWS], axis=0)) < k:
+            found.append(0.0)  # too few different rows came back to make k clusters of
+            continue
         again = kmeans.fit(drawn, k, int(rng.integers(2**31)))
         found.append(float(adjusted_rand_score(mine, kmeans.assign(x, again.centers)[0])))
     return found

@@ -7,6 +7,7 @@ import wiring
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from jobs.config import load
+from jobs.shell import with_arguments
 
 OCTOBER_3 = date(2017, 10, 3)
 
@@ -111,3 +112,8 @@ def test_a_run_id_cannot_smuggle_in_a_command(dags, run, render):
     task = dags["lake_etl"].get_task("pin")
     command = render(task, task.bash_command, run(day=OCTOBER_3), "x; rm -rf $HOME 'y'")
     assert command == """vitrine pin --dag-run 'lake_etl/x; rm -rf $HOME '"'"'y'"'"''"""
+
+
+def test_an_emoji_in_an_answer_comes_through_to_the_job():
+    given = with_arguments(load(), "releases", [f"answer={wiring.to_json({'names': ['core 🎉']})}"])
+    assert given.jobs["releases"]["answer"] == {"names": ["core 🎉"]}

@@ -40,7 +40,7 @@ def peeking(subject_daily: DataFrame, *, days: Sequence[date], **more: Any) -> D
 
 def test_a_planted_leak_is_found_and_the_features_have_none(spark: SparkSession) -> None:
     arguments = {
-        "features": load().features,
+        "feature_declarations": load().feature_declarations,
         "feature_sets": SETS,
         "demographics": SCALES,
         "consent": Consent(purpose="personalisation"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ import pyarrow.dataset as ds
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs import runs
+from jobs import runs, segment_answer, segment_profiles, segment_report, segmentations, segments
 from jobs.config import Config, ConfigError, load
 from jobs.inputs import MissingInput
 from jobs.publish import Stopped
-from jobs.shell import Ask, Days, Job, Lake, Until, bind, describe, run_job, with_arguments
+from jobs.shell import Ask, Days, Job, Lake, Until, bind, describe, read_versions, run_job, with_arguments
 from jobs.tables import Tables
 
 FIRST = date(2017, 9, 1)
@@ -190,6 +191,39 @@ def test_arguments_are_bound_by_name_and_checked() -> None:
     for own, sentence in wrong:
         with pytest.raises(ConfigError, match=sentence):
             bind(build, "closings", config.model_copy(update={"jobs": {"closings": own}}))
+
+
+def test_a_bad_argument_of_the_command_line_is_told_as_one() -> None:
+    def build(*, days: Sequence[date], bound: int) -> None: ...
+
+    for pair, sentence in [
+        ("bond=6", "--with bond is not an argument"),
+        ("bound=x", "--with bound = 'x' cannot"),
+    ]:
+        with pytest.raises(ConfigError, match=f"^{sentence}"):
+            bind(build, "closings", with_arguments(load(), "closings", [pair]))
+
+
+def test_the_features_of_a_segmentation_are_not_the_declared_ones() -> None:
+    functions = (segmentations.build, segment_profiles.build, segment_report.ask_for, segment_answer.verdict)
+    for function in functions:
+        config = with_arguments(load(), "any", ["segmentation=rfm", "asked=x", "answer={}"])
+        bound = bind(function, "any", config, strict=False)
+        assert bound["segmentation"] == "rfm"
+        assert bound.get("columns") is None
+        assert bound.get("features") is None
+
+
+def test_a_table_read_as_it_is_now_holds_what_another_open_run_wrote(
+    config: Config, tables: Tables, spark: SparkSession
+) -> None:
+    run(job(), config, spark, dag_run="first")
+    run(job(), config, spark, FIRST + timedelta(1), dag_run="second")
+    reader = Job(job().build, reads=(Until("closings"),), writes="segments")
+    assert len(ids(tables, read_versions(reader, tables, "first")["closings"])) == 3
+    now = replace(reader, current=("closings",))
+    assert len(ids(tables, read_versions(now, tables, "first")["closings"])) == 6
+    assert segments.JOB.current == ("releases", "segmentations")
 
 
 def test_an_empty_interval_is_refused() -> None:

@@ -80,7 +80,7 @@ def build(
         table(spark, "consents", consents or []),
         consent=Consent(purpose="personalisation"),
         days=days,
-        features=load().features,
+        feature_declarations=load().feature_declarations,
         feature_sets=sets,
         demographics=SCALES,
     )

@@ -230,3 +230,10 @@ def test_equal_names_are_told_apart():
         "many, large (2)",
         "many",
     ]
+
+
+def test_few_subjects_are_measured_where_a_draw_has_fewer_different_rows_than_k():
+    x = planted(14)[0]
+    found = evaluate(x, [fit(x, k, seed=1) for k in range(2, 9)], 1, bootstraps=20, shuffles=3)
+    assert [quality.k for quality in found] == list(range(2, 9))
+    assert found[-1].stability_low == 0
