@@ -6,6 +6,7 @@ from datetime import date
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.demo.world import has_consent
 from tests.e2e.conftest import backfilled
 from tests.e2e.nights import DAYS, FIRST, LAST, ONE_DAY, days_done, rows
 
@@ -74,10 +75,10 @@ def test_the_days_rows_are_the_lake_s(lived_in, lake_etl):
     }
     assert orders == arrived
 
-    served = Counter(
-        date.fromisoformat(day)
-        for day in pq.read_table(lived_in / "truth" / "start.parquet", columns=["date"])["date"].to_pylist()
-    )
+    visits = pq.read_table(lived_in / "truth" / "start.parquet", columns=["date", "household"]).to_pylist()
+    agreed = [visit for visit in visits if has_consent(visit["household"])]
+    served = Counter(date.fromisoformat(visit["date"]) for visit in agreed)
+    assert len(agreed) < len(visits)
     decisions = Counter(row["decision_date"] for row in rows(lived_in, "decisions", "decision_date"))
     # One position on the start page, six on the home page; some of the last day's arrive on the day after it.
     assert [decisions[day] for day in DAYS[:2]] == [7 * served[day] for day in DAYS[:2]]
