@@ -15,9 +15,8 @@ from jobs.demo.writer import DayWriter
 from jobs.ids import pseudonym
 from jobs.inputs import Lake, open_read
 from jobs.shell import bind
+from tests.demo.reading import read_spans
 from tests.jobs.given import table
-
-from .test_lake import read_spans
 
 NUMBER = 100
 DAY = date_of(NUMBER)

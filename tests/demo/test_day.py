@@ -14,10 +14,11 @@ from jobs.demo.source import Baskets, DemoError
 from jobs.ids import pseudonym
 from jobs.store import Store
 from jobs.store.export import Night, export
+from tests.demo.reading import read_spans
 from tests.store import given as nights
 
 from .conftest import WHEEL
-from .test_lake import digests, read_spans
+from .test_lake import digests
 
 NIGHT, SERVED = date(2017, 10, 12), date(2017, 10, 13)
 DAY = source.day_of(SERVED)
