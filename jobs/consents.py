@@ -1,5 +1,7 @@
 """consents: one user's or device's answer to one purpose, on the day on which it arrived.
 
+Of several that arrived on a day, the one given last stands.
+
 Reads   the lake's consents that arrived on the interval's days
 Writes  consents, partition changed_date (the day of arrival)
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
@@ -38,7 +40,7 @@ def build(consents: DataFrame, *, ids: Ids, subject_buckets: int) -> DataFrame:
         F.col("arrival_date").alias("changed_date"),
         *changes.NOTES,
     )
-    return changes.newest(answered, "subject", "purpose", "changed_date")
+    return changes.newest(answered, "subject", "purpose", "changed_date", said="changed_at")
 
 
 JOB = Job(build, reads=(Lake("consents"),), writes="consents")

@@ -175,7 +175,7 @@ def mark_bots(events: DataFrame, rules: BotRules) -> DataFrame:
     # The rows lie sorted by owner and day already: the second window costs no sort.
     n, pages = F.count_if(accepted).over(in_day), F.count_if(is_page).over(in_day)
     broken = (
-        F.when(F.max("is_bot").over(in_day), F.lit("agent"))
+        F.when(F.max(F.when(accepted, F.col("is_bot"))).over(in_day), F.lit("agent"))
         .when(n > rules.events_per_day, F.lit("events_per_day"))
         .when(F.max("events_in_minute").over(in_day) > rules.events_per_minute, F.lit("events_per_minute"))
         .when(F.max("pages_in_minute").over(in_day) > rules.pages_per_minute, F.lit("pages_per_minute"))
@@ -186,13 +186,16 @@ def mark_bots(events: DataFrame, rules: BotRules) -> DataFrame:
 
 
 def nobody(events: DataFrame, subject_buckets: int) -> DataFrame:
-    """Take every id from the events of who did not agree; that there is one event more stays known."""
+    """Take every id from the events of who did not agree; that there is one event more stays known.
+
+    So too of what was turned away; only where nobody is known to ask, its ids stay.
+    """
     own_id = F.concat(F.lit(f"{NOBODY}-"), F.sha2("event_id", 256).substr(1, 32))
     any_bucket = F.pmod(F.xxhash64("event_id"), F.lit(subject_buckets)).cast("int")
     hidden = {"event_id": own_id, "subject": F.lit(NOBODY), "subject_bucket": any_bucket}
     ids = ("device", "user", "trace_id", "visit", "decision_id", "draw_id", "order_id")
     hidden |= {name: F.lit(None) for name in ids}
-    keeps_ids = F.col("is_consented") | F.col("_reason").isNotNull()
+    keeps_ids = F.col("is_consented") | (F.col("_reason").isNotNull() & F.col("subject").isNull())
     return events.withColumns(
         {name: F.when(keeps_ids, F.col(name)).otherwise(value) for name, value in hidden.items()}
     )

@@ -5,10 +5,10 @@ Goals of a position, per serving:
     detail, basket   1 when that was so
     revenue          cents of what was bought through it
     reorders         products bought through it that the subject had bought before
-    team_sales       cents of orders of those whom the subject sponsors, that followed what was done through
-    it recruits         people whom the subject won, after what was done through it display_seconds  from
-    coming into view to the next thing that the subject did, where that was soon seconds_to_action  from
-    serving to the first credited outcome of the page
+    team_sales       cents of orders of those whom the subject sponsors, after what was done through it
+    recruits         people whom the subject won, after what was done through it
+    display_seconds  from coming into view to the next thing that the subject did, where that was soon
+    seconds_to_action  from serving to the first credited outcome of the page
 """
 
 from collections.abc import Mapping
@@ -35,6 +35,8 @@ GOALS = (*ALWAYS, *SUMS, *TIMES)
 
 KINDS = ("detail", "basket", "purchase", "reorder", "team_sale", "recruit")
 """Kinds of outcomes by number, as `Credited.kind` has them."""
+OF_OTHERS = ("team_sale", "recruit")
+"""What others did, for the subject."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,14 @@ def reward(
 
 
 def _displayed(subject: Ints, served_at: Ints, seen_at: Ints, outcomes: Credited, most: int) -> Floats:
-    """Seconds from coming into view to the subject's next serving or outcome, NaN where that is late."""
+    """Seconds from coming into view to the subject's next serving or own outcome, NaN where that is late."""
+    is_own_act = ~np.isin(outcomes.kind, [KINDS.index(kind) for kind in OF_OTHERS])
+    acted_at, actor = outcomes.at[is_own_act], outcomes.subject[is_own_act]
     shown = np.flatnonzero(seen_at >= 0)
     start = np.maximum(seen_at[shown], served_at[shown])
-    at = np.concatenate([served_at, outcomes.at, start])
-    who = np.concatenate([subject, outcomes.subject, subject[shown]])
-    asks = np.arange(len(at)) >= len(served_at) + len(outcomes.at)
+    at = np.concatenate([served_at, acted_at, start])
+    who = np.concatenate([subject, actor, subject[shown]])
+    asks = np.arange(len(at)) >= len(served_at) + len(acted_at)
     order = np.lexsort((asks, at, who))
     place = np.where(asks[order], len(at), np.arange(len(at)))
     after = np.minimum.accumulate(place[::-1])[::-1]

@@ -4,7 +4,8 @@ Of events: a product view is a `detail`, a basket add a `basket`, an order place
 did not agree, are left out. Of order lines: a `purchase` of a product that the subject had opened or put
 into the basket that day or the day before, a `reorder` when it had bought the product within `reorder_days`.
 Of orders: a `team_sale`, the sponsor's. Of users: a `recruit`, the sponsor's, at the end of the day on which
-the person arrived.
+the person arrived; none on the first day of `users`, which lists who was there already. Whoever an outcome is
+about, the sponsor and whom it recruited, must agree as of that day.
 
 Who ordered logged in may have looked logged out: a line is the subject's whose event placed the order.
 
@@ -53,14 +54,18 @@ def build(
     people = events.where(F.col("event_name").isin(*KINDS) & is_person)
     sponsored = changes.valid(users, "subject").where(~F.coalesce("is_deleted", F.lit(False)))
     bought = _bought(people, orders, order_lines, days, reorder_days)
-    agreed = with_consent(orders, consents, consent, subject="subject", day="order_date").where(
-        "is_consented"
-    )
-    team = _team_sales(agreed, order_lines, sponsored, subject_buckets)
-    won = team.unionByName(_recruits(users, days, business_time_zone, subject_buckets), True)
-    won = with_consent(won, consents, consent, subject="subject", day="outcome_date").where("is_consented")
+
+    def agreed(rows: DataFrame, subject: str, day: str) -> DataFrame:
+        asked = with_consent(rows, consents, consent, subject=subject, day=day)
+        return asked.where("is_consented").drop("is_consented")
+
+    team = _team_sales(agreed(orders, "subject", "order_date"), order_lines, sponsored, subject_buckets)
+    recruits = _recruits(users, days, business_time_zone, subject_buckets)
+    recruits = agreed(recruits, "recruited", "outcome_date").drop("recruited")
+    # An event of the day before may come from before a refusal.
+    led_to = bought.unionByName(team, True).unionByName(recruits, True)
     own = _with_category(_events(_of_days(people, "event_date", days)), products)
-    return own.unionByName(bought, True).unionByName(won.drop("is_consented"), True)
+    return own.unionByName(agreed(led_to, "subject", "outcome_date"), True)
 
 
 def _events(people: DataFrame) -> DataFrame:
@@ -102,9 +107,12 @@ def _bought(
 ) -> DataFrame:
     """Lines of products that the subject had looked at: few, so what they need of history joins to few."""
     is_placed = (F.col("event_name") == "order_placed") & F.col("order_id").isNotNull()
+    # Of the order's day and the day before alone, however days are run together.
+    order_date = F.explode(F.array(F.col("event_date"), F.date_add("event_date", 1)))
     placed = (
         people.where(is_placed)
-        .groupBy("order_id")
+        .withColumn("order_date", order_date)
+        .groupBy("order_id", "order_date")
         .agg(F.min(F.struct("event_at", "subject", "subject_bucket")).alias("_placed"))
     )
     looked = people.where(F.col("event_name").isin(*LOOKED) & F.col("product_id").isNotNull()).select(
@@ -113,7 +121,7 @@ def _bought(
     lines = _of_days(order_lines, "order_date", days).join(
         orders.select("order_id", F.col("ordered_at").alias("happened_at")), on="order_id", how="inner"
     )
-    who = lines.join(placed, on="order_id", how="left").select(
+    who = lines.join(placed, on=["order_id", "order_date"], how="left").select(
         F.col("subject").alias("_buyer"),
         F.coalesce("_placed.subject", "subject").alias("subject"),
         F.coalesce("_placed.subject_bucket", "subject_bucket").alias("subject_bucket"),
@@ -186,19 +194,26 @@ def _team_sales(
 
 
 def _recruits(users: DataFrame, days: Sequence[date], zone: str, subject_buckets: int) -> DataFrame:
-    """People who arrived on these days under a sponsor, for the sponsor."""
+    """People who arrived on these days under a sponsor, for the sponsor; with whom, as `recruited`."""
+    first_day = users.agg(F.min("changed_date").alias("first_day"))
     arrived = users.groupBy("subject").agg(F.min(F.struct("changed_date", "sponsor")).alias("first"))
     day, sponsor = F.col("first.changed_date"), F.col("first.sponsor")
     last_second = F.to_utc_timestamp(F.date_add(day, 1).cast("timestamp"), zone) - F.make_dt_interval(
         secs=F.lit(1)
     )
-    return arrived.where(day.isin(list(days)) & sponsor.isNotNull()).select(
-        F.concat_ws("/", "subject", day.cast("string")).alias("outcome_id"),
-        day.alias("outcome_date"),
-        last_second.alias("happened_at"),
-        sponsor.alias("subject"),
-        changes.bucket(sponsor, subject_buckets).alias("subject_bucket"),
-        F.lit("recruit").alias("kind"),
+    is_new = day.isin(list(days)) & sponsor.isNotNull() & (day > F.col("first_day"))
+    return (
+        arrived.crossJoin(F.broadcast(first_day))
+        .where(is_new)
+        .select(
+            F.sha2(F.concat_ws("/", "subject", day.cast("string")), 256).alias("outcome_id"),
+            F.col("subject").alias("recruited"),
+            day.alias("outcome_date"),
+            last_second.alias("happened_at"),
+            sponsor.alias("subject"),
+            changes.bucket(sponsor, subject_buckets).alias("subject_bucket"),
+            F.lit("recruit").alias("kind"),
+        )
     )
 
 

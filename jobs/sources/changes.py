@@ -21,8 +21,10 @@ def bucket(subject: Column, buckets: int) -> Column:
     return (F.conv(F.right(subject, F.lit(4)), 16, 10).cast("int") % buckets).cast("int")
 
 
-def newest(rows: DataFrame, *keys: str, arrived: str | None = None) -> DataFrame:
+def newest(rows: DataFrame, *keys: str, arrived: str | None = None, said: str | None = None) -> DataFrame:
     """Keep one row per key: the last of the last file, or of the last day that it `arrived` on.
+
+    Where rows tell when something was `said`, the latest of a day comes first, wherever it stands.
 
     What arrived on an earlier day was corrected and is dropped; so are equal rows. Other ones are told to be
     replaced. Rows that have a reason already, or no key, are left alone. `keys` must hold the day of arrival
@@ -34,7 +36,8 @@ def newest(rows: DataFrame, *keys: str, arrived: str | None = None) -> DataFrame
     on = F.lit(None) if arrived is None else F.col(arrived)
     content = F.struct(*[name for name in rows.columns if name not in (*NOTES, arrived)])
     same_key = Window.partitionBy(*keys, F.when(alone, F.struct("_file", "_offset")))
-    latest = same_key.orderBy(F.desc(on), F.desc("_file"), F.desc("_offset"))
+    at = F.lit(None) if said is None else F.col(said)
+    latest = same_key.orderBy(F.desc(on), F.desc(at), F.desc("_file"), F.desc("_offset"))
     ranked = rows.withColumns(
         {
             "_rank": F.row_number().over(latest),

@@ -17,6 +17,7 @@ def test_consents_are_taken_over_and_wrong_ones_told(spark: SparkSession, tmp_pa
         "u1,personalisation,true,2017-08-20T10:00:00Z",
         "u1,personalisation,false,2017-08-21T12:00:00+02:00",
         "u1,research,true,2017-08-21T10:00:00",
+        "u1,research,false,2017-08-21T09:59:59Z",  # said before, though it stands below
         "u2,personalisation,,2017-08-21T10:00:00Z",
         ",personalisation,true,2017-08-21T10:00:00Z",
         "u3,personalisation,true,yesterday",
@@ -35,7 +36,8 @@ def test_consents_are_taken_over_and_wrong_ones_told(spark: SparkSession, tmp_pa
     ]
     assert [(row["offset"], row["reason"]) for row in bad] == [
         (2, "a later row of the same day replaces it"),
-        (5, "a consent needs an answer"),
-        (6, "a consent needs a subject"),
-        (7, "column changed_at is not of type timestamp"),
+        (5, "a later row of the same day replaces it"),
+        (6, "a consent needs an answer"),
+        (7, "a consent needs a subject"),
+        (8, "column changed_at is not of type timestamp"),
     ]

@@ -29,7 +29,7 @@ def test_types_translate() -> None:
 
 
 def test_personal_columns_are_marked() -> None:
-    assert contract("events").personal == ["subject", "device", "user"]
+    assert contract("events").personal == ["event_id", "subject", "device", "user"]
     assert contract("events").day == "event_date"
     assert contract("exports").day is None
 

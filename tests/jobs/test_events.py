@@ -113,6 +113,9 @@ def write_lake(folder: Path) -> list[LakeFile]:
             # Copies on both sides of midnight, by clocks that differ: see also the tags.
             message(view("later span", 1, MIDNIGHT + SECOND), view("next day", 1, MIDNIGHT + SECOND)),
         ],
+        # From the future, and turned away: it marks nothing on its own day.
+        (0, "future.jsonl"): [message(view("once a bot", 2, NOON + ONE, agent="AhrefsBot/5.2"))],
+        (1, "future.jsonl"): [message(view("once a bot", 1, NOON + ONE))],
         (0, "midnight.jsonl"): [
             message(view("earlier span", 1, MIDNIGHT - SECOND), view("far", 1, MIDNIGHT - 61 * MINUTE)),
             message(view("next day", 1, MIDNIGHT - SECOND)),
@@ -349,13 +352,14 @@ def test_copies_on_both_sides_of_midnight_are_one_row_of_the_earlier_day(lake: L
 
 
 def test_bots_are_marked_with_the_rule_that_they_break(lake: Lake) -> None:
-    cases = ("says so", "hasty", "hurried", "flicking", "staring", "calm")
+    cases = ("says so", "once a bot", "hasty", "hurried", "flicking", "staring", "calm")
     marks = {
         case: (len(lake.of(case)), {(row["is_bot"], row["bot_rule"]) for row in lake.of(case)})
         for case in cases
     }
     assert marks == {
         "says so": (1, {(True, "agent")}),
+        "once a bot": (1, {(False, None)}),
         "hasty": (BUSY + 1, {(True, "events_per_day")}),
         "hurried": (9, {(True, "events_per_minute")}),
         "flicking": (6, {(True, "pages_per_minute")}),
@@ -378,6 +382,35 @@ def test_who_did_not_agree_is_counted_without_any_id(lake: Lake) -> None:
     assert [(row["event_date"], row["is_consented"]) for row in lake.of("refuses")] == [(DAYS[1], True)]
     for hidden in (user("refuser"), device("shared")):
         assert hidden[-16:] not in f"{lake.good} {lake.bad}"
+
+
+def test_quarantine_too_holds_no_id_of_who_did_not_agree(spark: SparkSession) -> None:
+    ids = ("device", "user", "trace_id", "visit", "decision_id", "draw_id", "order_id")
+    cases = [
+        ("yes", True, None),
+        ("yes", True, "r"),
+        ("no", False, None),
+        ("no", False, "r"),
+        (None, False, "r"),
+    ]
+    told = [(f"e{n}", who, 0, *ids, agrees, reason) for n, (who, agrees, reason) in enumerate(cases)]
+    columns = ", ".join(f"{name} string" for name in ids)
+    frame = spark.createDataFrame(
+        told,
+        f"event_id string, subject string, subject_bucket int, {columns},"
+        " is_consented boolean, _reason string",
+    )
+    found = sorted(
+        events.nobody(frame, 2).collect(), key=lambda row: (row["event_id"][0] != "e", row["event_id"])
+    )
+    assert [(row["event_id"], row["subject"]) for row in found[:3]] == [
+        ("e0", "yes"),
+        ("e1", "yes"),
+        ("e4", None),
+    ]
+    assert {tuple(row[name] for name in ids) for row in found[:3]} == {ids}
+    assert {(row["subject"], *(row[name] for name in ids)) for row in found[3:]} == {("nobody", *[None] * 7)}
+    assert all(row["event_id"].startswith("nobody-") for row in found[3:])
 
 
 def test_an_empty_day_is_no_row(spark: SparkSession, tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_team_sales_and_recruits_credit_what_last_led_the_sponsor_anywhere() -> 
     [
         ([shown("d2", 30)], 28.0),
         ([did("detail", 12, "d1"), shown("d2", 30)], 10.0),
+        ([bought("team_sale", 12, None, 5), did("recruit", 13), shown("d2", 30)], 28.0),  # others' acts
         ([shown("d2", 62)], 60.0),
         ([shown("d2", 62.1)], None),
         ([shown("d2", 30, subject="u2")], None),

@@ -1,5 +1,6 @@
 """outcomes: what people did after a page was shown, and what that led to."""
 
+import hashlib
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -134,6 +135,56 @@ def test_what_was_bought_sold_and_won(spark: SparkSession) -> None:
         ("team_sale", "u000a", 0, None, 1349, NOON),
         ("reorder", "phone", 1, "9", 40, NOON),
     ]
+
+
+def refusal(subject: str, day: date = FRIDAY) -> dict[str, Any]:
+    return {
+        "subject": subject,
+        "purpose": "personalisation",
+        "is_granted": False,
+        "changed_date": day,
+    }
+
+
+def test_nobody_is_bought_for_or_recruited_without_consent(spark: SparkSession) -> None:
+    """A refusal of that day counts, though the product was looked at before; no id leads to a recruit."""
+    told = [
+        event("basket_add", NOON - timedelta(days=1), subject=who, product_id="8") for who in ("ann", "bob")
+    ]
+    lines = [line("o1", 1, "ann", "8", 100), line("o2", 1, "bob", "8", 100)]
+    people = [person("first", 1, None), person("shy", 3, "u000a"), person("new", 3, "u000b")]
+    built = build(
+        spark,
+        events=told,
+        orders=[order("o1", "ann"), order("o2", "bob")],
+        order_lines=lines,
+        users=people,
+        consents=[refusal("ann"), refusal("shy"), refusal("bob", FRIDAY + timedelta(days=1))],
+    )
+    found = {row["outcome_id"]: (row["kind"], row["subject"]) for row in rows(built, "outcome_id")}
+    recruit = hashlib.sha256(b"new/2017-11-03").hexdigest()
+    assert found == {"o2/1": ("purchase", "bob"), recruit: ("recruit", "u000b")}
+    assert set(built.columns) == set(contract("outcomes").columns)
+
+
+def test_the_first_day_of_users_recruits_nobody_and_an_order_of_the_next_day_places_nothing(
+    spark: SparkSession,
+) -> None:
+    looked = [
+        event("product_view", NOON, subject=who, product_id="8", event_id=who) for who in ("ann", "phone")
+    ]
+    placed = event(
+        "order_placed", NOON + timedelta(days=1), subject="phone", order_id="o1", event_id="placed"
+    )
+    built = build(
+        spark,
+        events=[*looked, placed],
+        orders=[order("o1", "ann")],
+        order_lines=[line("o1", 1, "ann", "8", 100)],
+        users=[person("new", 3, "u000b")],
+    )
+    found = [(row["kind"], row["subject"]) for row in rows(built, "outcome_id") if row["kind"] != "detail"]
+    assert found == [("purchase", "ann")]
 
 
 def test_more_history_than_is_read_cannot_be_asked_for(spark: SparkSession) -> None:
