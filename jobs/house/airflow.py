@@ -91,7 +91,6 @@ def environment(config: Config, data_home: Path, *, database: str) -> dict[str, 
     }
     tasks = {
         **engine.environment(data_home),
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), engine.environment(data_home)["PATH"]]),
         "VITRINE_OVERLAY": os.environ.get("VITRINE_OVERLAY", "demo"),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GX_ANALYTICS_ENABLED": "false",

@@ -89,14 +89,19 @@ def answers() -> bool:
 
 
 def environment(data_home: Path) -> dict[str, str]:
-    """Return what Spark's processes need in their environment: a Java, this Python, one thread a worker."""
+    """Return what Spark's processes need in their environment: a Java, this Python, one thread a worker.
+
+    Programs of this Python's own environment, spark-submit and vitrine among them, come first on the path.
+    """
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     spark = {
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
     }
-    return {**java.environment(data_home), **single, **spark, "VITRINE_HOME": str(data_home)}
+    found = java.environment(data_home)
+    path = os.pathsep.join([str(Path(sys.executable).parent), found["PATH"]])
+    return {**found, **single, **spark, "PATH": path, "VITRINE_HOME": str(data_home)}
 
 
 def programs(data_home: Path) -> dict[str, list[str]]:
