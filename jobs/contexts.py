@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs import maps
 from jobs.config import FeatureSet
 from jobs.scenarios import LIVE
 from jobs.shell import Days, Job, Until
@@ -111,8 +111,8 @@ def _computed(rows: pa.RecordBatch, declared: FeatureSet) -> pa.RecordBatch:
     made = {
         "feature_set": pa.array([declared.name] * rows.num_rows, pa.string()),
         "candidates": rows.column("candidates"),
-        "context": _lists(context),
-        "action_context": _lists(action_context.reshape(rows.num_rows, -1)),
+        "context": maps.lists(context, rows.num_rows),
+        "action_context": maps.lists(action_context, rows.num_rows),
         "is_served": pa.array(np.zeros(rows.num_rows, dtype=bool)),
     }
     return _ordered({name: rows.column(name) for name in SAME} | made)
@@ -121,11 +121,6 @@ def _computed(rows: pa.RecordBatch, declared: FeatureSet) -> pa.RecordBatch:
 def _ordered(columns: Mapping[str, pa.Array]) -> pa.RecordBatch:
     names = [column.split()[0] for column in SCHEMA.split(", ")]
     return pa.RecordBatch.from_arrays([columns[name] for name in names], names)
-
-
-def _lists(table: NDArray[np.float32]) -> pa.ListArray:
-    offsets = np.arange(len(table) + 1, dtype=np.int32) * table.shape[1]
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(table.ravel()))
 
 
 JOB = Job(

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs import algorithms
+from jobs import algorithms, maps
 from jobs.config import FeatureSet, Page, Policy
 from jobs.epochs import EPOCH_ZERO
 from jobs.subject_features import feature_columns
@@ -114,7 +114,9 @@ class _PageDraw:
             "drawn_date": drawn,
             "policy_version": version,
         }
-        return self._batch(rows, named | {name: _lists(flat, rows.num_rows) for name, flat in values.items()})
+        return self._batch(
+            rows, named | {name: maps.lists(flat, rows.num_rows) for name, flat in values.items()}
+        )
 
     def _version(self, drawn: date) -> str:
         fitted = self.rules.fitted.get(drawn)
@@ -181,13 +183,6 @@ def draw_ids(common: str, subjects: Sequence[str], content: Sequence[NDArray[Any
         own.update(row.tobytes())
         names.append(own.hexdigest())
     return names
-
-
-def _lists(values: pa.Array | NDArray[Any], rows: int) -> pa.ListArray:
-    """Cut flat values, or the rows of an array, into lists of one length."""
-    values = pa.array(values.ravel()) if isinstance(values, np.ndarray) else values
-    length = len(values) // rows
-    return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1, dtype=np.int32) * length), values)
 
 
 def _whole_subjects(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

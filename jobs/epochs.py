@@ -56,12 +56,10 @@ class Epochs:
 
     def usable(self, day: date) -> list[date]:
         """Return the days with features from which a draw that `day` shows may begin, in rising order."""
-        return [then for then in self.known if self.usable_from(day) <= then <= day]
-
-    def usable_from(self, day: date) -> date:
-        """Return the first day of an epoch that reaches `day`, not before the live spec's first policy."""
+        # Not before an epoch that reaches the day, nor before the live spec's first policy.
         policy = next((then for then in self.fitted if then <= day), date.min)
-        return max(policy, day - timedelta(self.length - 1))
+        first = max(policy, day - timedelta(self.length - 1))
+        return [then for then in self.known if first <= then <= day]
 
     def policy_day(self, drawn: date) -> date | None:
         """Return the day of the newest policy as of a draw; None before anything was seen."""

@@ -140,15 +140,7 @@ def run_export(ask: Ask, config: Config) -> Run:
     return manifest
 
 
-class Export:
-    """The job as the command line runs it: `vitrine run export --from DAY`."""
-
-    def main(self, arguments: Sequence[str] | None = None) -> None:
-        """Run it."""
-        shell.main(run_export, "export", __doc__, arguments)
-
-
-JOB = Export()
+JOB = shell.Command(run_export, "export", __doc__)
 
 if __name__ == "__main__":
     JOB.main()

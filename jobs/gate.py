@@ -349,15 +349,7 @@ def _write(tables: Tables, found: Sequence[Release], days: Sequence[date], dag_r
     tables.replace("releases", batch, f"kind = '{POLICY}' AND as_of_date IN ({listed})")
 
 
-class Gates:
-    """The job as the command line runs it."""
-
-    def main(self, arguments: Sequence[str] | None = None) -> None:
-        """Run it."""
-        shell.main(run_gate, "gate", __doc__, arguments)
-
-
-JOB = Gates()
+JOB = shell.Command(run_gate, "gate", __doc__)
 
 if __name__ == "__main__":
     JOB.main()

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs import algorithms
+from jobs import algorithms, maps
 from jobs.config import FeatureSet, Page, Policy
 from jobs.epochs import EPOCH_ZERO
 from ml.bandits.linear import COLD, Linear
@@ -140,14 +140,15 @@ def _batch(
         "spec": one.spec.name,
         "spec_digest": one.spec.digest,
         "policy_version": one.fitted[about.day]["policy_version"],
-        "probabilities": _lists(probabilities.astype(np.float64)),
+        "probabilities": maps.lists(probabilities.astype(np.float64), rows.num_rows),
         "first": _shown(first, about.candidates),
         "likeliest": pa.array(about.candidates).take(pa.array(first.argmax(axis=1))),
     }
     if predictions is not None:
         values = model.values(about.contexts, about.own, normals)
         both = along_prefixes(values, about.slates, model.rule, predictions, about.seen)
-        columns |= {name: _lists(each) for name, each in zip(("predicted", "expected"), both, strict=True)}
+        named = zip(("predicted", "expected"), both, strict=True)
+        columns |= {name: maps.lists(each, rows.num_rows) for name, each in named}
     arrays = []
     for column in schema:
         value = columns.get(column.name)
@@ -163,11 +164,6 @@ def _shown(first: NDArray[np.float64], candidates: Sequence[str]) -> pa.MapArray
     return pa.MapArray.from_arrays(
         pa.array(offsets), pa.array(candidates).take(pa.array(column)), pa.array(first[row, column])
     )
-
-
-def _lists(table: NDArray[np.float64]) -> pa.ListArray:
-    offsets = np.arange(len(table) + 1, dtype=np.int32) * table.shape[1]
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(table.ravel()))
 
 
 def _matrix(column: pa.ListArray) -> NDArray[np.float32]:

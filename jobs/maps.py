@@ -1,4 +1,4 @@
-"""Arrow map columns with string keys, to and from NumPy tables."""
+"""Arrow columns of maps with string keys and of lists of one length, to and from NumPy tables."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,6 +40,13 @@ def mapped(columns: Mapping[str, NDArray[np.float64]], n: int) -> pa.MapArray:
     offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32)
     keys = pa.array(names, pa.string()).take(pa.array(np.nonzero(there)[1]))
     return pa.MapArray.from_arrays(pa.array(offsets), keys, pa.array(values[there]))
+
+
+def lists(values: pa.Array | NDArray[Any], rows: int) -> pa.ListArray:
+    """Cut flat values, or the rows of an array, into lists of one length: one for each of `rows`."""
+    values = pa.array(values.ravel()) if isinstance(values, np.ndarray) else values
+    length = len(values) // rows if rows else 0
+    return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1, dtype=np.int32) * length), values)
 
 
 def _whole(column: pa.ChunkedArray | pa.Array) -> pa.MapArray:

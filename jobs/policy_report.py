@@ -95,7 +95,9 @@ def run_report(ask: Ask, config: Config) -> Run:
         note = SIMULATED if config.ids.demo_key else ""
         html = render(day, values, night, shown, checks(values, releases), note=note)
         measures, tags = _figures(day, values, night)
-        target = keep(config, "policies", str(day), html, measures=measures, tags=tags)
+        target = keep(
+            config, "policies", str(day), html, experiment="policies", measures={0: measures}, tags=tags
+        )
         manifest.rows_in, manifest.rows_out, manifest.status = len(values) + len(night), 1, "published"
     sys.stdout.write(f"The report is {target}.\n")
     return manifest
@@ -229,15 +231,7 @@ def _sum(one: Mapping[Any, float], other: Mapping[Any, float]) -> dict[Any, floa
     return {key: one.get(key, 0.0) + other.get(key, 0.0) for key in {**one, **other}}
 
 
-class Report:
-    """The job as the command line runs it."""
-
-    def main(self, arguments: Sequence[str] | None = None) -> None:
-        """Run it."""
-        shell.main(run_report, "policy_report", __doc__, arguments)
-
-
-JOB = Report()
+JOB = shell.Command(run_report, "policy_report", __doc__)
 
 if __name__ == "__main__":
     JOB.main()

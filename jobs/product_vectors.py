@@ -12,11 +12,11 @@ On failure, mend the cause and clear the task: a rerun replaces the same partiti
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 
-import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs import maps
 from jobs.config import ConfigError
 from jobs.contracts import contract
 from jobs.shell import Job, Until
@@ -70,10 +70,9 @@ def _kernel(
     def transform(batches: Batches) -> Batches:
         for batch in batches:
             vectors = model.transform(_documents(pa.Table.from_batches([batch]), texts, attributes))
-            offsets = np.arange(batch.num_rows + 1, dtype=np.int32) * model.dimensions
             columns = {
                 "version": pa.array([version] * batch.num_rows, pa.string()),
-                "vector": pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel())),
+                "vector": maps.lists(vectors, batch.num_rows),
             }
             own = ("product_id", "changed_date", "is_deleted")
             columns |= {name: batch.column(name) for name in own}

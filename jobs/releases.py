@@ -11,7 +11,7 @@ On failure, read the sentence: the answer cannot be taken. Clear the task that a
 
 import hashlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -79,12 +79,6 @@ def newest(rows: Iterable[Mapping[str, Any]], verdict: str = APPROVED) -> dict[s
     }
 
 
-def approved(tables: Tables, kind: str, name: str) -> Mapping[str, Any] | None:
-    """Return the newest verdict of yes on something, None where there is none."""
-    where = (ds.field("kind") == kind) & (ds.field("name") == name)
-    return newest(tables.read("releases", where).to_pylist()).get(name)
-
-
 def run_release(ask: Ask, config: Config) -> Run:
     """Record the answer about a segmentation, and return the run's manifest.
 
@@ -118,15 +112,7 @@ def run_release(ask: Ask, config: Config) -> Run:
     return manifest
 
 
-class Releases:
-    """The job as the command line runs it."""
-
-    def main(self, arguments: Sequence[str] | None = None) -> None:
-        """Run it."""
-        shell.main(run_release, "releases", __doc__, arguments)
-
-
-JOB = Releases()
+JOB = shell.Command(run_release, "releases", __doc__)
 
 if __name__ == "__main__":
     JOB.main()

@@ -8,9 +8,19 @@ from jobs.config import Config
 
 
 def keep(
-    config: Config, kind: str, name: str, html: str, *, measures: Mapping[str, float], tags: Mapping[str, str]
+    config: Config,
+    kind: str,
+    name: str,
+    html: str,
+    *,
+    experiment: str,
+    measures: Mapping[int, Mapping[str, float]],
+    tags: Mapping[str, str],
 ) -> Path:
-    """Write reports/KIND/NAME.html, and one MLflow run of that name: written again, it is the same run."""
+    """Write reports/KIND/NAME.html, and one MLflow run of that name: written again, it is the same run.
+
+    measures: figures by step, as the number of segments; one step where there is one set of them.
+    """
     target = config.home / "reports" / kind / f"{name.replace(':', '-')}.html"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(html, encoding="utf-8")
@@ -22,16 +32,17 @@ def keep(
     folder = config.home / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
     client = mlflow.MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}")
-    known = client.get_experiment_by_name(kind)
-    experiment = (
+    known = client.get_experiment_by_name(experiment)
+    of = (
         known.experiment_id
         if known
-        else client.create_experiment(kind, artifact_location=(folder / "artifacts").as_uri())
+        else client.create_experiment(experiment, artifact_location=(folder / "artifacts").as_uri())
     )
-    found = client.search_runs([experiment], f"attributes.run_name = '{name}'", max_results=1)
-    run = (found[0] if found else client.create_run(experiment, run_name=name)).info.run_id
-    for measure, figure in measures.items():
-        client.log_metric(run, measure, figure)
+    found = client.search_runs([of], f"attributes.run_name = '{name}'", max_results=1)
+    run = (found[0] if found else client.create_run(of, run_name=name)).info.run_id
+    for step, figures in measures.items():
+        for measure, figure in figures.items():
+            client.log_metric(run, measure, figure, step=step)
     for tag, text in tags.items():
         client.set_tag(run, tag, text)
     client.log_artifact(run, str(target))

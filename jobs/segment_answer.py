@@ -19,7 +19,7 @@ from jobs.releases import APPROVED, REFUSED, SEGMENTATION, UNDECIDED, Release, n
 from jobs.segment_request import request
 
 READS = ("segmentations", "segment_profiles", "releases")
-APPROVE, REJECT = "Approve", "Reject"
+APPROVE = "Approve"
 MEASURES = ("silhouette", "shuffled_silhouette", "stability", "smallest_share")
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]

@@ -20,6 +20,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs import maps
 from jobs.config import Segmentation
 from jobs.contracts import contract
 from jobs.publish import Stopped
@@ -115,8 +116,7 @@ def _labels(models: Sequence[Mapping[str, Any]]) -> Any:
     def compute(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             each = np.stack([segment for segment, _ in labels(batch.column("values"))], axis=1)
-            offsets = np.arange(0, each.size + 1, each.shape[1], dtype=np.int32)
-            column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(each.ravel().astype(np.int32)))
+            column = maps.lists(each.astype(np.int32), batch.num_rows)
             columns = [batch.column("subject"), batch.column("role"), column]
             yield pa.RecordBatch.from_arrays(columns, names=["subject", "role", "labels"])
 

@@ -8,7 +8,6 @@ The last line of its output is JSON: what the task that asks a person shows.
 """
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import pyarrow.dataset as ds
 from jobs import runs, shell, telemetry
 from jobs.config import Config, Segmentation
 from jobs.publish import Stopped
+from jobs.reports import keep
 from jobs.runs import Run
 from jobs.segment_page import render
 from jobs.segment_request import Request, request
@@ -26,7 +26,6 @@ from jobs.shell import Ask
 from jobs.tables import Tables
 
 READS = ("segmentations", "segment_profiles")
-EXPERIMENT = "segmentation"
 MEASURES = ("silhouette", "shuffled_silhouette", "stability", "stability_low", "calinski_harabasz",
             "davies_bouldin", "smallest_share", "inertia")  # fmt: skip
 SIMULATED = (
@@ -75,10 +74,10 @@ def run_report(ask: Ask, config: Config, told: dict[str, Any]) -> Run:
         spec = config.segmentation_specs[asked.spec]
         meanings = {feature.name: feature.meaning or feature.name for feature in spec.features}
         note = SIMULATED if config.ids.demo_key else ""
-        target = config.home / "reports" / "segments" / f"{name.replace(':', '-')}.html"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(render(models, profiles, meanings=meanings, note=note), encoding="utf-8")
-        log(config.home, name, models, target)
+        html = render(models, profiles, meanings=meanings, note=note)
+        measures = {int(row["k"]): {measure: float(row[measure]) for measure in MEASURES} for row in models}
+        tags = {"reason": models[0]["reason"], "as_of": str(models[0]["as_of_date"])}
+        target = keep(config, "segments", name, html, experiment="segmentation", measures=measures, tags=tags)
         manifest.rows_in, manifest.rows_out, manifest.status = len(models) + len(profiles), 1, "published"
     told.update(summary(models, profiles, target))
     return manifest
@@ -112,32 +111,6 @@ def summary(
             for row in sorted(of_suggested, key=lambda row: int(row["segment"]))
         ],
     }
-
-
-def log(home: Path, name: str, models: Sequence[Mapping[str, Any]], report: Path) -> None:
-    """Keep report and figures in MLflow; a request has one run, however often it is reported."""
-    for variable, value in (("MLFLOW_DISABLE_TELEMETRY", "true"), ("GIT_PYTHON_REFRESH", "quiet")):
-        os.environ.setdefault(variable, value)
-    import mlflow
-
-    folder = home / "mlflow"
-    folder.mkdir(parents=True, exist_ok=True)
-    client = mlflow.MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}")
-    known = client.get_experiment_by_name(EXPERIMENT)
-    experiment = (
-        known.experiment_id
-        if known
-        else client.create_experiment(EXPERIMENT, artifact_location=(folder / "artifacts").as_uri())
-    )
-    found = client.search_runs([experiment], f"attributes.run_name = '{name}'", max_results=1)
-    run = found[0] if found else client.create_run(experiment, run_name=name)
-    for row in models:
-        for measure in MEASURES:
-            client.log_metric(run.info.run_id, measure, float(row[measure]), step=int(row["k"]))
-    client.set_tag(run.info.run_id, "reason", models[0]["reason"])
-    client.set_tag(run.info.run_id, "as_of", str(models[0]["as_of_date"]))
-    client.log_artifact(run.info.run_id, str(report))
-    client.set_terminated(run.info.run_id)
 
 
 class Report:

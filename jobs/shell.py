@@ -60,6 +60,19 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Command:
+    """A job that runs in a way of its own: it takes what all jobs take, and has no `build`."""
+
+    run: Callable[["Ask", Config], Run]
+    name: str
+    about: str | None
+
+    def main(self, arguments: Sequence[str] | None = None) -> None:
+        """Run it from the command line."""
+        main(self.run, self.name, self.about, arguments)
+
+
+@dataclass(frozen=True)
 class Ask:
     """What a caller asks of a job: an interval, and the DAG run it belongs to."""
 

@@ -13,7 +13,6 @@ Label = Literal["theme", "core_theme", "intent", "kind", "size", "page_context"]
 
 ABOUT = {"name", "page", "algorithm", "feature_set"}
 DAYS = {"window_days", "half_life_days", "open_days"}
-REGRESSION = {"ridge"}
 SHARING = {"labels", "shared_ridge"}
 
 # By algorithm: the keys it needs, and those it may have.

@@ -20,6 +20,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs import maps
 from jobs.config import ConfigError, Consent
 from jobs.consent import with_consent
 from jobs.contracts import contract
@@ -125,12 +126,11 @@ def _sums(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     weighed = vectors.reshape(rows.num_rows, -1).astype(np.float64) * weight[:, None]
     sums = np.add.reduceat(weighed, starts)
     first = pa.array(starts)
-    offsets = np.arange(len(starts) + 1, dtype=np.int32) * sums.shape[1]
     columns = {
         name: rows[name].take(first) for name in ("subject", "subject_bucket", "vector_date", "version")
     }
     columns["weight"] = pa.array(np.add.reduceat(weight, starts))
-    columns["sums"] = pa.ListArray.from_arrays(pa.array(offsets), pa.array(sums.ravel()))
+    columns["sums"] = maps.lists(sums, len(starts))
     return pa.table({name: columns[name] for name in schema.names}).cast(schema)
 
 

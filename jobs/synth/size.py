@@ -15,8 +15,6 @@ class Stream(IntEnum):
 
     PEOPLE = 1
     SESSIONS = 2
-    CATALOGUE = 3
-    HISTORY = 4
     TEXT = 5
     ORDERS = 6
 

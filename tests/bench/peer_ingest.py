@@ -4,9 +4,8 @@ Run as `python -m tests.bench.peer_ingest FILES TARGET`: prints the seconds.
 """
 
 import sys
-import time
 
-import duckdb
+from tests.bench.duck import seconds
 
 VALUE = (
     "struct(stringValue varchar, intValue varchar, doubleValue double,"
@@ -74,13 +73,6 @@ copy (
 """
 
 
-def main(files: str, target: str) -> None:
-    """Run the query once with two threads."""
-    with duckdb.connect(config={"threads": 2}) as connection:
-        began = time.perf_counter()
-        connection.execute(QUERY.format(files=files, target=target))
-        print(time.perf_counter() - began)
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    files, target = sys.argv[1:]
+    print(seconds(QUERY.format(files=files, target=target)))

@@ -4,9 +4,8 @@ Run as `python -m tests.bench.peer_join TABLES TARGET`: prints the seconds of th
 """
 
 import sys
-import time
 
-import duckdb
+from tests.bench.duck import seconds
 
 QUERY = """
 copy (
@@ -67,13 +66,6 @@ copy (
 """
 
 
-def main(root: str, target: str) -> None:
-    """Run the query once with two threads."""
-    with duckdb.connect(config={"threads": 2}) as connection:
-        began = time.perf_counter()
-        connection.execute(QUERY.format(root=root, target=target))
-        print(time.perf_counter() - began)
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    root, target = sys.argv[1:]
+    print(seconds(QUERY.format(root=root, target=target)))
