@@ -8,7 +8,7 @@ import pytest
 
 from jobs.demo.world import has_consent
 from tests.e2e.conftest import backfilled
-from tests.e2e.nights import DAYS, FIRST, LAST, ONE_DAY, days_done, rows
+from tests.e2e.nights import DAYS, FIRST, LAST, ONE_DAY, RUN_IDS, days_done, rows
 
 pytestmark = pytest.mark.slow
 
@@ -85,10 +85,15 @@ def test_the_days_rows_are_the_lake_s(lived_in, lake_etl):
     assert 0.95 * 7 * served[LAST] < decisions[LAST] <= 7 * served[LAST]
 
 
-def test_another_backfill_of_the_same_days_changes_no_row(api, lived_in, lake_etl):
-    before = digests(lived_in)
-    backfill = api.backfill("lake_etl", first=LAST, last=LAST, reprocess="completed")
-    assert api.wait_backfill("lake_etl", backfill, seconds=1500) == {"success": 1}
+def test_a_day_cleared_from_its_outcomes_on_changes_no_row(api, lived_in, lake_etl):
+    before, done = digests(lived_in), attempts(lived_in, "lake_etl/" + RUN_IDS[-1])
+    cleared = {"dag_run_id": RUN_IDS[-1], "task_ids": ["outcomes"], "include_downstream": True}
+    more = {"only_failed": False, "reset_dag_runs": True, "dry_run": False}
+    tasks = api.call("POST", "dags/lake_etl/clearTaskInstances", json=cleared | more)["task_instances"]
+    assert api.wait("lake_etl", RUN_IDS[-1], seconds=900) == "success", api.failure("lake_etl", RUN_IDS[-1])
+    again = attempts(lived_in, "lake_etl/" + RUN_IDS[-1]) - done
+    assert {"outcomes", "feedback", "subject_features", "bandit_statistics"} <= set(again)
+    assert again == Counter(task["task_id"] for task in tasks)
     assert digests(lived_in) == before
 
 
@@ -97,12 +102,18 @@ def test_the_newest_day_is_live_whatever_runs_after_it(api, lived_in, nightly_la
     assert set(done) == {"pin", "product_lists", "layouts", "export"}
     assert done["export"] == done["layouts"] == {(day, day + ONE_DAY) for day in DAYS}
     assert exported(lived_in) == [(1, DAYS[0]), (2, DAYS[1]), (3, DAYS[2])]
-    again = api.trigger("nightly_layouts", first=FIRST, last=FIRST, run_id="again")
-    assert api.wait("nightly_layouts", again, seconds=900) == "success", api.failure("nightly_layouts", again)
-    assert days_done(lived_in, "nightly_layouts/again")["layouts"] == {(FIRST, FIRST + ONE_DAY)}
+    before = attempts(lived_in, "nightly_layouts/" + RUN_IDS[0])
+    again = api.backfill("nightly_layouts", first=FIRST, last=FIRST, reprocess="completed")
+    assert api.wait_backfill("nightly_layouts", again, seconds=900) == {"success": 1}
+    assert attempts(lived_in, "nightly_layouts/" + RUN_IDS[0]) == before + before
     assert exported(lived_in) == [(1, DAYS[0]), (2, DAYS[1]), (3, DAYS[2])]
     said = [run["message"] for run in rows(lived_in, "runs") if run["output"] == "exports"]
     assert any("the older 2017-08-18 is not exported" in message for message in said)
+
+
+def attempts(home, dag_run):
+    """Count the finished runs of each job in a DAG run."""
+    return Counter(run["job"] for run in rows(home, "runs") if run["dag_run"] == dag_run)
 
 
 def digests(home):
