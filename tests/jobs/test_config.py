@@ -27,6 +27,16 @@ def test_overlays_change_only_what_they_name() -> None:
     assert config.sources["telemetry"].form == "otlp"
 
 
+def test_the_whole_replay_begins_earlier_and_is_else_the_demo() -> None:
+    demo, full = load(overlays="demo"), load(overlays="demo,full")
+    earlier = date(2017, 8, 18) - date(2017, 2, 12)
+    assert full.since == {table: since - earlier for table, since in demo.since.items()}
+    dated = {name: source.since for name, source in full.sources.items() if source.since}
+    assert dated == dict.fromkeys(("telemetry", "tags"), date(2017, 2, 12))
+    same = {"since", "sources"}
+    assert full.model_dump(exclude=same) == demo.model_dump(exclude=same)
+
+
 @pytest.mark.parametrize(
     ("overlay", "sentence"),
     [
