@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from jobs.model_specs import ModelSpec as ModelSpec
 from jobs.specs import Policy as Policy
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -315,6 +316,7 @@ class Config(Strict):
     feature_declarations: dict[str, Declaration]
     feature_sets: dict[str, FeatureSet]
     segmentation_specs: dict[str, Segmentation] = {}
+    model_specs: dict[str, ModelSpec] = {}
 
     @field_validator("business_time_zone")
     @classmethod
@@ -364,7 +366,7 @@ class Config(Strict):
 
 
 Model = TypeVar("Model", bound=BaseModel)
-Declared = TypeVar("Declared", Page, Policy, Segmentation)
+Declared = TypeVar("Declared", Page, Policy, Segmentation, ModelSpec)
 
 
 def home() -> Path:
@@ -399,6 +401,7 @@ def load(root: Path | None = None, overlays: str | None = None) -> Config:
         if isinstance(source, dict):
             source.setdefault("table", name)
     merged["segmentation_specs"] = _declared(conf / "segmentations", Segmentation, "name")
+    merged["model_specs"] = _declared(conf / "models", ModelSpec, "name")
     sets = read_yaml(conf / "features.yaml")
     merged["feature_declarations"] = {
         name: _checked(Declaration, entry, conf / "features.yaml", name)

@@ -16,6 +16,7 @@ from jobs.config import ROOT, ConfigError, Strict, read_yaml
 
 _PRIMITIVES = {
     "string": pa.string(),
+    "binary": pa.binary(),
     "int": pa.int32(),
     "long": pa.int64(),
     "float": pa.float32(),
