@@ -25,6 +25,7 @@ from jobs.tables import Tables
 
 LAST_DAY = SLICE[-1]
 LAST_DATE = date_of(LAST_DAY)
+NIGHT = ("lake_etl", "policy_evaluation", "nightly_layouts")
 DONE_BY = ("bandit_statistics", "policies", "gate")
 
 
@@ -40,7 +41,8 @@ def day(when: date) -> None:
     done = demo_day(config, config.home, when)
     console.print(done.sentence, highlight=False)
     console.print(
-        f"Next: run lake_etl and nightly_layouts for {when}; then {when + timedelta(days=1)} can be served."
+        f"Next: run {', '.join(NIGHT[:-1])} and {NIGHT[-1]} for {when};"
+        f" then {when + timedelta(days=1)} can be served."
     )
 
 
@@ -90,8 +92,7 @@ def _is_done(config: Config, tables: Tables) -> bool:
 def _run(console: Console, api: Rest) -> None:
     """Run the DAGs of a night through Airflow, and say of each task when it is done."""
     served = load().since["policies"]
-    nights = (("lake_etl", FIRST_DATE), ("policy_evaluation", served), ("nightly_layouts", LAST_DATE))
-    for dag, first in nights:
+    for dag, first in zip(NIGHT, (FIRST_DATE, served, LAST_DATE), strict=True):
         run_id = api.trigger(dag, first=first, last=LAST_DATE)
         days = f"{first} to {LAST_DATE}" if first < LAST_DATE else f"{LAST_DATE}"
         console.print(f"[bold]{dag}[/bold], {days}: {api.address}/dags/{dag}/runs/{run_id}", highlight=False)

@@ -12,6 +12,8 @@ from rich.table import Table
 from jobs.config import home
 from tests.bench.measure import Row
 
+WIDE = 150
+
 
 def main(names: list[str]) -> None:
     """Run the named benchmarks, or all."""
@@ -49,7 +51,8 @@ def show(name: str, rows: list[Row]) -> None:
             equal,
             f"{row.peak_mib:,}",
         )
-    Console().print(table)
+    # Where nobody looks at a terminal, a line of a file holds a row.
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
 if __name__ == "__main__":
