@@ -50,8 +50,8 @@ copy (
         group by all
     )
     select
-        d.decision_id, d."position", d.decision_date, d.served_at, d.subject, d.subject_bucket, d.draw_id,
-        d.page, d.widget, d.propensity, d.policy_version, d.is_seen,
+        d.decision_id, d."position", d.decision_date, d.served_at, d.subject, d.subject_bucket, d.role,
+        d.draw_id, d.page, d.widget, d.propensity, d.policy_version, d.is_seen,
         case when e.basket then 3.0::double when e.detail then 1.0::double else 0.0::double end as reward,
         'r1' as reward_version,
         map(

@@ -93,15 +93,18 @@ def _of_subjects(
             "position": pa.array(position, pa.int32()),
             "served_at": _instants(at[serving]),
             "subject": subject.take(owner[serving]),
+            "role": _of(("customer",), np.zeros(len(serving), np.int64)),
             "draw_id": _hexes(rng, len(owner), 16).take(serving),
             "trace_id": traces.take(serving),
             "page": _of(PAGES, is_home[serving].astype(np.int64)),
             "widget": _of(WIDGETS, widget),
+            "category": pa.nulls(len(serving), pa.string()),
             "widgets": _lists(WIDGETS[:6], len(serving)),
             "candidates": _lists(WIDGETS, len(serving)),
             "propensity": pa.array(1.0 / (24 - position)),
             "policy_version": _of(("uniform",), np.zeros(len(serving), np.int64)),
             "is_seen": pa.array(seen),
+            "seen_at": _masked(_instants(at[serving]), ~seen),
         }
     )
     mass = np.bincount(owner[serving], minlength=n)
@@ -127,6 +130,7 @@ def _of_subjects(
             "position": pa.array(position[about], pa.int32(), mask=~named),
             "widget": _of(WIDGETS, np.where(strays, rng.integers(24, size=len(who)), widget[about])),
             "product_id": _of([f"p{n}" for n in range(1000)], rng.integers(1000, size=len(who))),
+            "category": pa.nulls(len(who), pa.string()),
             "order_id": pa.nulls(len(who), pa.string()),
             "value_cents": pa.nulls(len(who), pa.int64()),
         }
