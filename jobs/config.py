@@ -344,6 +344,11 @@ class Config(Strict):
         return self.policies
 
     @property
+    def demographics(self) -> dict[str, list[str]]:
+        """Fields of `users` that are features, as `subject_features` has them: others read the same."""
+        return dict(self.jobs.get("subject_features", {}).get("demographics") or {})
+
+    @property
     def home(self) -> Path:
         """The data home: VITRINE_HOME, or var/ beside conf/."""
         return home()

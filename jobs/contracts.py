@@ -33,6 +33,7 @@ class Column(Strict):
     type: str
     meaning: str = Field(alias="is")
     personal: bool = False
+    label: bool = False  # known only later: what a model is to predict
 
     @field_validator("type")
     @classmethod
