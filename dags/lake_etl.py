@@ -4,14 +4,14 @@
 (both included), or backfill it: a range at once gives the same rows as day by day.
 
 **Reads** the lake. **Writes** every table from `events` to `bandit_statistics`; what is wrong in a row goes
-to `quarantine`.
+to `quarantine`. Where a closing ended in these days, its last task, `closing`, starts `closing_training`.
 
 **When a task fails**, read the sentence at the end of its log, mend what it names, and clear the task:
 its rerun replaces the same partitions, and the tasks after it follow.
 """
 
 from airflow.sdk import DAG
-from wiring import connect, daily, job, pin
+from wiring import closings_ended, connect, daily, job, pin
 
 # Each table, and the tables of this run that it is made from.
 NEEDS = {
@@ -37,8 +37,10 @@ NEEDS = {
     "subject_features": ["subject_totals"],
     "contexts": ["subject_features"],
     "bandit_statistics": ["contexts"],
+    "closing": ["closings", "bandit_statistics"],
 }
 
 with DAG("lake_etl", doc_md=__doc__, description="Lake to tables, night by night", **daily()) as dag:
-    tasks = {"pin": pin(), **{name: job(name) for name in NEEDS}}
+    jobs = {name: job(name) for name in NEEDS if name != "closing"}
+    tasks = {"pin": pin(), **jobs, "closing": closings_ended()}
     connect(tasks, NEEDS)

@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 import yaml
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.sensors.bash import BashSensor
-from airflow.sdk import Asset, BaseOperator, CronDataIntervalTimetable, Param
+from airflow.sdk import Asset, BaseOperator, CronDataIntervalTimetable, Param, PartitionedAssetTimetable
+from airflow.sdk.exceptions import AirflowSkipException
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SPARK_POOL: Final = "spark"
@@ -97,6 +98,14 @@ def last_day(params: Mapping[str, Any], dag_run: Any) -> str:
     return f"--upto {end.date() - timedelta(days=1)}"
 
 
+def closing_id(params: Mapping[str, Any], dag_run: Any) -> str:
+    """Return the closing that a run is for: the one asked for, else the key that started it."""
+    found = params.get("closing_id") or getattr(dag_run, "partition_key", None)
+    if not found:
+        raise ValueError("Which closing? Start this run with closing_id, as 2017-10.")
+    return str(found)
+
+
 def daily() -> dict[str, Any]:
     """Return the arguments of a DAG that handles a business day after it is over, at three in the morning.
 
@@ -119,17 +128,38 @@ def monthly(params: Mapping[str, Param]) -> dict[str, Any]:
     return {**_scheduled("0 5 1 * *", params), "max_active_runs": 4}
 
 
+def keyed() -> dict[str, Any]:
+    """Return the arguments of a DAG with a run for each closing that ended, one after another."""
+    params = {
+        "closing_id": Param(
+            None, type=["null", "string"], description="a closing, as 2017-10; the run's own key if empty"
+        )
+    }
+    return {**_common(params), "schedule": PartitionedAssetTimetable(assets=CLOSING), "max_active_runs": 1}
+
+
 def _scheduled(cron: str, params: Mapping[str, Param]) -> dict[str, Any]:
     zone, end = configured("business_time_zone"), configured("airflow", "end_date")
     return {
+        **_common(params),
         "schedule": CronDataIntervalTimetable(cron, timezone=zone),
-        "start_date": BEFORE_ALL_DATA,
         "end_date": datetime(end.year, end.month, end.day, 23, 59, 59, tzinfo=ZoneInfo(zone))
         if end
         else None,
+    }
+
+
+def _common(params: Mapping[str, Param]) -> dict[str, Any]:
+    return {
+        "start_date": BEFORE_ALL_DATA,
         "catchup": False,
         "params": dict(params),
-        "user_defined_macros": {"from_day": from_day, "to_day": to_day, "last_day": last_day},
+        "user_defined_macros": {
+            "from_day": from_day,
+            "to_day": to_day,
+            "last_day": last_day,
+            "closing_id": closing_id,
+        },
         "user_defined_filters": {"quote": shlex.quote, "from_json": json.loads, "to_json": to_json},
         "default_args": {
             "owner": "vitrine",
@@ -146,6 +176,33 @@ def _scheduled(cron: str, params: Mapping[str, Param]) -> dict[str, Any]:
 def to_json(value: Any) -> str:
     """Return a value as JSON, which is YAML too: no surrogate pairs; an instant is text."""
     return json.dumps(value, ensure_ascii=False, default=lambda instant: instant.isoformat())
+
+
+CLOSING: Final = Asset(name="closing", uri="vitrine://closing/ended")
+"""A closing has ended; its id is the event's key."""
+
+
+class ClosingsEnded(BashOperator):
+    """Emits `closing` with a key for each closing that its command prints; is skipped where there is none."""
+
+    def execute(self, context: Any) -> list[str]:
+        """Ask which closings ended, and name each as a key of the event."""
+        found = json.loads(super().execute(context))
+        if not found:
+            raise AirflowSkipException("No closing ended in these days.")
+        context["outlet_events"][CLOSING].add_partitions(found)
+        return list(found)
+
+
+def closings_ended() -> BaseOperator:
+    """Make the task that starts `closing_training` for every closing that ended in the run's days."""
+    return ClosingsEnded(
+        task_id="closing",
+        bash_command=f"vitrine closing ended --from {FROM} --to {TO}",
+        outlets=[CLOSING],
+        execution_timeout=timedelta(minutes=5),
+        doc_md="Says which closings ended: each starts a run of `closing_training`.",
+    )
 
 
 def table(name: str) -> Asset:

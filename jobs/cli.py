@@ -1,6 +1,7 @@
 """The command line: `vitrine`. Each command loads only what it needs."""
 
 import importlib
+import json
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -11,8 +12,10 @@ import typer
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 layout_app = typer.Typer(no_args_is_help=True, help="Look at a subject's layouts.")
 store_app = typer.Typer(no_args_is_help=True, help="Look after the key-value store.")
+closing_app = typer.Typer(no_args_is_help=True, help="Ask about closings, as the DAGs do.")
 app.add_typer(layout_app, name="layout")
 app.add_typer(store_app, name="store")
+app.add_typer(closing_app, name="closing")
 
 FIRST_DAY = datetime(2026, 1, 1)  # noqa: DTZ001 (typer gives a day as an instant without a zone)
 OF_NO_TABLE = ("export", "gate", "policy_report", "segment_report")
@@ -157,6 +160,46 @@ def dictionary(
     from jobs import dictionary as book
 
     typer.echo(f"{output}: {book.write(output)} tables.")
+
+
+@closing_app.command("ended")
+def closing_ended(
+    start: Annotated[datetime, typer.Option("--from", help="first day", formats=["%Y-%m-%d"])],
+    end: Annotated[datetime, typer.Option("--to", help="day after the last", formats=["%Y-%m-%d"])],
+) -> None:
+    """Print the closings that ended in an interval, as known at its end: ids as JSON, oldest first."""
+    from jobs import closing_asks
+    from jobs.config import load
+
+    typer.echo(json.dumps(closing_asks.ended_in(load(), start.date(), end.date())))
+
+
+@closing_app.command("last-day")
+def closing_last_day(
+    closing: Annotated[str, typer.Argument(help="a closing's id, as 2017-10")],
+) -> None:
+    """Print the last day of a closing that is over; exit 2 when there is no such one."""
+    from jobs import closing_asks
+    from jobs.config import load
+
+    typer.echo(closing_asks.last_day(load(), closing))
+
+
+@closing_app.command("is-new")
+def closing_is_new(
+    closing: Annotated[str, typer.Argument(help="a closing's id, as 2017-10")],
+    day: Annotated[datetime, typer.Argument(help="the closing's last day", formats=["%Y-%m-%d"])],
+    dag_run: Annotated[str, typer.Option(help="the Airflow run that made its examples")],
+) -> None:
+    """Exit 99, which skips, when a finished run trained on the same examples."""
+    from jobs import closing_asks
+    from jobs.config import load
+
+    before = closing_asks.trained_by(load(), closing, day.date(), dag_run)
+    if before:
+        typer.echo(f"The examples up to {day.date()} are those that {before} trained on: nothing to train.")
+        raise typer.Exit(99)
+    typer.echo(f"No finished run trained on these examples up to {day.date()}.")
 
 
 @layout_app.command("get")

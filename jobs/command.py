@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-HANDED_OVER = ("run", "pin", "ready", "newest")
+HANDED_OVER = ("run", "pin", "ready", "newest", "closing")
 
 
 def main() -> None:

@@ -27,12 +27,13 @@ NEW_YORK = ZoneInfo("America/New_York")
 @pytest.fixture(scope="session")
 def dags() -> Mapping[str, Any]:
     """Return the project's DAGs by id."""
+    import closing_training
     import lake_etl
     import nightly_layouts
     import policy_evaluation
     import segmentation
 
-    modules = (lake_etl, policy_evaluation, nightly_layouts, segmentation)
+    modules = (lake_etl, policy_evaluation, nightly_layouts, segmentation, closing_training)
     return {module.dag.dag_id: module.dag for module in modules}
 
 

@@ -1,0 +1,94 @@
+"""What the DAGs ask about closings: which ended, when one ended, and whether its examples were trained on.
+
+Reads   closings, runs and the days of subject_daily, at their newest versions
+Writes  nothing
+"""
+
+from datetime import date
+from typing import Any
+
+import pyarrow.dataset as ds
+
+from jobs import runs
+from jobs.closing_periods import ended, periods
+from jobs.config import Config
+from jobs.tables import Tables
+
+TRAINED = ("models", "model_gate", "subject_scores")
+"""What a finished run of `closing_training` has done."""
+
+
+class NoClosing(LookupError):
+    """There is no such closing, or it is not over."""
+
+
+def ended_in(config: Config, start: date, end: date) -> list[str]:
+    """Return the closings that ended within [start, end), as known at its end, oldest first."""
+    found = ended(_rows(config), start, end, config.since.get("closing_training"))
+    return [one.closing_id for one in found]
+
+
+def last_day(config: Config, closing_id: str) -> date:
+    """Return the last day of a closing.
+
+    Raises
+    ------
+    NoClosing
+        When there is none, it was called off, or days of it are not loaded yet.
+
+    """
+    known = {one.closing_id: one for one in periods(_rows(config))}
+    if closing_id not in known:
+        named = ", ".join(known) or "none"
+        raise NoClosing(f"There is no closing {closing_id!r}, or it was called off; there are {named}.")
+    day = known[closing_id].last_date
+    tables = Tables(config.tables)
+    loaded = {
+        day
+        for row in runs.of_job(tables, "subject_daily")
+        if row["status"] in runs.DONE
+        for day in row["days"]
+    }
+    if not loaded or day > max(loaded):
+        upto = f"are loaded up to {max(loaded)}" if loaded else "are not loaded"
+        raise NoClosing(
+            f"Closing {closing_id} ends on {day}, and days {upto}: run lake_etl first, or name another."
+        )
+    return day
+
+
+def trained_by(config: Config, closing_id: str, day: date, dag_run: str) -> str | None:
+    """Return the DAG run that trained a closing on the examples that this one has made, configured alike.
+
+    Raises
+    ------
+    NoClosing
+        When this one has made none.
+
+    """
+    tables = Tables(config.tables)
+    made = [
+        row
+        for row in runs.of_job(tables, "closing_examples")
+        if row["status"] in runs.DONE and row["from_date"] == day
+    ]
+    mine = [row for row in made if row["dag_run"] == dag_run]
+    if not mine:
+        raise NoClosing(f"{dag_run} has made no closing_examples of {day}: run that task first.")
+    # Of two closings that end the same night each has models of its own.
+    is_mine = (ds.field("closing_id") == closing_id) & (ds.field("as_of_date") == day)
+    if not tables.read("models", is_mine, ["model_version"]).num_rows:
+        return None
+    alike = ("content_digest", "configuration")
+    for row in reversed(made):
+        if row["dag_run"] in (None, dag_run) or any(row[name] != mine[-1][name] for name in alike):
+            continue
+        others = runs.of_dag_run(tables, row["dag_run"])
+        if {one["job"] for one in others if one["status"] in runs.DONE}.issuperset(TRAINED):
+            return str(row["dag_run"])
+    return None
+
+
+def _rows(config: Config) -> list[dict[str, Any]]:
+    names = ["closing_id", "changed_date", "first_date", "last_date", "is_deleted"]
+    return list(Tables(config.tables).read("closings", columns=names).to_pylist())
