@@ -25,8 +25,7 @@ from pyspark.sql import functions as F
 from jobs.config import FeatureSet
 from jobs.contracts import contract
 from jobs.shell import Days, Job
-from ml.bandits import statistics
-from ml.bandits.statistics import Statistics
+from ml.bandits.statistics import RunningSums
 
 GROUP = ("decision_date", "page", "feature_set", "reward_version", "subject_bucket")
 ORDER = ("subject", "decision_id", "position")
@@ -93,39 +92,28 @@ class _Group:
     def __init__(self, key: dict[str, Any]) -> None:
         self.key = key
         self.arms: dict[str, int] = {}
-        self.sums = statistics.empty(0, 0)
+        self.sums: RunningSums | None = None
 
     def add(self, rows: pa.RecordBatch) -> None:
         encoded = rows["widget"].dictionary_encode()
         places = [self.arms.setdefault(widget, len(self.arms)) for widget in encoded.dictionary.to_pylist()]
         contexts = pc.list_flatten(rows["x"]).to_numpy(zero_copy_only=False).reshape(rows.num_rows, -1)
-        self._grow(contexts.shape[1])
+        if self.sums is None:
+            self.sums = RunningSums(0, contexts.shape[1])
+        self.sums.grow(len(self.arms))
         actions = np.asarray(places, dtype=np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]
         rewards = rows["reward"].to_numpy(zero_copy_only=False)
-        statistics.accumulate(self.sums, contexts, actions, rewards)
+        self.sums.add(contexts, actions, rewards)
 
     def rows(self, schema: pa.Schema) -> pa.RecordBatch:
         """Return one row for each arm, arms in the order of their names."""
-        arms = sorted(self.arms)
+        assert self.sums is not None
+        sums, arms = self.sums.statistics(), sorted(self.arms)
         order = [self.arms[arm] for arm in arms]
         columns: dict[str, Any] = {name: pa.array([value] * len(arms)) for name, value in self.key.items()}
-        columns |= {
-            "widget": pa.array(arms),
-            "n": pa.array(self.sums.n[order]),
-            "rr": pa.array(self.sums.rr[order]),
-        }
-        columns |= {"xx": pa.array(list(self.sums.xx[order])), "rx": pa.array(list(self.sums.rx[order]))}
+        columns |= {"widget": pa.array(arms), "n": pa.array(sums.n[order]), "rr": pa.array(sums.rr[order])}
+        columns |= {"xx": pa.array(list(sums.xx[order])), "rx": pa.array(list(sums.rx[order]))}
         return _batch(columns, len(arms), schema)
-
-    def _grow(self, width: int) -> None:
-        had = len(self.sums.n)
-        if had == len(self.arms):
-            return
-        grown = statistics.empty(len(self.arms), width)
-        if had:
-            for name in ("n", "xx", "rx", "rr"):
-                getattr(grown, name)[:had] = getattr(self.sums, name)
-        self.sums = Statistics(grown.n, grown.xx, grown.rx, grown.rr)
 
 
 def _arm_context() -> Column:

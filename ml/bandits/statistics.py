@@ -12,10 +12,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.bandits.pairs import add_moments, add_products, pairs
 from ml.threads import cores, in_blocks
 
 ROWS_FOR_THREADS = 1 << 14
+TOGETHER = 64
+"""Rows of an arm whose products are summed at once; part of what a sum is, to the last bit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,40 +103,78 @@ def of_rows(
         On shapes that do not fit, an action outside the set, NaN or infinity; each names the first such row.
 
     """
-    statistics = empty(arms, contexts.shape[1] if contexts.ndim == 2 else 0)
-    accumulate(statistics, contexts, actions, rewards)
-    return statistics
+    sums = RunningSums(arms, contexts.shape[1] if contexts.ndim == 2 else 0)
+    sums.add(contexts, actions, rewards)
+    return sums.statistics()
 
 
-def accumulate(
-    statistics: Statistics,
-    contexts: NDArray[np.floating],
-    actions: NDArray[np.integer],
-    rewards: NDArray[np.floating],
-) -> None:
-    """Add rows, one after the other, to statistics in place: batches give the same bits as all at once."""
-    arms, width = statistics.rx.shape
-    if contexts.ndim != 2 or contexts.shape[1] != width:
-        raise ValueError(f"contexts must have shape (n, {width}), not {contexts.shape}")
-    rows = len(contexts)
-    if actions.shape != (rows,) or rewards.shape != (rows,):
-        raise ValueError(
-            f"{rows} contexts need as many actions and rewards, not {actions.shape}, {rewards.shape}"
-        )
-    if not are_finite(contexts):
-        _refuse(~np.isfinite(contexts).all(axis=1), "the context of row {} holds NaN or infinity")
-    _refuse(~np.isfinite(rewards), "the reward of row {} is not a number")
-    _refuse((actions < 0) | (actions >= arms), f"the action of row {{}} is none of the {arms} arms")
-    values = np.ascontiguousarray(contexts)
-    shown = np.ascontiguousarray(actions, dtype=np.int64)
-    given = np.ascontiguousarray(rewards, dtype=np.float64)
-    places = _triangle_places(width)
-    sums = (statistics.n, statistics.xx, statistics.rx, statistics.rr)
+class RunningSums:
+    """Sums of rows as they come: batches in order give the same bits as all rows at once.
 
-    def work(_: int, first: int, last: int) -> None:
-        _accumulate(values, shown, given, first, last, places, *sums)
+    An arm's rows wait until there are `TOGETHER` of them; the products of these are one matrix product.
 
-    in_blocks(work, arms, -(-arms // cores()) if rows >= ROWS_FOR_THREADS else max(arms, 1))
+    Parameters
+    ----------
+    arms
+        how many arms there are; `grow` makes room for more.
+    width
+        features of an arm's x.
+
+    """
+
+    def __init__(self, arms: int, width: int) -> None:
+        self._n = np.zeros(arms, dtype=np.int64)
+        self._xx = np.zeros((arms, width, width))
+        self._rx = np.zeros((arms, width))
+        self._rr = np.zeros(arms)
+        self._waiting = np.zeros((arms, TOGETHER, width))
+
+    def grow(self, arms: int) -> None:
+        """Make room for more arms, behind those that there are."""
+        if arms <= len(self._n):
+            return
+        for name in ("_n", "_xx", "_rx", "_rr", "_waiting"):
+            had = getattr(self, name)
+            setattr(self, name, np.concatenate([had, np.zeros((arms - len(had), *had.shape[1:]), had.dtype)]))
+
+    def add(
+        self,
+        contexts: NDArray[np.floating],
+        actions: NDArray[np.integer],
+        rewards: NDArray[np.floating],
+    ) -> None:
+        """Add rows, one after the other; arguments and errors as for `of_rows`.
+
+        After an error the sums hold some of the rows: they are of no further use.
+        """
+        arms, width = self._rx.shape
+        if contexts.ndim != 2 or contexts.shape[1] != width:
+            raise ValueError(f"contexts must have shape (n, {width}), not {contexts.shape}")
+        rows = len(contexts)
+        if actions.shape != (rows,) or rewards.shape != (rows,):
+            raise ValueError(
+                f"{rows} contexts need as many actions and rewards, not {actions.shape}, {rewards.shape}"
+            )
+        _refuse(~np.isfinite(rewards), "the reward of row {} is not a number")
+        _refuse((actions < 0) | (actions >= arms), f"the action of row {{}} is none of the {arms} arms")
+        values = np.ascontiguousarray(contexts)
+        shown = np.ascontiguousarray(actions, dtype=np.int64)
+        given = np.ascontiguousarray(rewards, dtype=np.float64)
+        sums = (self._n, self._xx, self._rx, self._rr, self._waiting)
+        are_numbers = []
+
+        def work(_: int, first: int, last: int) -> None:
+            are_numbers.append(_add(values, shown, given, first, last, *sums))
+
+        in_blocks(work, arms, -(-arms // cores()) if rows >= ROWS_FOR_THREADS else max(arms, 1))
+        if not all(are_numbers):
+            _refuse(~np.isfinite(contexts).all(axis=1), "the context of row {} holds NaN or infinity")
+
+    def statistics(self) -> Statistics:
+        """Return the sums over all rows so far."""
+        xx = self._xx.copy()
+        _add_waiting(self._n, self._waiting, xx)
+        return Statistics(self._n.copy(), pack(xx), self._rx.copy(), self._rr.copy())
 
 
 def as_of(
@@ -228,54 +267,46 @@ def _aged(statistics: Statistics, days: int, half_life_days: float | None) -> St
     return statistics.weighted(2.0 ** (-days / half_life_days))
 
 
-def _triangle_places(width: int) -> NDArray[np.int64]:
-    """Return where each pair of `ml.bandits.pairs` stands in an upper triangle."""
-    low, high = np.sort(np.stack(pairs(width)), axis=0)
-    return low * width - low * (low - 1) // 2 + high - low
-
-
 def _refuse(wrong: NDArray[np.bool_], sentence: str) -> None:
     if wrong.any():
         raise ValueError(sentence.format(int(np.argmax(wrong))))
 
 
 @numba.njit(cache=True, nogil=True)
-def _accumulate(contexts, actions, rewards, first, last, places, n, xx, rx, rr):  # type: ignore[no-untyped-def]
-    """Add the rows of some arms; each sum is taken in the order of the rows.
-
-    Rows are read as they stand in memory and wait by their arm until there are four of it. Where a last four
-    is not full, rows of zeros stand for the others: x + 0 is x.
-    """
+def _add(contexts, actions, rewards, first, last, n, xx, rx, rr, waiting):  # type: ignore[no-untyped-def]
+    """Add the rows of some arms, each sum in the order of the rows; tell whether all contexts are numbers."""
     width = contexts.shape[1]
-    arms = last - first
-    waiting = np.zeros(arms, dtype=np.int64)
-    held = np.zeros((arms, 4, 2 * width))
-    reward = np.zeros((arms, 4))
-    sums = np.empty((arms, len(places)))
-    for arm in range(arms):
-        for pair in range(len(places)):
-            sums[arm, pair] = xx[first + arm, places[pair]]
+    found = np.empty((width, width))
+    are_numbers = True
     for row in range(len(contexts)):
-        arm = actions[row] - first
-        if arm < 0 or arm >= arms:
+        arm = actions[row]
+        if arm < first or arm >= last:
             continue
-        place = waiting[arm]
+        place = n[arm] % TOGETHER
+        reward = rewards[row]
         for i in range(width):
-            held[arm, place, i] = contexts[row, i]
-            held[arm, place, i + width] = contexts[row, i]
-        reward[arm, place] = rewards[row]
-        rr[first + arm] += rewards[row] * rewards[row]
-        n[first + arm] += 1
-        waiting[arm] = place + 1
-        if place == 3:
-            add_products(held[arm], sums[arm])
-            add_moments(held[arm], reward[arm], rx[first + arm])
-            waiting[arm] = 0
-    for arm in range(arms):
-        if waiting[arm]:
-            held[arm, waiting[arm] :] = 0.0
-            reward[arm, waiting[arm] :] = 0.0
-            add_products(held[arm], sums[arm])
-            add_moments(held[arm], reward[arm], rx[first + arm])
-        for pair in range(len(places)):
-            xx[first + arm, places[pair]] = sums[arm, pair]
+            value = np.float64(contexts[row, i])
+            waiting[arm, place, i] = value
+            rx[arm, i] += reward * value
+        rr[arm] += reward * reward
+        n[arm] += 1
+        if place == TOGETHER - 1:
+            np.dot(waiting[arm].T, waiting[arm], found)
+            xx[arm] += found
+            are_numbers &= np.isfinite(np.trace(found))
+    for arm in range(first, last):
+        for row in range(n[arm] % TOGETHER):
+            for i in range(width):
+                are_numbers &= np.isfinite(waiting[arm, row, i])
+    return are_numbers
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_waiting(n, waiting, xx):  # type: ignore[no-untyped-def]
+    """Add the products of the rows that wait, with rows of zeros for those that are not there."""
+    for arm in range(len(n)):
+        there = n[arm] % TOGETHER
+        if there:
+            rows = np.zeros(waiting.shape[1:])
+            rows[:there] = waiting[arm, :there]
+            xx[arm] += np.dot(rows.T, rows)
