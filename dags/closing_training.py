@@ -47,6 +47,7 @@ with DAG("closing_training", doc_md=__doc__, description="Models after each clos
         "models": job("models", days=DAY, given=GIVEN),
         "model_gate": job("model_gate", writes="releases", days=DAY, given=GIVEN),
         "model_report": job("model_report", writes="", days=DAY, given=GIVEN),
+        "subject_scores": job("subject_scores", days=DAY),
     }
     for before, after in pairwise(tasks.values()):
         before >> after

@@ -35,6 +35,8 @@ NEEDS = {
     "subject_vectors": ["product_vectors", "identities", "outcomes"],
     "subject_totals": ["subject_daily"],
     "subject_features": ["subject_totals"],
+    "segments": ["subject_features"],
+    "subject_scores": ["segments"],
     "contexts": ["subject_features"],
     "bandit_statistics": ["contexts"],
     "closing": ["closings", "bandit_statistics"],

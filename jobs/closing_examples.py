@@ -20,6 +20,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs import subject_features
+from jobs.closing_features import ONE, categories, counts, features, groups, newest_segments
 from jobs.closing_periods import Cut, cuts, periods
 from jobs.config import Consent, Declaration, FeatureSet
 from jobs.contracts import contract
@@ -28,7 +29,6 @@ from jobs.shell import Job, State
 from jobs.sources import changes
 
 MICRO = 1_000_000
-ONE = ("closing_id", "subject")
 
 
 def build(
@@ -73,7 +73,7 @@ def build(
         return subject_daily.sparkSession.createDataFrame([], about.ddl)
     _require_sales(subject_daily, wanted, horizon)
     ending, dates = _ending(closings, wanted, horizon), sorted({cut.period.last_date for cut in wanted})
-    features = subject_features.build(
+    found = subject_features.build(
         subject_daily.where(F.col("activity_date") <= F.lit(dates[-1])),
         subject_totals,
         users,
@@ -85,11 +85,13 @@ def build(
         demographics=demographics,
         consent=consent,
     ).withColumnRenamed("feature_date", "features_until")
-    rows = ending.join(features, on=F.col("features_until") == F.col("closing_date"), how="inner")
-    rows = rows.join(_counts(subject_daily, wanted), on=[*ONE], how="inner")
+    rows = ending.join(found, on=F.col("features_until") == F.col("closing_date"), how="inner")
+    rows = rows.join(
+        counts(subject_daily, {cut.period.closing_id: cut.spans for cut in wanted}), on=[*ONE], how="inner"
+    )
     for more in (
-        _groups(users, ending, list(demographics)),
-        _segments(segments, ending, segmentation),
+        groups(users, ending, list(demographics)),
+        newest_segments(segments, ending, segmentation),
         _bought(subject_daily, ending),
         _rewards(feedback, ending),
         _gone(users, consents, consent, ending),
@@ -126,34 +128,6 @@ def _require_sales(subject_daily: DataFrame, wanted: Sequence[Cut], horizon: dat
             )
 
 
-def _counts(subject_daily: DataFrame, wanted: Sequence[Cut]) -> DataFrame:
-    """Visits, sales and lines by period, of those who bought in any."""
-    table = [
-        (cut.period.closing_id, number, first, last)
-        for cut in wanted
-        for number, (first, last) in enumerate(cut.spans)
-    ]
-    ddl = "closing_id string, number int, first date, last date"
-    spans = F.broadcast(subject_daily.sparkSession.createDataFrame(table, ddl))
-    bought = subject_daily.where(F.col("lines") > 0).join(
-        spans, on=F.col("activity_date").between(F.col("first"), F.col("last")), how="inner"
-    )
-    # Cents are added as whole numbers: no order of the days matters.
-    wholes = {"period_visits": F.lit(1), "period_sales": F.col("sales_cents"), "period_lines": F.col("lines")}
-    entries = [
-        F.struct(
-            F.lit(f"{name}_{number}").alias("key"),
-            (
-                F.sum(F.when(F.col("number") == number, whole).otherwise(0)).cast("double")
-                / (100.0 if name == "period_sales" else 1.0)
-            ).alias("value"),
-        )
-        for name, whole in wholes.items()
-        for number in range(len(wanted[0].spans))
-    ]
-    return bought.groupBy(*ONE).agg(F.map_from_entries(F.array(*entries)).alias("_counts"))
-
-
 def _ending(closings: DataFrame, wanted: Sequence[Cut], horizon: date) -> DataFrame:
     """Closings with the days that their labels come from, null where these are not over."""
     table = []
@@ -162,13 +136,6 @@ def _ending(closings: DataFrame, wanted: Sequence[Cut], horizon: date) -> DataFr
         table.append((cut.period.closing_id, cut.period.last_date, first, last))
     ddl = "closing_id string, closing_date date, labels_from date, labels_until date"
     return F.broadcast(closings.sparkSession.createDataFrame(table, ddl))
-
-
-def _groups(users: DataFrame, ending: DataFrame, demographics: Sequence[str]) -> DataFrame:
-    """Demographics as of the closing's end."""
-    held = changes.valid(users, "subject")
-    then = (F.col("closing_date") >= F.col("valid_from")) & (F.col("closing_date") < F.col("valid_until"))
-    return held.join(ending, on=then, how="inner").select(*ONE, *demographics)
 
 
 def _within(day: str) -> Column:
@@ -205,19 +172,6 @@ def _rewards(feedback: DataFrame, ending: DataFrame) -> DataFrame:
     )
 
 
-def _segments(segments: DataFrame, ending: DataFrame, segmentation: str) -> DataFrame:
-    """Newest segment at the closing's end, and within the next period."""
-    own = segments.where(F.col("segmentation") == segmentation).select("subject", "as_of_date", "name")
-    upto = F.col("as_of_date") <= F.greatest("closing_date", "labels_until")
-    is_known = F.col("as_of_date") <= F.col("closing_date")
-    newest = F.struct("as_of_date", "name")
-    found = own.join(ending, on=upto, how="inner").groupBy(*ONE)
-    return found.agg(
-        F.max(F.when(is_known, newest))["name"].alias("segment"),
-        F.max(F.when(~is_known, newest))["name"].alias("_next_segment"),
-    )
-
-
 def _gone(users: DataFrame, consents: DataFrame, consent: Consent, ending: DataFrame) -> DataFrame:
     """Who left, or withdrew consent, after the closing and within the next period."""
     left = users.where("is_deleted").select("subject", "changed_date")
@@ -231,18 +185,10 @@ def _examples(rows: DataFrame, demographics: Sequence[str]) -> DataFrame:
     is_labelled = F.col("labels_from").isNotNull()
     is_censored = is_labelled & F.coalesce("_gone", F.lit(False))
     is_known = is_labelled & ~is_censored
-    named = {"role": "role", "region": "region", "segment": "segment", "category1": "category1"}
-    named |= {"category2": "category2", **{name: name for name in demographics}}
     bought = F.coalesce("_bought", F.array().cast("array<string>"))
     shown = F.coalesce("_shown", F.array().cast("array<string>"))
     purchases = F.map_from_arrays(
         shown, F.transform(shown, lambda category: F.array_contains(bought, category).cast("double"))
-    )
-    features = F.map_concat(
-        "features",
-        _prefixed("widget_shares", "share/"),
-        _prefixed("widget_reward_means", "reward_mean/"),
-        "_counts",
     )
     labels = {
         "churn": F.col("_bought").isNull().cast("double"),
@@ -253,19 +199,12 @@ def _examples(rows: DataFrame, demographics: Sequence[str]) -> DataFrame:
     }
     return rows.withColumns(
         {
-            "features": F.map_from_entries(F.array_sort(F.map_entries(features))),
-            "categories": F.map_filter(
-                F.create_map(*(part for name in sorted(named) for part in (F.lit(name), F.col(name)))),
-                lambda _, value: value.isNotNull(),
-            ),
+            "features": features(),
+            "categories": categories(demographics),
             "is_censored": is_censored,
             **{name: F.when(is_known, value) for name, value in labels.items()},
         }
     )
-
-
-def _prefixed(column: str, prefix: str) -> Column:
-    return F.transform_keys(column, lambda name, _: F.concat(F.lit(prefix), name))
 
 
 def _map(key: Column, value: Column) -> Column:
