@@ -45,8 +45,9 @@ with DAG("closing_training", doc_md=__doc__, description="Models after each clos
             doc_md="Skips the rest where a finished run trained on the same examples.",
         ),
         "models": job("models", days=DAY, given=GIVEN),
-        "model_gate": job("model_gate", writes="releases", days=DAY, given=GIVEN),
-        "model_report": job("model_report", writes="", days=DAY, given=GIVEN),
+        "model_values": job("model_values", days=DAY),
+        "model_gate": job("model_gate", writes="releases", days=DAY),
+        "model_report": job("model_report", writes="", days=DAY),
         "subject_scores": job("subject_scores", days=DAY),
     }
     for before, after in pairwise(tasks.values()):

@@ -13,12 +13,14 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 layout_app = typer.Typer(no_args_is_help=True, help="Look at a subject's layouts.")
 store_app = typer.Typer(no_args_is_help=True, help="Look after the key-value store.")
 closing_app = typer.Typer(no_args_is_help=True, help="Ask about closings, as the DAGs do.")
+model_app = typer.Typer(no_args_is_help=True, help="Look at models, and decide about them by hand.")
 app.add_typer(layout_app, name="layout")
+app.add_typer(model_app, name="model")
 app.add_typer(store_app, name="store")
 app.add_typer(closing_app, name="closing")
 
 FIRST_DAY = datetime(2026, 1, 1)  # noqa: DTZ001 (typer gives a day as an instant without a zone)
-OF_NO_TABLE = ("export", "gate", "policy_report", "segment_report")
+OF_NO_TABLE = ("export", "gate", "model_gate", "model_report", "policy_report", "segment_report")
 """Jobs that are not named after the table they write, or write none."""
 
 Passed = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -233,6 +235,42 @@ def store_status() -> None:
     from jobs.store import show
 
     show.status(load())
+
+
+@model_app.command("list")
+def model_list() -> None:
+    """Print the versions that may go live, their verdicts, and which is champion."""
+    from rich.console import Console
+
+    from jobs import model_commands
+    from jobs.config import load
+
+    model_commands.show(load(), Console(width=160))
+
+
+@model_app.command("promote")
+def model_promote(
+    name: Annotated[str, typer.Argument(help="a spec of conf/models, as churn")],
+    version: Annotated[str, typer.Argument(help="the version, as `vitrine model list` prints it")],
+    why: Annotated[str, typer.Option(help="the reason, for who reads it later")] = "",
+) -> None:
+    """Make a version champion, by your name."""
+    from jobs import model_commands
+    from jobs.config import load
+
+    model_commands.promote(load(), name, version, why)
+
+
+@model_app.command("rollback")
+def model_rollback(
+    name: Annotated[str, typer.Argument(help="a spec of conf/models, as churn")],
+    why: Annotated[str, typer.Option(help="the reason, for who reads it later")] = "",
+) -> None:
+    """Make the champion before the present one champion again, by your name."""
+    from jobs import model_commands
+    from jobs.config import load
+
+    model_commands.roll_back(load(), name, why)
 
 
 @app.command("demo-lake")

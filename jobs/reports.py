@@ -3,8 +3,12 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.config import Config
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 def keep(
@@ -21,17 +25,11 @@ def keep(
 
     measures: figures by step, as the number of segments; one step where there is one set of them.
     """
+    client = tracking(config)
     target = config.home / "reports" / kind / f"{name.replace(':', '-')}.html"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(html, encoding="utf-8")
-    for variable, value in (("MLFLOW_DISABLE_TELEMETRY", "true"), ("GIT_PYTHON_REFRESH", "quiet")):
-        os.environ.setdefault(variable, value)
-    # Half a second of imports, for reports alone.
-    import mlflow
-
     folder = config.home / "mlflow"
-    folder.mkdir(parents=True, exist_ok=True)
-    client = mlflow.MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}")
     known = client.get_experiment_by_name(experiment)
     of = (
         known.experiment_id
@@ -48,3 +46,15 @@ def keep(
     client.log_artifact(run, str(target))
     client.set_terminated(run)
     return target
+
+
+def tracking(config: Config) -> "MlflowClient":
+    """Return the way to MLflow: the server that the environment names, else a database in the data home."""
+    for variable, value in (("MLFLOW_DISABLE_TELEMETRY", "true"), ("GIT_PYTHON_REFRESH", "quiet")):
+        os.environ.setdefault(variable, value)
+    # Half a second of imports, for reports and models alone.
+    import mlflow
+
+    folder = config.home / "mlflow"
+    folder.mkdir(parents=True, exist_ok=True)
+    return mlflow.MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}")

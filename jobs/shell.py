@@ -31,7 +31,7 @@ from jobs.tables import Tables
 
 __all__ = ["Buckets", "Days", "Job", "Lake", "State", "Until", "run_job"]
 
-OF_RUN = ("days", "served_until")
+OF_RUN = ("days", "served_until", "input_versions")
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = Non
             days = _named(job, spark, days, config, versions)
         run.days = days
         frames = {read.name: inputs.open_read(spark, read, days, config, versions) for read in job.reads}
-        built = job.build(**frames, **arguments, **_of_run(job.build, days, config))
+        built = job.build(**frames, **arguments, **_of_run(job.build, days, config, run.inputs))
         quiet = config.quiet_days
         publish.publish(built, spark, tables, run, is_bucketed=job.is_bucketed, quiet_days=quiet)
     return run
@@ -280,10 +280,13 @@ def _typed(value: Any, parameter: inspect.Parameter, where: str) -> Any:
         raise ConfigError(f"{where} = {value!r} cannot be: {first['msg'].lower()}.") from None
 
 
-def _of_run(build: Callable[..., object], days: Sequence[date], config: Config) -> dict[str, Any]:
-    """Arguments that belong to the run: its days, and the last night whose layouts readers have seen."""
+def _of_run(
+    build: Callable[..., object], days: Sequence[date], config: Config, versions: dict[str, int]
+) -> dict[str, Any]:
+    """Arguments of the run: its days, versions it reads, the last night whose layouts readers saw."""
     known: dict[str, Callable[[], Any]] = {
         "days": lambda: days,
+        "input_versions": lambda: versions,
         "served_until": lambda: _served_until(config),
     }
     return {name: value() for name, value in known.items() if name in inspect.signature(build).parameters}
@@ -320,5 +323,5 @@ def _named(
     reads = job.reads if job.late_reads is None else job.late_reads
     frames = {read.name: inputs.open_read(spark, read, days, config, versions) for read in reads}
     arguments = bind(job.late, job.writes, config, strict=False)
-    named = job.late(**frames, **arguments, **_of_run(job.late, days, config))
+    named = job.late(**frames, **arguments, **_of_run(job.late, days, config, {}))
     return _clip(sorted({*days, *(row["day"] for row in named.distinct().collect())}), job.writes, config)

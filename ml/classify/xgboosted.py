@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from ml.classify.examples import MISSING, Codes, Examples, Floats, Shape
 
 THREADS = 2
+ROWS_A_THREAD = 20_000
+"""Fewer rows are not worth a second thread: both would wait for each other at each step."""
 
 
 class XGBoosted:
@@ -38,8 +40,8 @@ class XGBoosted:
         """Learn from `train`, and stop when `validate` has not become better for `patience` trees."""
         shape = train.shape
         options: dict[str, Any] = {
-            "max_depth": depth, "eta": learning_rate, "lambda": l2, "seed": seed, "nthread": THREADS,
-            "tree_method": "hist", "objective": _objective(shape),
+            "max_depth": depth, "eta": learning_rate, "lambda": l2, "seed": seed, "tree_method": "hist",
+            "nthread": _threads(len(train)), "objective": _objective(shape),
         }  # fmt: skip
         if shape.task == "classes":
             options["num_class"] = len(shape.classes)
@@ -75,7 +77,7 @@ class XGBoosted:
         """Make one of `dump`'s bytes."""
         boosters = []
         for content in json.loads(data):
-            booster = xgboost.Booster({"nthread": THREADS})
+            booster = xgboost.Booster({"nthread": 1})
             booster.load_model(bytearray(json.dumps(content).encode()))
             boosters.append(booster)
         return cls(shape, boosters)
@@ -106,5 +108,9 @@ def _data(shape: Shape, features: NDArray[np.float32], codes: Codes) -> xgboost.
         feature_names=[f"f{number}" for number in range(len(shape.features) + len(own))],
         feature_types=["q"] * len(shape.features) + ["c"] * len(own),
         enable_categorical=True,
-        nthread=THREADS,
+        nthread=_threads(len(features)),
     )
+
+
+def _threads(rows: int) -> int:
+    return min(THREADS, 1 + rows // ROWS_A_THREAD)
