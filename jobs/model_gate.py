@@ -69,7 +69,7 @@ def decided(
                 # Trained anew on changed examples, it is judged after the one before it.
                 decided_at=end_of(day, zone) + timedelta(seconds=len(judged)),
                 details={"against": evidence.against, "closing_id": model["closing_id"]},
-                measures=_measures(own, spec),
+                measures=_measures(own, model["algorithm"]),
                 dag_run=dag_run,
             )
         )
@@ -186,12 +186,10 @@ def _mirror(config: Config, models: Sequence[Row], said: Sequence[Release], rele
         model_registry.alias_champion(config, release.name, champion(releases, release.name, date.max))
 
 
-def _measures(values: Sequence[Row], spec: ModelSpec) -> dict[str, float]:
+def _measures(values: Sequence[Row], learner: str) -> dict[str, float]:
     """The candidate's figures of all rows, and its changes."""
     mine = [
-        row
-        for row in values
-        if row["learner"] == spec.algorithm and row["slice"] == ALL and row["class"] == ALL
+        row for row in values if row["learner"] == learner and row["slice"] == ALL and row["class"] == ALL
     ]
     found = {row["metric"]: row["value"] for row in mine}
     for row in mine:
