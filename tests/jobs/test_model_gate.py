@@ -52,9 +52,8 @@ def values(model: dict[str, Any], change: tuple[float, float, float], **more: An
         for metric in ("change_from_champion", "change_from_last_period")
     ]
     plain = {"auc": 0.85, "log_loss": 0.3, "calibration_error": 0.01, **more}
-    return found + [
-        {**common, "metric": metric, "value": value, "low": None} for metric, value in plain.items()
-    ]
+    none = {"low": None, "high": None}
+    return found + [{**common, **none, "metric": name, "value": value} for name, value in plain.items()]
 
 
 def decide(
