@@ -22,6 +22,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SPARK_POOL: Final = "spark"
+# A night keeps its slots while models are trained: nobody waits for those.
+TRAINING_POOL: Final = "training"
 # Before all data: a run of a day before a DAG's start date succeeds without running a task.
 BEFORE_ALL_DATA: Final = datetime(2016, 1, 1, tzinfo=UTC)
 FROM: Final = "{{ from_day(params, dag_run) }}"

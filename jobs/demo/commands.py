@@ -4,8 +4,9 @@ Reads, writes: what the modules that they call say.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import date, timedelta
 
 from rich.console import Console
@@ -18,7 +19,7 @@ from jobs.demo import gather, report
 from jobs.demo.day import demo_day
 from jobs.demo.lake import SLICE, LakeReport, demo_lake
 from jobs.demo.source import FIRST_DATE, DemoError, date_of
-from jobs.house import house
+from jobs.house import airflow, house
 from jobs.house.rest import Rest
 from jobs.store import live
 from jobs.tables import Tables
@@ -60,13 +61,15 @@ def demo() -> None:
     if api is None:
         console.print("Tables, layouts and store were there already: nothing changed.")
     else:
-        _run(console, api)
+        with _training_held_back(api):
+            _run(console, api)
     report.show(
         console,
         rows=gather.row_counts(tables),
         shown=gather.shown(config, config.home, LAST_DAY),
         values=gather.true_values(config, tables, config.home),
         verdicts=gather.verdicts(tables, LAST_DATE),
+        models=gather.models(tables, LAST_DATE),
         next_steps=_next_steps(config),
     )
 
@@ -100,6 +103,16 @@ def _run(console: Console, api: Rest) -> None:
             state = api.wait(dag, run_id, progress=_Follower(console, status))
         if state != "success":
             raise DemoError(f"{dag} failed; see {api.address}/dags/{dag}.\n{api.failure(dag, run_id)}")
+
+
+@contextmanager
+def _training_held_back(api: Rest) -> Iterator[None]:
+    """Let models wait that the last closing starts: the night needs the machine, nobody needs them yet."""
+    airflow.let_train(api, at_once=0)
+    try:
+        yield
+    finally:
+        airflow.let_train(api, at_once=1)
 
 
 class _Follower:

@@ -19,6 +19,7 @@ from jobs.demo.source import date_of
 from jobs.demo.values import PageValues
 from jobs.ids import pseudonym
 from jobs.live import IS_LIVE, POLICY, YES
+from jobs.releases import MODEL
 from jobs.store import Slot, Store
 from jobs.tables import Tables
 
@@ -84,6 +85,20 @@ def verdicts(tables: Tables, night: date) -> list[Said]:
         is_live = details.get(IS_LIVE) == YES
         said.append(Said(details["page"], row["name"], row["verdict"], is_live, row["why"]))
     return sorted(said, key=lambda each: (each.page, not each.is_live, each.policy))
+
+
+def models(tables: Tables, night: date) -> list[str]:
+    """What was decided about models after the last closing: name, verdict and why."""
+    rows = tables.read(
+        "releases", (ds.field("kind") == MODEL) & (ds.field("as_of_date") <= night)
+    ).to_pylist()
+    newest = max((row["as_of_date"] for row in rows), default=None)
+    latest = {
+        row["name"]: row
+        for row in sorted(rows, key=lambda row: row["decided_at"])
+        if row["as_of_date"] == newest
+    }
+    return [f"{name}: {row['verdict']}. {row['why']}" for name, row in sorted(latest.items())]
 
 
 def true_values(config: Config, tables: Tables, home: Path) -> list[PageValues]:

@@ -26,6 +26,10 @@ WHAT_IT_MEANS = (
 PRODUCTS_WIDTH = 40
 WIDE = 120
 GAINS = "Gain: on the best constant, known by hindsight. Intervals are over resampled households."
+NO_MODELS = (
+    "closing_training is at it now, by itself: follow it in Airflow (make up tells where). Its verdicts come"
+    " to the table releases; make demo then shows them here."
+)
 NO_VERDICTS = "The gate has decided nothing yet: each page shows the policy that its file names."
 
 
@@ -68,6 +72,7 @@ def show(
     shown: Sequence[Shown],
     values: Sequence[PageValues],
     verdicts: Sequence[Said],
+    models: Sequence[str],
     next_steps: Sequence[tuple[str, str]],
 ) -> None:
     """Print the report."""
@@ -95,6 +100,9 @@ def show(
             f"[bold]{said.policy}[/bold] on page {said.page}: {said.verdict}{live}. {said.why}.",
             highlight=False,
         )
+    console.rule("Models after the last closing")
+    for line in models or [NO_MODELS]:
+        console.print(line, highlight=False, markup=False)
     console.rule("Where to look next")
     for command, what in next_steps:
         console.print(f"  {command}", style="bold", highlight=False, markup=False)

@@ -22,6 +22,7 @@ from jobs.house.rest import Rest
 NAME = "airflow"
 LOGIN = "operator"
 POOL = "spark"
+TRAINING_POOL = "training"
 DAGS = ROOT / "dags"
 READY_SECONDS = 300
 DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
@@ -163,10 +164,16 @@ def _slowest(data_home: Path) -> str:
     return max(logs, key=lambda log: log.stat().st_mtime, default=Path("airflow-scheduler.log")).stem
 
 
+def let_train(api: Rest, *, at_once: int) -> None:
+    """Say how many tasks of `closing_training` may run at once: beside a night, few; 0 holds them back."""
+    api.put_pool(TRAINING_POOL, at_once, "tasks of closing_training at once")
+
+
 def _furnish(api: Rest, config: Config) -> None:
     """Make what the DAGs name: the pool that keeps Spark's tasks few, and the engine as a connection."""
     slots = max(1, config.airflow.parallelism - 1)
     api.put_pool(POOL, slots, "tasks that use the Spark engine at once")
+    let_train(api, at_once=1)
     connection = {"connection_id": "vitrine_engine", "description": "Vitrine's Spark engine"}
     if config.engine.kind == "submit":
         master = config.engine.settings.get("spark.master", "local[*]")

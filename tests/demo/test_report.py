@@ -42,6 +42,7 @@ def printed() -> str:
         shown=[SHOWN],
         values=[VALUES],
         verdicts=[Said("start", "linucb-start", "yes", True, "it beats the live policy")],
+        models=["churn: yes. It is better"],
         next_steps=[("make up", "Airflow")],
     )
     return console.export_text()
@@ -92,5 +93,13 @@ def test_where_to_look_next(printed: str) -> None:
 @pytest.mark.parametrize("width", [80, 160])
 def test_nothing_is_cut_off(width: int) -> None:
     console = Console(record=True, width=width, file=StringIO())
-    report.show(console, rows={"events": 1}, shown=[SHOWN], values=[VALUES], verdicts=[], next_steps=[])
+    nothing = {"verdicts": [], "models": [], "next_steps": []}
+    report.show(console, rows={"events": 1}, shown=[SHOWN], values=[VALUES], **nothing)
     assert "…" not in console.export_text()
+
+
+def test_what_was_decided_after_the_closing_is_told_or_where_to_look(printed: str) -> None:
+    assert line_with(printed, "churn: yes.", "It is better")
+    console = Console(record=True, width=160, file=StringIO())
+    report.show(console, rows={}, shown=[], values=[], verdicts=[], models=[], next_steps=[])
+    assert "closing_training is at it now, by itself" in console.export_text()

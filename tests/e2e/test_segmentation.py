@@ -25,7 +25,7 @@ def test_segments_exist_once_a_person_approved_them_in_the_browser(api, person, 
         (2, LAST),
         (3, LAST),
     ]
-    assert not (lived_in / "tables" / "segments").exists()
+    assert rows(lived_in, "segments") == []
     assert requests.get(f"{api.address}/vitrine/reports", timeout=30, proxies={"http": ""}).status_code == 401
 
     entered = {"chosen_k": "2", "names": "\n".join(NAMES.values()), "why": "they need other pages"}
