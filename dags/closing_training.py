@@ -17,13 +17,15 @@ Read the sentence at the end of its log, mend what it names and clear the task.
 
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
-from wiring import RUN, job, keyed, pin
+from wiring import RUN, TRAINING_POOL, job, keyed, pin
 
 CLOSING = "{{ closing_id(params, dag_run) | quote }}"
 DAY = ("{{ ti.xcom_pull(task_ids='closing') }}", None)
+SHARED: dict[str, Any] = {"days": DAY, "pool": TRAINING_POOL}
 GIVEN = {"closing_id": "closing_id(params, dag_run)"}
 BY_HAND = "echo 'Started by hand: it trains, whatever was trained before.'"
 TOLD = f"vitrine closing is-new {CLOSING} {DAY[0]} --dag-run {RUN}"
@@ -37,18 +39,18 @@ with DAG("closing_training", doc_md=__doc__, description="Models after each clos
             doc_md="Finds the closing's last day; fails where it is not over, or was called off.",
         ),
         "pin": pin(),
-        "closing_examples": job("closing_examples", days=DAY),
+        "closing_examples": job("closing_examples", **SHARED),
         "is_new": BashOperator(
             task_id="is_new",
             bash_command=f"{{% if params.closing_id %}}{BY_HAND}{{% else %}}{TOLD}{{% endif %}}",
             execution_timeout=timedelta(minutes=5),
             doc_md="Skips the rest where a finished run trained on the same examples.",
         ),
-        "models": job("models", days=DAY, given=GIVEN),
-        "model_values": job("model_values", days=DAY),
-        "model_gate": job("model_gate", writes="releases", days=DAY),
-        "model_report": job("model_report", writes="", days=DAY),
-        "subject_scores": job("subject_scores", days=DAY),
+        "models": job("models", given=GIVEN, **SHARED),
+        "model_values": job("model_values", **SHARED),
+        "model_gate": job("model_gate", writes="releases", **SHARED),
+        "model_report": job("model_report", writes="", **SHARED),
+        "subject_scores": job("subject_scores", **SHARED),
     }
     for before, after in pairwise(tasks.values()):
         before >> after

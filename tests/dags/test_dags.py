@@ -83,7 +83,8 @@ def test_each_job_emits_its_table_and_uses_the_pool(dags):
             # What starts another DAG is no table.
             uris = [asset.uri for asset in task.outlets if asset.uri != "vitrine://closing/ended"]
             assert uris == ([f"vitrine://tables/{table}"] if makes_table else [])
-            assert task.pool == ("spark" if is_job and task.task_id not in LIGHT else "default_pool")
+            pool = "training" if dag.dag_id == "closing_training" else "spark"
+            assert task.pool == (pool if is_job and task.task_id not in LIGHT else "default_pool")
 
 
 def test_every_table_is_made_by_one_task(dags):
