@@ -103,14 +103,14 @@ def is_plain(tables: Tables, chosen: dict, values: np.ndarray) -> bool:
     return len(number) == SUBJECTS and bool((found["segment"].to_numpy() == plain[number]).all())
 
 
-def watched(folder: str, job: str, *arguments: str) -> tuple[float, int]:
+def watched(folder: str, job: str, *arguments: str, day: date = DAY) -> tuple[float, int]:
     """Run a job in a process of its own; return its seconds and the peak MiB of it and all its children."""
     command = [
         str(Path(sys.executable).parent / "vitrine"),
         "run",
         job,
         "--from",
-        DAY.isoformat(),
+        day.isoformat(),
         *arguments,
     ]
     environment = {**os.environ, **ENVIRONMENT, "VITRINE_HOME": folder, "PYSPARK_PYTHON": sys.executable}

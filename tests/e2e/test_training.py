@@ -62,7 +62,8 @@ def _history(first: date) -> list[dict[str, Any]]:
 def _tell(api, runs: int) -> str:
     """Tell that the closing ended, as lake_etl would, and wait until this has started a run."""
     known = {run["dag_run_id"] for run in _runs(api)}
-    [asset] = api.call("GET", "assets", params={"name_pattern": "closing"})["assets"]
+    assets = api.call("GET", "assets", params={"name_pattern": "closing"})["assets"]
+    [asset] = [asset for asset in assets if asset["name"] == "closing"]
     event = {"asset_id": asset["id"], "partition_key": CLOSING, "extra": {}}
     api.call("POST", "assets/events", json=event)
     assert process.wait_until(lambda: len(_runs(api)) == runs, lambda: True, seconds=60)
