@@ -3,7 +3,7 @@
 import importlib
 import json
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -235,6 +235,43 @@ def store_status() -> None:
     from jobs.store import show
 
     show.status(load())
+
+
+@store_app.command("diff")
+def store_diff() -> None:
+    """Count the keys that differ between the live colour and the other one, by kind."""
+    from jobs.config import load
+    from jobs.store import care
+
+    typer.echo("\n".join(care.diff(load().store_url)))
+
+
+@store_app.command("verify")
+def store_verify() -> None:
+    """Read the live generation whole: counts, digest, and every layout through the reader."""
+    from jobs.config import load
+    from jobs.store import care
+
+    typer.echo(care.verify(load().store_url))
+
+
+@store_app.command("rollback")
+def store_rollback() -> None:
+    """Verify the generation before the live one, and move readers back to it."""
+    from jobs.config import load
+    from jobs.store import care
+
+    config = load()
+    typer.echo(care.rollback(config.store_url, config.business_time_zone, datetime.now(UTC)))
+
+
+@store_app.command("gc")
+def store_gc() -> None:
+    """Remove what killed exports left behind; both colours stay."""
+    from jobs.config import load
+    from jobs.store import care
+
+    typer.echo("\n".join(care.collect(load().store_url)))
 
 
 @model_app.command("list")

@@ -177,20 +177,21 @@ class Differences:
         key, value = next(there, (None, b""))
         for pair in wanted:
             while key is not None and key < pair[0]:
-                self._note(key)
+                self.note(key)
                 key, value = next(there, (None, b""))
             if key != pair[0]:
-                self._note(pair[0])
+                self.note(pair[0])
             else:
                 if value != pair[1]:
-                    self._note(key)
+                    self.note(key)
                 key, value = next(there, (None, b""))
             yield pair
         while key is not None:
-            self._note(key)
+            self.note(key)
             key, value = next(there, (None, b""))
 
-    def _note(self, key: bytes) -> None:
+    def note(self, key: bytes) -> None:
+        """Count a key that is new, changed or gone."""
         self.count += 1
         self.first = self.first or key
 

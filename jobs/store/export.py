@@ -106,7 +106,7 @@ def export(
     """
     folder = folder_of(url)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with alone(folder):
         live = read_pointer(folder)
         if live is not None and night.day < live.layout_date:
             told = f"The store is at the night of {live.layout_date}: the older {night.day} is not exported."
@@ -195,7 +195,7 @@ def _colour(folder: Path, live: Pointer | None) -> Colour | None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Keep other exports out, and clear what a killed one left."""
     with (folder / "export.lock").open("w") as lock:
         try:

@@ -24,7 +24,7 @@ def problem_of(path: Path, wanted: Heartbeat, pointer: Pointer, samples: Iterabl
     try:
         colour = open_colour(path)
         return (
-            _counts(colour, wanted)
+            counts_problem(colour, wanted)
             or _defaults(Generation(pointer, colour), samples)
             or next(filter(None, (_sample(Generation(pointer, colour), row) for row in samples)), "")
         )
@@ -32,7 +32,8 @@ def problem_of(path: Path, wanted: Heartbeat, pointer: Pointer, samples: Iterabl
         return str(error)
 
 
-def _counts(colour: Colour, wanted: Heartbeat) -> str:
+def counts_problem(colour: Colour, wanted: Heartbeat) -> str:
+    """Return how a colour's heartbeat, counts or digest differ from what is wanted, empty if they agree."""
     if colour.heartbeat != wanted:
         return f"its heartbeat is {colour.heartbeat}, not {wanted}."
     found = Tally()

@@ -1,0 +1,170 @@
+"""What an operator does to a store by hand: compare its colours, verify, roll back, clear up."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
+
+import lmdb
+
+from jobs.store import keys
+from jobs.store.codec import decode
+from jobs.store.colours import Colour, Differences, colour_path, open_colour
+from jobs.store.errors import BrokenValue, StoreError, StoreGone
+from jobs.store.export import Night, alone
+from jobs.store.pointer import FILE, Pointer, read_pointer, write_pointer
+from jobs.store.reader import folder_of, open_live
+from jobs.store.verify import counts_problem
+
+BY_HAND = "rollback"
+DRAWS = (b"layout:", keys.DEFAULT_PREFIX.encode())
+
+
+class Kinds(Differences):
+    """Differences, counted by the kind of key."""
+
+    def __init__(self, there: Colour) -> None:
+        super().__init__(there.pairs())
+        self.kinds: Counter[str] = Counter()
+
+    def note(self, key: bytes) -> None:
+        """Count a key that is new, changed or gone."""
+        super().note(key)
+        self.kinds[key.split(b":", 1)[0].decode()] += 1
+
+
+def diff(url: str | Path) -> list[str]:
+    """Tell how many keys are new, changed or gone between the dormant colour and the live one.
+
+    Raises
+    ------
+    StoreError
+        When either colour cannot be read.
+
+    """
+    folder = folder_of(url)
+    live = open_live(folder)
+    behind = _behind(folder, live.pointer)
+    found = Kinds(behind)
+    for _ in found.over(live.colour.pairs()):
+        pass
+    generations = f"generation {behind.heartbeat.generation} and generation {live.pointer.generation} (live)"
+    told = [f"{found.count:,} keys differ between {generations}"]
+    return told + [f"{count:>12,} {kind}" for kind, count in sorted(found.kinds.items())]
+
+
+def verify(url: str | Path) -> str:
+    """Read the live generation whole, and say what was found to be in order.
+
+    Raises
+    ------
+    StoreError
+        When counts or digest are not those of the pointer and the heartbeat, or a value cannot be read.
+
+    """
+    live = open_live(folder_of(url))
+    at, told = live.pointer, live.colour.heartbeat
+    for name in ("digest", "keys", "size", "layouts"):
+        if getattr(at, name) != getattr(told, name):
+            raise BrokenValue(
+                f"The pointer gives {name} {getattr(at, name)}, the heartbeat of {at.colour}"
+                f" {getattr(told, name)}: run the next export, or roll back."
+            )
+    draws = _whole(live.colour)
+    return (
+        f"Generation {at.generation} on {at.colour} is whole: {at.keys:,} keys, {draws:,} draws,"
+        f" digest {at.digest}."
+    )
+
+
+def rollback(url: str | Path, business_time_zone: str, at: datetime) -> str:
+    """Move readers back to the generation before, once it proved whole; tell what was done.
+
+    It is valid as long as the one that is withdrawn would have been, so that a roll-back never shortens the
+    time that is left to mend things. The next export writes over the withdrawn colour.
+
+    Raises
+    ------
+    StoreError
+        When there is no earlier generation, it is not whole, or an export is at work; nothing is moved then.
+
+    """
+    folder = folder_of(url)
+    _pointer(folder)  # a folder that is not there is not to be made
+    with alone(folder):
+        withdrawn = _pointer(folder)
+        behind = _behind(folder, withdrawn)
+        heartbeat = behind.heartbeat
+        if heartbeat.generation >= withdrawn.generation:
+            raise StoreError(
+                f"{withdrawn.dormant} holds generation {heartbeat.generation}, which is not before the live"
+                f" {withdrawn.generation}: there is nothing to roll back to."
+            )
+        _whole(behind)
+        changes = _changes(folder, withdrawn, behind)
+        night = Night(date.fromisoformat(heartbeat.layout_date), business_time_zone, 1, at, BY_HAND)
+        pointer = night.pointer(withdrawn.dormant, heartbeat, changes)
+        write_pointer(folder, replace(pointer, valid_until=max(pointer.valid_until, withdrawn.valid_until)))
+    return (
+        f"Generation {heartbeat.generation} of {heartbeat.layout_date} is live again on {withdrawn.dormant};"
+        f" generation {withdrawn.generation} is withdrawn."
+    )
+
+
+def collect(url: str | Path) -> list[str]:
+    """Remove what killed exports left behind, and tell what; both colours stay, for readers and roll-backs.
+
+    Raises
+    ------
+    StoreError
+        When an export is at work.
+
+    """
+    folder = folder_of(url)
+    if not folder.is_dir():
+        return ["There is no store yet: nothing to remove."]
+    told = []
+    with alone(folder):
+        for path in sorted([*folder.glob("*.building"), *folder.glob(f"{FILE}.new")]):
+            told.append(f"{path.name}: {path.stat().st_size:,} bytes removed")
+            path.unlink()
+    return told or ["Nothing was left behind."]
+
+
+def _pointer(folder: Path) -> Pointer:
+    found = read_pointer(folder)
+    if found is None:
+        raise StoreGone(f"{folder} holds no generation: run the export job first.")
+    return found
+
+
+def _behind(folder: Path, live: Pointer) -> Colour:
+    try:
+        return open_colour(colour_path(folder, live.dormant))
+    except FileNotFoundError:
+        raise StoreError(
+            f"{live.dormant} is empty: generation {live.generation} is the only one in the store."
+        ) from None
+
+
+def _whole(colour: Colour) -> int:
+    """Return how many draws a colour holds, all of them readable and all counts as its heartbeat says."""
+    if problem := counts_problem(colour, colour.heartbeat):
+        raise BrokenValue(f"{colour.path} is damaged: {problem}")
+    draws = 0
+    for key, value in colour.pairs():
+        if key.startswith(DRAWS):
+            decode(value, colour.names)
+            draws += 1
+    return draws
+
+
+def _changes(folder: Path, withdrawn: Pointer, behind: Colour) -> int:
+    """Count the keys that readers see changed; all of them where the withdrawn colour cannot be read."""
+    try:
+        changes = Differences(open_colour(colour_path(folder, withdrawn.colour)).pairs())
+        for _ in changes.over(behind.pairs()):
+            pass
+    except (OSError, StoreError, lmdb.Error):
+        return behind.heartbeat.keys
+    return changes.count
