@@ -27,8 +27,8 @@ reader knows must be refused. 12 positions take 172 bytes.
 
 The names live under the key `names` of the same store, as JSON: {"widgets": [...], "reasons": [...],
 "policies": {"INDEX": NAME}, "next_policy": N}. An index never comes to mean another name, so an unchanged
-draw is an unchanged value; policies that no draw names any more are left out. tests/store/vectors.json holds
-test vectors.
+draw is an unchanged value; policies that no draw names any more are left out. docs/payload.md tells
+this to readers in other languages, and tests/store/vectors.json holds test vectors.
 """
 
 import json

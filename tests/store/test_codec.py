@@ -1,6 +1,7 @@
 """The value of a draw: test vectors, round trips, older and newer readers."""
 
 import json
+import re
 import subprocess
 import sys
 from datetime import date, timedelta
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from jobs.store import codec
 from jobs.store.codec import Names, decode, decode_names, encode_names
-from jobs.store.encode import Codes, EncodeError, NameBook, encode
+from jobs.store.encode import _HEADER, _RECORD, Codes, EncodeError, NameBook, encode
 from jobs.store.errors import BrokenValue, NewerSchema
 from jobs.store.export import NO_NAMES
 from tests.store.given import COLUMNS, layout, subject
@@ -180,7 +181,19 @@ def test_reader_imports_neither_arrow_nor_numpy_nor_an_engine():
 
 
 def test_schema_is_documented_as_it_is():
-    assert (codec.HEADER.size, codec.RECORD.size) == (28, 12)
+    """The page's tables are the formats that are written, and its example is a test vector."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "payload.md").read_text(encoding="utf-8")
+    _, header, record = page.split("| offset | size | field | what |\n")
+    for table, written in ((header, _HEADER), (record, _RECORD)):
+        rows = re.findall(r"^\| (\d+) \| (\d+) \| (\w+) \|", table, re.MULTILINE)
+        told = [(int(offset), int(size), name) for offset, size, name in rows]
+        names = ["drawn" if name == "drawn_date" else name for _, _, name in told]
+        fields = [written.fields[name] for name in names]
+        assert names == list(written.names)
+        assert [(offset, size) for offset, size, _ in told] == [(at, kind.itemsize) for kind, at in fields]
+    assert (codec.HEADER.size, codec.RECORD.size) == (_HEADER.itemsize, _RECORD.itemsize)
+    example = bytes.fromhex(page.split("```")[1])
+    assert example.hex() == next(v["hex"] for v in VECTORS["read"] if v["about"] == "one position")
 
 
 def _schema():

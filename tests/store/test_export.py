@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from jobs.store import Store, live, open_live, status
+from jobs.store.care import rollback
 from jobs.store.colours import Building, Differences, Heartbeat, Tally, open_colour
 from jobs.store.content import TwoRows
 from jobs.store.export import ExportError, export
@@ -287,19 +288,24 @@ def test_readers_never_see_a_mixed_generation_while_exports_run(tmp_path):
     process.join()
 
 
-def test_kill_9_at_random_moments_under_a_reader_in_another_process(tmp_path, finished):
+def test_kill_9_at_20_random_moments_under_a_reader_in_another_process(tmp_path, finished):
+    """Kill exports wherever they are; one that came as far as its flip is rolled back."""
     export(str(tmp_path), nights.night(), crash.first())
     context = get_context("forkserver")
     over, reads = context.Event(), context.Value("l", 0)
     reader = context.Process(target=crash.keep_reading, args=(str(tmp_path), over, reads))
     reader.start()
-    for wait in np.random.default_rng(20).uniform(0.05, 0.6, 8):
+    while reader.is_alive() and not reads.value:
+        time.sleep(0.01)
+    for wait in np.random.default_rng(20).uniform(0.02, 0.3, 20):
         writer = context.Process(target=crash.main, args=(str(tmp_path), "never"))
         writer.start()
-        time.sleep(wait)
+        writer.join(wait)
         writer.kill()
         writer.join()
         assert status(tmp_path, NOON).problem == ""
+        if live(tmp_path).generation == 2:
+            rollback(tmp_path, "America/New_York", NOON)
     over.set()
     reader.join()
     assert (reader.exitcode, reads.value > 100) == (0, True)
