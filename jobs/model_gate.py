@@ -16,6 +16,7 @@ import pyarrow.dataset as ds
 from jobs import model_registry, runs, shell, telemetry
 from jobs.champions import champion, verdict
 from jobs.config import Config
+from jobs.example_arrays import expand
 from jobs.judged_models import ALL
 from jobs.model_specs import ModelSpec
 from jobs.policy_values import end_of
@@ -102,8 +103,8 @@ def evidence_of(
         if row["metric"] == "calibration_error" and row["learner"] == model["algorithm"]
         and row["slice"] == ALL and row["class"] == ALL
     ]  # fmt: skip
-    grows = set(spec.bounds.grows)
-    drift = {row["slice"].removeprefix("feature/"): row["value"] for row in values if row["metric"] == "psi"}
+    psi = {row["slice"].removeprefix("feature/"): row["value"] for row in values if row["metric"] == "psi"}
+    grows = set(expand(spec.bounds.grows, list(psi)))
     return Evidence(
         closing=day,
         against=str(before["version"]) if before else "last period's behaviour",
@@ -113,7 +114,7 @@ def evidence_of(
         change=changes.pop(ALL, None),
         calibration_error=error[0] if error else None,
         slices=changes,
-        drift={name: value for name, value in drift.items() if name not in grows},
+        drift={name: value for name, value in psi.items() if name not in grows},
         problem=problem,
     )
 

@@ -100,9 +100,7 @@ def thin_gain(values: Sequence[Row]) -> str:
 def _became(verdict: Row | None) -> str:
     if verdict is None:
         return "no verdict yet"
-    return {"yes": "new champion", "no": "the champion stays"}.get(
-        verdict["verdict"], "cannot tell; the champion stays"
-    )
+    return {"yes": "new champion", "no": "not promoted"}.get(verdict["verdict"], "cannot tell: not promoted")
 
 
 def _model(model: Row, values: Sequence[Row], verdict: Row | None) -> str:
@@ -123,7 +121,8 @@ def _model(model: Row, values: Sequence[Row], verdict: Row | None) -> str:
             f'<div class="card verdict {kind}"><h4>{_became(verdict)}'
             f" <small>{escape(model['model_version'])}</small></h4><ul>{listed}</ul></div>"
         ),
-        f'<div class="charts">{_forest(spec, values)}{_calibration(values)}{_gains(values)}</div>',
+        f'<div style="max-width:640px;margin-top:16px">{_forest(spec, values)}</div>',
+        f'<div class="charts" style="max-width:860px">{_calibration(values)}{_gains(values)}</div>',
         "<h3>Beside each other</h3>",
         card(_learners(spec, values)),
         '<div class="charts">',

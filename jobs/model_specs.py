@@ -43,7 +43,7 @@ class Bounds(Section):
     slice_fall: float = Field(default=0.10, ge=0)  # loss of a role, region or segment may rise by this
     slice_rows: int = Field(default=100, gt=0)  # smaller slices are not judged
     drift: float = Field(default=0.5, gt=0)  # PSI of a feature since the champion
-    grows: tuple[str, ...] = ()  # features that grow by nature, as days since the first visit: no drift
+    grows: tuple[str, ...] = ()  # features that move by nature, as days since the first visit: no drift
     single_feature: float = Field(default=0.97, gt=0.5, le=1)  # AUC that one feature alone must not reach
 
 

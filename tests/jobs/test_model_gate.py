@@ -109,6 +109,11 @@ def test_missing_features_and_broken_bounds_keep_the_champion() -> None:
     ]
     found = decide(model, BETTER, [first], values=drifted)
     assert (found.verdict, "recency (PSI 0.90)" in found.why) == ("no", True)
+    grown = {**loose[-1], "metric": "psi", "slice": "feature/tenure/days", "value": 0.9}
+    by_nature = {"churn": spec(bounds={"grows": ["tenure/*"]})}
+    own = [*values(model, BETTER), grown]
+    [found] = decided(DAY + PERIOD, [model], own, [first.row()], ENDS, by_nature, zone="UTC")
+    assert found.verdict == "yes"
     falling = [*values(model, BETTER), {**values(model, WORSE)[0], "slice": "role/direct", "value": 0.2}]
     assert "But role/direct falls: loss +20.0%" in decide(model, BETTER, [first], values=falling).why
 

@@ -76,7 +76,7 @@ def test_a_report_says_what_was_decided_and_shows_it() -> None:
     assert parser.open == []
     for words in (
         "<h1>Models, closing of 21 May 2017</h1>",
-        "churn: <b>the champion stays</b>",
+        "churn: <b>not promoted</b>",
         "As good, not better.",
         "The gain over the small model is sure but thin: loss -1.0% against the small model (-2.0%",
         "flat &lt;is&gt; the same.",
