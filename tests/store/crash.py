@@ -31,7 +31,7 @@ def second() -> Inputs:
     )
 
 
-def main(folder: str, where: str, batch: int = 0) -> None:
+def main(folder: str, where: str, batch: int = 0, ready: Event | None = None) -> None:
     """Export; kill this process after the named step, or while that batch is read."""
 
     def die_at(step: str) -> None:
@@ -54,6 +54,8 @@ def main(folder: str, where: str, batch: int = 0) -> None:
     given = Inputs(
         dying, inputs.strongest, inputs.own_lists, inputs.shared_lists, inputs.widgets, inputs.products
     )
+    if ready is not None:
+        ready.set()
     export(folder, nights.night(nights.DAY + timedelta(1), "run-2"), given, step=die_at)
 
 

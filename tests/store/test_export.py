@@ -297,18 +297,22 @@ def test_kill_9_at_20_random_moments_under_a_reader_in_another_process(tmp_path,
     reader.start()
     while reader.is_alive() and not reads.value:
         time.sleep(0.01)
-    for wait in np.random.default_rng(20).uniform(0.02, 0.3, 20):
-        writer = context.Process(target=crash.main, args=(str(tmp_path), "never"))
+    torn = 0
+    for wait in np.random.default_rng(20).uniform(0, 0.2, 20):
+        ready = context.Event()
+        writer = context.Process(target=crash.main, args=(str(tmp_path), "never", 0, ready))
         writer.start()
+        assert ready.wait(30)
         writer.join(wait)
         writer.kill()
         writer.join()
         assert status(tmp_path, NOON).problem == ""
+        torn += (tmp_path / "scratch").exists()
         if live(tmp_path).generation == 2:
             rollback(tmp_path, "America/New_York", NOON)
     over.set()
     reader.join()
-    assert (reader.exitcode, reads.value > 100) == (0, True)
+    assert (reader.exitcode, reads.value > 100, torn > 0) == (0, True, True)
     export(str(tmp_path), nights.night(DAY + timedelta(1), "run-2"), crash.second())
     assert (live(tmp_path), digest(tmp_path / "blue.lmdb")) == finished
 
