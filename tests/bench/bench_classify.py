@@ -30,7 +30,8 @@ def run() -> list[Row]:
     return [
         Row("fit", rows, "s", ours["seconds"], theirs["seconds"], "xgboost",
             theirs["seconds"] / ours["seconds"], None, int(ours["mib"])),
-        Row("peak memory", rows, "MiB", ours["mib"], theirs["mib"], "xgboost", theirs["mib"] / int(ours["mib"])),
+        Row("peak memory", rows, "MiB", ours["mib"], theirs["mib"], "xgboost",
+            theirs["mib"] / ours["mib"]),
         Row("log loss, not seen", rows, "nats", ours["loss"], theirs["loss"], "xgboost",
             theirs["loss"] / ours["loss"]),
         Row("fit, pairs of categories", rows, "s", ours["seconds"], pairs["seconds"],
