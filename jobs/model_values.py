@@ -77,7 +77,8 @@ def _rows(models: DataFrame, versions: Sequence[str]) -> dict[str, Mapping[str, 
 
 JOB = Job(
     build,
-    reads=(Until("closing_examples"), Until("models"), State("releases")),
+    # All closings are rebuilt in the same run; the day that is trained stays the one.
+    reads=(State("closing_examples"), Until("models"), State("releases")),
     writes="model_values",
     current=("releases",),
 )

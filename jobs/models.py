@@ -25,7 +25,7 @@ from jobs.example_arrays import Rows, collect
 from jobs.model_specs import ModelSpec
 from jobs.publish import Stopped
 from jobs.releases import APPROVED, MODEL
-from jobs.shell import Days, Job, State, Until
+from jobs.shell import Days, Job, State
 from jobs.training import Prepared, Trained, prepare, train
 from ml.classify import digest_of
 
@@ -168,7 +168,8 @@ def _wanted(specs: Mapping[str, ModelSpec], only: list[str] | None) -> list[Mode
 
 JOB = Job(
     build,
-    reads=(Until("closing_examples"), State("closings"), Days("models"), State("releases")),
+    # All closings are rebuilt in the same run; the day that is trained stays the one.
+    reads=(State("closing_examples"), State("closings"), Days("models"), State("releases")),
     writes="models",
     current=("releases",),
 )

@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import closing_examples, leaks
+from jobs import closing_examples, leaks, model_values, models
 from jobs.config import Consent, load
 from jobs.publish import Stopped
 from tests.jobs.given import rows, table
@@ -226,3 +226,9 @@ def test_features_have_no_leak_and_a_planted_one_is_found(spark):
     found = leaks.compare(planted, sides[0], sides[1], C, {**arguments, "days": [C]})
     known = {row["subject"] for row in ACTIVITY if day(-28) <= row["activity_date"] <= C and row["lines"]}
     assert found == {"region": len(came & known - {"u5"})}
+
+
+@pytest.mark.parametrize("job", [models.JOB, model_values.JOB])
+def test_who_learns_from_them_does_not_follow_the_days_that_a_run_rebuilt(job):
+    [read] = [read for read in job.reads if read.name == "closing_examples"]
+    assert read.readers(day(-29), day(0), 3) == []
