@@ -20,6 +20,7 @@ from jobs.epochs import EPOCH_ZERO
 from ml.bandits.linear import COLD, Linear
 from ml.bandits.ridge import Ridge
 from ml.draw import NOBODY
+from ml.ope.exposure import exposures
 from ml.ope.prefixes import along_prefixes
 from ml.randomness import subject_keys
 
@@ -144,8 +145,15 @@ def _batch(
         "first": _shown(first, about.candidates),
         "likeliest": pa.array(about.candidates).take(pa.array(first.argmax(axis=1))),
     }
+    values = model.values(about.contexts, about.own, normals)
+    if about.slates.shape[1] > 1:
+        drawn = exposures(
+            values, about.slates, model.rule, about.seen, predictions, seed=seed, keys=about.keys
+        )
+        columns |= {"exposures": maps.lists(drawn.logged, rows.num_rows)}
+        if drawn.rated is not None:
+            columns |= {"rated": maps.lists(drawn.rated, rows.num_rows), "modelled": pa.array(drawn.modelled)}
     if predictions is not None:
-        values = model.values(about.contexts, about.own, normals)
         both = along_prefixes(values, about.slates, model.rule, predictions, about.seen)
         named = zip(("predicted", "expected"), both, strict=True)
         columns |= {name: maps.lists(each, rows.num_rows) for name, each in named}

@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 
 # One style for all reports, and what only this one has.
 STYLES = [Path(__file__).with_name(f"{name}_page.css") for name in ("segment", "policy")]
-DECIDES = ("DR", "cascade-DR", "IPS", "reward-interaction IPS")
+DECIDES = ("DR", "position-based DR", "IPS", "position-based IPS")
 MOST_MOVES = 8
 CLASSES = {"yes": "yes", "no": "no", "cannot tell": "cannot"}
 

@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 from jobs import maps
 from jobs.credit import DIRECT
 from ml.ope.judged import MAIN, Judged
+from ml.ope.slates import Exposures
 from ml.ope.summary import Logged
 
 GOALS = (MAIN, *DIRECT)
@@ -26,7 +27,7 @@ SUMMARIES = "page string, subject_bucket int, name string, summary binary"
 COLUMNS = (
     "page", "subject_bucket", "decision_date", "decision_id", "served_at", "subject", "role", "spec",
     "logging_policy", "widgets", "candidates", "propensities", "probabilities", "rewards", *DIRECT,
-    "predicted", "expected", "first", "likeliest",
+    "predicted", "expected", "is_seen", "exposures", "rated", "modelled", "first", "likeliest",
 )  # fmt: skip
 
 Named = Mapping[str, Any]
@@ -112,14 +113,26 @@ def _judged(table: pa.Table) -> Judged:
         return full
 
     has_model = table["predicted"].null_count == 0
+    rewards = {goal: matrix("rewards" if goal == MAIN else goal, 0.0) for goal in GOALS}
+    # Who took something from a position has seen it, whatever became of the sighting.
+    seen = np.any([matrix("is_seen", 0.0) > 0, *(values != 0 for values in rewards.values())], axis=0)
     return Judged(
         matrix("propensities", 1.0),
         matrix("probabilities", 1.0),
-        {goal: matrix("rewards" if goal == MAIN else goal, 0.0) for goal in GOALS},
+        rewards,
         np.asarray(table["cluster"]),
         matrix("predicted", 0.0) if has_model else None,
         matrix("expected", 0.0) if has_model else None,
+        seen,
+        _exposures(table, matrix) if table["exposures"].null_count == 0 else None,
     )
+
+
+def _exposures(table: pa.Table, matrix: Callable[[str, float], NDArray[np.float64]]) -> Exposures:
+    if table["modelled"].null_count:
+        return Exposures(matrix("exposures", np.nan))
+    modelled = np.asarray(table["modelled"], dtype=np.float64)
+    return Exposures(matrix("exposures", np.nan), matrix("rated", 0.0), modelled)
 
 
 def summarised(

@@ -17,7 +17,7 @@ from ml.ope.estimator import Estimator
 from ml.ope.importance import IPS, SNIPS, ClippedIPS
 from ml.ope.log import Floats, Integers
 from ml.ope.rows import Rows
-from ml.ope.slates import Slates
+from ml.ope.slates import Exposures, Slates, along_look
 from ml.ope.terms import Terms
 
 MAIN = "reward"
@@ -32,6 +32,8 @@ OF_SLATES: dict[str, Callable[[Slates], Terms]] = {
     "standard IPS": slates.standard_ips,
 }
 CASCADE = "cascade-DR"
+POSITION_BASED = ("position-based IPS", "position-based DR")
+"""Without and with a model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,10 @@ class Judged:
         (n,) codes from 0 of the subject.
     predicted, expected
         (n, K) q̂ and v̂ of the reward, from days before (`ml.ope.prefixes`); None without a model.
+    seen
+        (n, K) whether a position was seen; None when all were.
+    exposures
+        of slates, by which they are judged first (`ml.ope.exposure`); None where nobody worked them out.
 
     """
 
@@ -57,15 +63,35 @@ class Judged:
     clusters: Integers
     predicted: Floats | None = None
     expected: Floats | None = None
+    seen: NDArray[np.bool_] | None = None
+    exposures: Exposures | None = None
 
     def __len__(self) -> int:
         return len(self.propensities)
 
     @cached_property
     def weights(self) -> Floats:
-        """(n,) how often a serving counts: for slates the mean, over positions, of its prefixes' weights."""
+        """(n,) how often a serving counts, about 1 in the mean.
+
+        Of slates with exposures, what the estimator makes of a reward of 1 for every sight, as a share of all
+        sights; of others the mean, over positions, of their prefixes' weights.
+        """
+        if self.exposures is not None:
+            return self._sights
         prefixes = np.cumprod(self.probabilities / self.propensities, axis=1)
         return np.ascontiguousarray(prefixes.mean(axis=1))
+
+    @property
+    def _sights(self) -> Floats:
+        assert self.exposures is not None
+        logged = self.exposures.logged
+        seen = np.ones(logged.shape, dtype=np.bool_) if self.seen is None else self.seen
+        sights = np.logical_and.accumulate(seen, axis=1).sum(axis=1)
+        looked = sights > 0
+        if not looked.any():
+            return np.ones(len(self))
+        weights = along_look(self.propensities, logged, self.seen, np.ones(logged.shape))
+        return np.where(looked, weights / sights[looked].mean(), 1.0)
 
     def rows(self, wanted: NDArray[Any]) -> "Judged":
         """Return some of the servings."""
@@ -76,6 +102,8 @@ class Judged:
             self.clusters[wanted],
             None if self.predicted is None else self.predicted[wanted],
             None if self.expected is None else self.expected[wanted],
+            None if self.seen is None else self.seen[wanted],
+            None if self.exposures is None else self.exposures.rows(wanted),
         )
 
     def terms(self, goal: str) -> dict[str, Terms]:
@@ -97,8 +125,14 @@ class Judged:
         return {each.name: each.terms(rows) for each in chosen}
 
     def _of_slates(self, goal: str) -> dict[str, Terms]:
-        given = Slates(self.rewards[goal], self.propensities, self.probabilities, may_earn_nothing=True)
+        given = Slates(
+            self.rewards[goal], self.propensities, self.probabilities, self.seen, may_earn_nothing=True
+        )
         found = {name: make(given) for name, make in OF_SLATES.items()}
         if goal == MAIN and self.predicted is not None and self.expected is not None:
-            return {CASCADE: slates.cascade_dr(given, self.predicted, self.expected), **found}
+            found = {CASCADE: slates.cascade_dr(given, self.predicted, self.expected), **found}
+        if self.exposures is not None:
+            of_goal = self.exposures if goal == MAIN else Exposures(self.exposures.logged)
+            name = POSITION_BASED[of_goal.rated is not None]
+            found = {name: slates.position_based(given, of_goal), **found}
         return found

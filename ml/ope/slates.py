@@ -101,6 +101,39 @@ class Marginals:
     target_errors: Floats | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Exposures:
+    """How often a target policy lets each logged widget be seen, and what a model expects of it.
+
+    With πₖ(a | x) the marginal of position k and sₖ the chance that it is seen, Eₐ = Σₖ πₖ(a | x) sₖ / s₁:
+    how often widget a is seen by who looks at the page at all.
+
+    Attributes
+    ----------
+    logged
+        (n, K) E of the widget logged at each position; NaN where a position holds none that was drawn.
+    rated
+        (n, K) r̂ of that widget when it is seen; None without a model.
+    modelled
+        (n,) s₁ Σₐ Eₐ r̂ₐ, over all widgets; None without a model.
+
+    """
+
+    logged: Floats
+    rated: Floats | None = None
+    modelled: Floats | None = None
+
+    def __post_init__(self) -> None:
+        """Check that a model says both."""
+        if (self.rated is None) != (self.modelled is None):
+            raise ValueError("rated and modelled rewards come together: give both or none")
+
+    def rows(self, wanted: NDArray[np.generic]) -> "Exposures":
+        """Return some of the rows."""
+        rated = None if self.rated is None else self.rated[wanted]
+        return Exposures(self.logged[wanted], rated, None if self.modelled is None else self.modelled[wanted])
+
+
 def of_logged(values: Floats, slates: NDArray[np.integer], *, empty: float) -> Floats:
     """Pick from (n, K, k) marginals or their errors those of (n, K) logged columns; `empty` where -1."""
     rows, positions = np.ogrid[: slates.shape[0], : slates.shape[1]]
@@ -151,6 +184,40 @@ def independent_ips(slates: Slates, marginal: Marginals, *, normalised: bool = F
     # The delta method for a ratio of two means; positions of a slate share their draws, so errors add up.
     deviation = np.abs(slates.valued) * np.hypot(above, weights * below) / marginal.logging
     return Terms(terms.parts, noise=deviation.sum(axis=1))
+
+
+def position_based(slates: Slates, exposures: Exposures) -> Terms:
+    """V̂ = mean(s₁ Σₐ Eₐ r̂ₐ + meanⱼ tⱼ),  tⱼ = Σ_{i<j} Eᵢ eᵢ + Eⱼ eⱼ / pⱼ,  e = r - r̂, of positions seen.
+
+    Unbiased where a widget that is seen earns the same at any position, beside any others, and where how far
+    somebody looks owes nothing to what is shown: the position-based model. Li et al. 2018, Offline evaluation
+    of ranking policies with click models, weigh by the marginals of both policies; here the conditional
+    propensities pⱼ of the log suffice, since a slate is a sample without replacement. Given the positions
+    before j, E[Eⱼ eⱼ / pⱼ] is the sum over all widgets that are left, and those before it are known: each tⱼ
+    estimates the whole sum (Des Raj 1956: Some estimators in sampling with varying probabilities without
+    replacement). Every widget that is left must have a chance, so a slate with a fixed position cannot be
+    judged so. It is linear in the exposures: where they are simulated it stays unbiased, and their error is
+    part of each row's.
+    """
+    if exposures.logged.shape != slates.rewards.shape:
+        raise ValueError(f"exposures must have shape {slates.rewards.shape}, not {exposures.logged.shape}")
+    if slates.position_weights is not None:
+        raise ValueError("weights of positions have no meaning where positions are alike")
+    rated = np.zeros(slates.rewards.shape) if exposures.rated is None else exposures.rated
+    looked = along_look(slates.propensities, exposures.logged, slates.seen, slates.rewards - rated)
+    return Terms.mean_of(looked) if exposures.modelled is None else Terms.mean_of(exposures.modelled, looked)
+
+
+def along_look(
+    propensities: Floats, exposures: Floats, seen: NDArray[np.bool_] | None, values: Floats
+) -> Floats:
+    """Return (n,) the mean of tⱼ over the positions that were seen one after the other; 0 where none was."""
+    there = ~np.isnan(exposures)
+    looked = there if seen is None else there & np.logical_and.accumulate(seen | ~there, axis=1)
+    owed = np.where(looked, np.where(there, exposures, 0.0) * values, 0.0)
+    whole = np.cumsum(owed, axis=1) - owed + owed / propensities
+    count = looked.sum(axis=1)
+    return np.asarray((whole * looked).sum(axis=1) / np.maximum(count, 1), dtype=np.float64)
 
 
 def cascade_dr(slates: Slates, predicted: Floats, expected: Floats) -> Terms:

@@ -141,6 +141,11 @@ def test_a_serving_is_judged_by_the_policy_of_the_days_before_it(frames):
     seen = np.array([1.0, 4 / 7])
     predicted, _ = along_prefixes(values, slates, DrawRule(0.3, 0.02), learned.scores(x), seen)
     assert np.array([row["predicted"] for row in own]) == pytest.approx(predicted, abs=1e-9)
+    rated = np.take_along_axis(learned.scores(x), slates, axis=1)
+    assert np.array([row["rated"] for row in own]) == pytest.approx(rated, abs=1e-6)
+    shown = np.array([row["exposures"] for row in own])
+    assert ((shown > 0) & (shown <= 1)).all()
+    assert all(row["modelled"] <= max(learned.scores(x)[place]) * seen.sum() for place, row in enumerate(own))
     assert {row["policy_version"] for row in own} == {f"learned@{DAYS[1]}"}
     assert {row["logging_policy"] for row in own} == {"old"}
     assert [row["role"] for row in own] == [None, "direct", *[None] * 5]
@@ -151,4 +156,6 @@ def test_a_serving_is_judged_by_the_policy_of_the_days_before_it(frames):
     assert [row["basket"] for row in own] == [[float(each == 3) for each in row["rewards"]] for row in own]
     anything = next(row for row in alone if row["spec"] == "any")
     assert anything["probabilities"] == pytest.approx([1 / 3, 1 / 2], abs=1e-6)
+    # Each of three is at either place as often, but for what 32 draws leave open at the second.
+    assert anything["exposures"] == pytest.approx([(1 + 4 / 7) / 3] * 2, abs=0.07)
     assert sum(anything["first"].values()) == pytest.approx(1.0, abs=1e-6)

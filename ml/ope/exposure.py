@@ -1,0 +1,55 @@
+"""How much of the looks at a page a policy gives each widget: its marginals by position, weighed by sight."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.draw import NOBODY, DrawRule
+from ml.marginals import marginals
+from ml.ope.log import Floats
+from ml.ope.slates import Exposures
+
+DRAWS = 32
+"""Draws that a serving's marginals are simulated from: their error is small beside one logged slate's."""
+
+
+def exposures(
+    values: NDArray[np.floating],
+    slates: NDArray[np.integer],
+    rule: DrawRule,
+    seen: Floats,
+    predictions: NDArray[np.floating] | None,
+    *,
+    seed: int,
+    keys: NDArray[np.uint64],
+) -> Exposures:
+    """Return the exposures of the logged widgets under a policy, and what a model expects of them.
+
+    Parameters
+    ----------
+    values
+        (n, k) what the policy draws by.
+    slates
+        (n, K) columns of the logged widgets, -1 where there is none.
+    rule
+        how the policy draws.
+    seen
+        (K,) chance that each position is seen.
+    predictions
+        (n, k) r̂, made without the rewards of these rows; None without a model.
+    seed, keys
+        of the simulation, as for `ml.marginals.marginals`.
+
+    """
+    if seen.shape != slates.shape[1:]:
+        raise ValueError(f"seen must have shape {slates.shape[1:]}, not {seen.shape}")
+    everyone = np.ones(values.shape, dtype=np.bool_)
+    drawn = marginals(
+        values, everyone, positions=slates.shape[1], rule=rule, draws=DRAWS, seed=seed, keys=keys
+    )
+    shares = seen / seen[0] if seen[0] > 0 else np.ones(len(seen))
+    of_widgets = np.einsum("nka,k->na", drawn.means, shares)
+    logged = np.where(slates == NOBODY, np.nan, np.take_along_axis(of_widgets, np.maximum(slates, 0), axis=1))
+    if predictions is None:
+        return Exposures(logged)
+    rated = np.where(slates == NOBODY, 0.0, np.take_along_axis(predictions, np.maximum(slates, 0), axis=1))
+    return Exposures(logged, rated, seen[0] * (of_widgets * predictions).sum(axis=1))
