@@ -1,5 +1,5 @@
 -- Question    Of the people whose first order fell into a closing, how many ordered again in each closing after it?
--- Parameters  none: every closing, by its newest dates. A cohort's first row (closings_later 0) is the cohort itself.
+-- Parameters  none: every closing, by its newest dates; an order in several counts for the one that ends first. A cohort's first row (closings_later 0) is the cohort itself.
 -- Run         vitrine query "select * from cohort_retention_by_closing order by cohort_closing_id, closings_later"
 with dated_closings as (
     select
@@ -16,20 +16,31 @@ standing_closings as (
         closing_id,
         first_date,
         last_date,
-        row_number() over (order by first_date, closing_id) as number
+        row_number() over (order by last_date, closing_id) as number
     from dated_closings
     where nth = 1 and not coalesce(is_deleted, false)
+),
+
+ordered as (
+    -- One row per order; where closings overlap, the one that ends first.
+    select
+        orders.order_id,
+        orders.subject,
+        min(standing_closings.number) as number
+    from orders
+    inner join standing_closings
+        on orders.order_date between standing_closings.first_date and standing_closings.last_date
+    group by orders.order_id, orders.subject
 ),
 
 active as (
     -- One row per person and closing with an order.
     select distinct
-        orders.subject,
+        ordered.subject,
         standing_closings.closing_id,
-        standing_closings.number
-    from orders
-    inner join standing_closings
-        on orders.order_date between standing_closings.first_date and standing_closings.last_date
+        ordered.number
+    from ordered
+    inner join standing_closings on ordered.number = standing_closings.number
 ),
 
 cohorts as (

@@ -1,4 +1,4 @@
--- Question    Is a day's telemetry whole: how much came, from which source, how late, and what was turned away?
+-- Question    Is a day's telemetry whole: how much came, how late, and what was turned away?
 -- Parameters  none: every day with an event or a quarantined row.
 -- Run         vitrine query "select * from data_quality_by_day where day between '2017-10-01' and '2017-10-07'"
 with happened as (
@@ -7,9 +7,7 @@ with happened as (
         count(*) as events,
         sum(case when is_bot then 1 else 0 end) as bot_events,
         sum(case when is_consented then 0 else 1 end) as nobody_events,
-        sum(case when arrival_date > event_date then 1 else 0 end) as late_events,
-        sum(case when array_contains(sources, 'telemetry') then 1 else 0 end) as telemetry_events,
-        sum(case when array_contains(sources, 'tags') then 1 else 0 end) as tag_events
+        sum(case when arrival_date > event_date then 1 else 0 end) as late_events
     from events
     group by event_date
 ),
@@ -43,8 +41,6 @@ select
     cast(coalesce(happened.bot_events, 0) as bigint) as bot_events,           -- of them: by bots
     cast(coalesce(happened.nobody_events, 0) as bigint) as nobody_events,     -- of them: of who did not agree
     cast(coalesce(happened.late_events, 0) as bigint) as late_events,         -- of them: arrived on a later day
-    cast(coalesce(happened.telemetry_events, 0) as bigint) as telemetry_events, -- of them: telemetry held it
-    cast(coalesce(happened.tag_events, 0) as bigint) as tag_events,           -- of them: tags held it
     cast(coalesce(matched.matched_by_trace, 0) as bigint) as matched_by_trace,   -- positions credited by trace
     cast(coalesce(matched.matched_by_window, 0) as bigint) as matched_by_window, -- positions credited by last touch
     coalesce(refused.quarantined, 0) as quarantined                           -- rows of any table in quarantine

@@ -1,5 +1,5 @@
 -- Question    What did each role spend in each closing, by how many people and orders?
--- Parameters  none: every closing, by its newest dates; orders outside all closings have closing_id null.
+-- Parameters  none: every closing, by its newest dates; an order in several counts in each, one in none has closing_id null.
 -- Run         vitrine query "select * from revenue_by_role_and_closing order by closing_id, role"
 with roles as (
     -- A role holds from the day it arrived until the next change arrived.
