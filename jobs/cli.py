@@ -5,9 +5,12 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from jobs.shell import Command, Job
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 layout_app = typer.Typer(no_args_is_help=True, help="Look at a subject's layouts.")
@@ -109,7 +112,7 @@ def leaks(
     from jobs.spark import session
 
     config = load()
-    found = check.leaks(importlib.import_module(f"jobs.{job}").JOB, day.date(), config, session(config))
+    found = check.leaks(_job(job), day.date(), config, session(config))
     for column, rows in found.items():
         typer.echo(f"{job}.{column} depends on what came after {day.date()} in {rows:,} rows.")
     if found:
@@ -384,6 +387,10 @@ def status() -> None:
 
 
 def _run(name: str, arguments: list[str]) -> None:
+    _job(name).main(arguments)
+
+
+def _job(name: str) -> "Job | Command":
     from jobs.contracts import all_tables
 
     known = [*all_tables(), *OF_NO_TABLE]
@@ -391,7 +398,8 @@ def _run(name: str, arguments: list[str]) -> None:
     if name not in known or not module.exists():
         runnable = ", ".join(job for job in known if (module.parent / f"{job}.py").exists())
         sys.exit(f"vitrine: there is no job {name!r}; the jobs are {runnable}.")
-    importlib.import_module(f"jobs.{name}").JOB.main(arguments)
+    found: Job | Command = importlib.import_module(f"jobs.{name}").JOB
+    return found
 
 
 def _for_users(error: BaseException) -> bool:

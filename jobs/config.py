@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,15 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from jobs.model_specs import ModelSpec as ModelSpec
 from jobs.specs import Policy as Policy
@@ -310,13 +318,13 @@ class Config(Strict):
     quiet_days: list[date] = []
     since: dict[str, date] = {}
     jobs: dict[str, dict[str, Any]] = {}
-    told: frozenset[str] = frozenset()  # arguments that the command line gave in place of conf/
     pages: dict[str, Page]
     policies: dict[str, Policy]
     feature_declarations: dict[str, Declaration]
     feature_sets: dict[str, FeatureSet]
     segmentation_specs: dict[str, Segmentation] = {}
     model_specs: dict[str, ModelSpec] = {}
+    _told: frozenset[str] = PrivateAttr(default=frozenset())
 
     @field_validator("business_time_zone")
     @classmethod
@@ -332,7 +340,18 @@ class Config(Strict):
     @cached_property
     def digest(self) -> str:
         """Hash of everything configured but where things run."""
-        return _digest(self.model_dump(mode="json", exclude={"engine", "airflow", "told"}))
+        return _digest(self.model_dump(mode="json", exclude={"engine", "airflow"}))
+
+    @property
+    def told(self) -> frozenset[str]:
+        """Arguments that the command line gave in place of conf/."""
+        return self._told
+
+    def with_arguments(self, job: str, own: Mapping[str, Any], told: Collection[str]) -> "Config":
+        """Return a copy whose `jobs.JOB` is `own`, of which the command line told some."""
+        copy = self.model_copy(update={"jobs": {**self.jobs, job: dict(own)}})
+        copy._told = self._told | frozenset(told)
+        return copy
 
     def feeding(self, table: str) -> dict[str, Source]:
         """The sources that feed a table, by name."""

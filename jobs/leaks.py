@@ -16,8 +16,8 @@ from pyspark.sql import functions as F
 from jobs import inputs
 from jobs.config import Config, ConfigError
 from jobs.contracts import Contract, contract
-from jobs.inputs import Days, Lake, Read
-from jobs.shell import Job, bind
+from jobs.inputs import Buckets, Days, Lake, Read
+from jobs.shell import Command, Job, bind
 from jobs.tables import Tables
 
 LAST_DAY = date(9998, 12, 31)
@@ -28,14 +28,21 @@ AS_GIVEN = {"closing_examples": ("closings",)}
 """Inputs that say what the rows are about, which may be corrected later: the same on both sides."""
 
 
-def leaks(job: Job, day: date, config: Config, spark: SparkSession) -> dict[str, int]:
+def leaks(job: Job | Command, day: date, config: Config, spark: SparkSession) -> dict[str, int]:
     """Columns of a job's rows of a day that depend on what came later, with the number of rows that do."""
+    if isinstance(job, Command):
+        raise ConfigError(f"{job.name} is not built from tables day by day: there is nothing to compare.")
     tables = Tables(config.tables)
     versions = {name: tables.version(name) for name in job.tables}
     known, later = {}, {}
     for read in job.reads:
         if isinstance(read, Lake):
             raise ConfigError(f"{job.writes} is read from the lake: it learns nothing that could leak.")
+        if isinstance(read, Buckets):
+            raise ConfigError(
+                f"{job.writes} looks at the day after by rule, to find what came of a day: nothing in it"
+                " could leak. Ask for a table that is made of it, as subject_daily."
+            )
         whole = inputs.open_read(spark, read, [day, LAST_DAY], config, versions)
         known[read.name], later[read.name] = _until(whole, read, job.writes, day, config), whole
     arguments = bind(job.build, job.writes, config)

@@ -1,10 +1,10 @@
 """product_vectors: one row per product and day on which its catalogue entry changed.
 
-Vectors of a version are fitted once, on the catalogue as of one day: later products are folded in by the
-same fit, which is made again from that day's catalogue when it is needed, alike to the bit. A day without
-changes costs nothing.
+Vectors of a version are fitted once, on the catalogue as of the day that conf/ names: other products are
+folded in by the same fit, which is made again from that day's catalogue when it is needed, alike to the bit,
+in whatever order days are loaded. A day without changes costs nothing.
 
-Reads   products up to the last day
+Reads   products, of every day
 Writes  product_vectors, partition changed_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 """
@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from jobs import maps
 from jobs.config import ConfigError
 from jobs.contracts import contract
-from jobs.shell import Job, Until
+from jobs.shell import Job, State
 from jobs.sources import changes
 from ml.vectors import CatalogueVectors, documents
 
@@ -31,7 +31,7 @@ def build(
     *,
     days: Sequence[date],
     version: str,
-    fitted_on: date | None,
+    fitted_on: date,
     fitted_products: int,
     dimensions: int,
     texts: Sequence[str],
@@ -43,10 +43,11 @@ def build(
     changed = products.where(F.col("changed_date").isin(list(days)))
     if changed.isEmpty():
         return products.sparkSession.createDataFrame([], about.ddl)
-    first = fitted_on or products.agg(F.min("changed_date")).collect()[0][0]
     names = [*texts, *attributes]
     known = changes.valid(products, "product_id").where(
-        (F.col("valid_from") <= F.lit(first)) & (F.col("valid_until") > F.lit(first)) & ~F.col("is_deleted")
+        (F.col("valid_from") <= F.lit(fitted_on))
+        & (F.col("valid_until") > F.lit(fitted_on))
+        & ~F.col("is_deleted")
     )
     # A bounded, seeded sample comes to the driver: what a product is chosen by has nothing to do with it.
     sample = (
@@ -58,7 +59,7 @@ def build(
     try:
         model.fit(_documents(sample.toArrow(), texts, attributes))
     except ValueError as error:
-        raise ConfigError(f"conf: jobs.product_vectors, catalogue of {first}: {error}") from None
+        raise ConfigError(f"conf: jobs.product_vectors, catalogue of {fitted_on}: {error}") from None
     return changed.select("product_id", "changed_date", "is_deleted", *names).mapInArrow(
         _kernel(model, texts, attributes, version, about.arrow_schema.remove_metadata()), about.ddl
     )
@@ -87,7 +88,7 @@ def _documents(rows: pa.Table, texts: Sequence[str], attributes: Sequence[str]) 
     return documents([rows[name].to_pylist() for name in texts], whole)
 
 
-JOB = Job(build, reads=(Until("products"),), writes="product_vectors")
+JOB = Job(build, reads=(State("products"),), writes="product_vectors")
 
 if __name__ == "__main__":
     JOB.main()

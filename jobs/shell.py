@@ -135,7 +135,7 @@ def with_arguments(config: Config, name: str, given: Sequence[str]) -> Config:
         When one is not of that form.
 
     """
-    own, told = dict(config.jobs.get(name, {})), set(config.told)
+    own, told = dict(config.jobs.get(name, {})), set[str]()
     for pair in given:
         key, equals, text = pair.partition("=")
         if not equals or not key.isidentifier():
@@ -147,8 +147,7 @@ def with_arguments(config: Config, name: str, given: Sequence[str]) -> Config:
         if value is not None:
             own[key] = value
             told.add(key)
-    update = {"jobs": {**config.jobs, name: own}, "told": frozenset(told)}
-    return config.model_copy(update=update) if given else config
+    return config.with_arguments(name, own, told) if given else config
 
 
 def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = None) -> Run:

@@ -1,7 +1,7 @@
 """The whole of lake_etl for one day: seconds and peak memory by table, with 30 and with 365 days of history.
 
 1 M subjects, 10 M spans. Each table's job runs warm, in one engine, in the order of the DAG. The history is
-laid into `subject_daily` (jobs.synth.history) with its monthly checkpoints; making the lake is not timed.
+laid into `subject_daily` (tests.bench.history) with its monthly checkpoints; making the lake is not timed.
 """
 
 import statistics
@@ -16,9 +16,10 @@ from jobs import checks
 from jobs.config import Config
 from jobs.shell import Ask, run_job
 from jobs.subject_totals import is_settled
-from jobs.synth import history, lake
+from jobs.synth import lake
 from jobs.synth.size import Size
 from jobs.tables import Tables
+from tests.bench import history
 from tests.bench.engine import own_home, spark_of
 from tests.bench.measure import Peak, Row, scaled
 

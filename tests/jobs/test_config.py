@@ -62,6 +62,7 @@ def test_the_whole_replay_begins_earlier_and_is_else_the_demo() -> None:
             "engine: {kind: connect}\nengine: {kind: local}",
             "broken.yaml, line 2: the key 'engine' is given twice.",
         ),
+        ("told: [seed]", "broken.yaml: told is not a known key; remove it or mend its spelling."),
         ("- a list", "broken.yaml must hold keys and values, not a list."),
         (
             "sources: {tags: {form: parquet}}",

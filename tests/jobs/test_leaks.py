@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import leaks, subject_features
-from jobs.config import Consent, load
+from jobs import feedback, leaks, releases, subject_features, users
+from jobs.config import ConfigError, Consent, load
+from jobs.shell import Command, Job
 from tests.jobs.given import table
 from tests.jobs.test_subject_features import ACTIVITY, SCALES, SETS, day, user, widget
 
@@ -50,3 +53,16 @@ def test_a_planted_leak_is_found_and_the_features_have_none(spark: SparkSession)
     planted = replace(subject_features.JOB, build=peeking)
     tomorrow = {row["subject"] for row in ACTIVITY if row["activity_date"] == day(1)}
     assert leaks.compare(planted, known, later, day(0), arguments) == {"region": len(tomorrow)}
+
+
+@pytest.mark.parametrize(
+    ("job", "sentence"),
+    [
+        (feedback.JOB, "feedback looks at the day after by rule, to find what came of a day"),
+        (releases.JOB, "releases is not built from tables day by day: there is nothing to compare."),
+        (users.JOB, "users is read from the lake: it learns nothing that could leak."),
+    ],
+)
+def test_what_cannot_leak_says_so(home: Path, job: Job | Command, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        leaks.leaks(job, date(2017, 10, 12), load(), None)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """product_vectors: fitted on one day's catalogue, so that a later day folds products in and changes none."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -31,7 +31,7 @@ def build(products: DataFrame, *days: date, dimensions: int = 2) -> DataFrame:
         products,
         days=days,
         version="v1",
-        fitted_on=None,
+        fitted_on=FRIDAY,
         fitted_products=1000,
         dimensions=dimensions,
         texts=["name"],
@@ -49,6 +49,9 @@ def test_a_later_product_is_folded_in_and_changes_no_other(spark: SparkSession) 
     friday = rows(build(products.where(products["changed_date"] <= FRIDAY), FRIDAY), "product_id")
     both = rows(build(products, FRIDAY, SATURDAY), "product_id", "changed_date")
     assert [row for row in both if row["changed_date"] == FRIDAY] == friday
+    # What was only ever sold before that day is no part of the fit, though its day comes first.
+    gone = [product(98, "old wine", "WINE", SATURDAY - timedelta(n), is_deleted=n == 2) for n in (3, 2)]
+    assert rows(build(table(spark, "products", [*CATALOGUE, *later, *gone]), FRIDAY), "product_id") == friday
     new = {row["product_id"]: row for row in both if row["changed_date"] == SATURDAY}
     assert {number: row["is_deleted"] for number, row in new.items()} == {"0": False, "99": True}
     assert {len(row["vector"]) for row in both} == {2}

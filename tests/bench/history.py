@@ -22,7 +22,7 @@ from jobs.synth import people, sessions, shop
 from jobs.synth.people import CATEGORIES, Floats, Ints, People
 from jobs.synth.sessions import HOME_WIDGETS, START_WIDGETS, Sessions
 from jobs.synth.size import Size
-from jobs.tables import Tables
+from jobs.tables import Tables, discard
 
 TABLE = "subject_daily"
 DRAWN = 7
@@ -35,17 +35,18 @@ def lay(spark: SparkSession, config: Config, size: Size, days: int) -> None:
     tables = Tables(config.tables)
     tables.open(TABLE)
     staged = "data/history"
-    folder = f"{tables.path(TABLE)}/{staged}"
+    folder, pattern = f"{tables.path(TABLE)}/{staged}", f"{config.home}/drawn"
     drawn = min(DRAWN, days)
     spark.createDataFrame([(n,) for n in range(drawn)], "n int").repartition(drawn, "n").mapInArrow(
-        _drawer(size, config, folder), "n int"
+        _drawer(size, config, pattern), "n int"
     ).count()
     before = [size.first - timedelta(n) for n in range(1, days + 1)]
     for number, day in enumerate(before):
         for bucket in range(config.subject_buckets):
             target = Path(folder) / f"activity_date={day}" / f"subject_bucket={bucket}" / "part-0.parquet"
             target.parent.mkdir(parents=True)
-            os.link(_drawn_file(folder, number % drawn, bucket), target)
+            os.link(_drawn_file(pattern, number % drawn, bucket), target)
+    discard(pattern)
     tables.publish(TABLE, staged, days=before, run_id="history")
 
 
@@ -65,7 +66,7 @@ def _write(size: Size, key: bytes, key_id: str, buckets: int, folder: str, n: in
     about = contract(TABLE)
     names = [name for name in about.columns if name not in about.partition_by]
     schema = pa.schema([about.arrow_schema.remove_metadata().field(name) for name in names])
-    Path(folder, f".drawn-{n}").mkdir(parents=True, exist_ok=True)
+    Path(folder, f"{n}").mkdir(parents=True, exist_ok=True)
     writers = [
         pq.ParquetWriter(_drawn_file(folder, n, bucket), schema, compression="zstd")
         for bucket in range(buckets)
@@ -130,4 +131,4 @@ def _map(n: int, keys: Ints, names: list[str] | tuple[str, ...], values: Ints | 
 
 
 def _drawn_file(folder: str, n: int, bucket: int) -> str:
-    return f"{folder}/.drawn-{n}/{bucket}.parquet"
+    return f"{folder}/{n}/{bucket}.parquet"
