@@ -15,11 +15,12 @@ from wiring import closings_ended, connect, daily, job, pin
 
 # Each table, and the tables of this run that it is made from.
 NEEDS = {
-    "users": ["pin"],
+    "erasures": ["pin"],
+    "users": ["erasures"],
     "products": ["pin"],
     "widgets": ["pin"],
     "closings": ["pin"],
-    "consents": ["pin"],
+    "consents": ["erasures"],
     "product_vectors": ["products"],
     "orders": ["users"],
     "order_lines": ["orders", "products"],

@@ -156,6 +156,25 @@ def health(
 
 
 @app.command()
+def sweep(
+    day: Annotated[datetime, typer.Argument(help="as of this day, as 2017-10-12", formats=["%Y-%m-%d"])],
+    vacuum_hours: Annotated[
+        int,
+        typer.Option(min=0, help="files that left a table so long ago are deleted; runs need those of a day"),
+    ] = 168,
+) -> None:
+    """Remove what tables may no longer hold: days beyond their retention, and who asked to be forgotten."""
+    from jobs import sweep as broom
+    from jobs.config import load
+
+    swept = broom.sweep(load(), day.date(), vacuum_hours=vacuum_hours)
+    for one in swept:
+        typer.echo(str(one))
+    if not swept:
+        typer.echo("Nothing is to be removed.")
+
+
+@app.command()
 def dictionary(
     output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write")] = Path(
         "dictionary.html"

@@ -28,12 +28,16 @@ _PRIMITIVES = {
 
 
 class Column(Strict):
-    """A column: its type, what it means, and whether it holds personal data."""
+    """A column: its type, what it means, and whether it holds personal data.
+
+    pseudonym: it names the person whose row it is (own), or another one (other).
+    """
 
     type: str
     meaning: str = Field(alias="is")
     personal: bool = False
     label: bool = False  # known only later: what a model is to predict
+    pseudonym: Literal["own", "other"] | None = None
 
     @field_validator("type")
     @classmethod
@@ -95,6 +99,10 @@ class Contract(Strict):
     def personal(self) -> list[str]:
         """Columns that hold personal data."""
         return [name for name, column in self.columns.items() if column.personal]
+
+    def pseudonyms(self, of: Literal["own", "other"]) -> list[str]:
+        """Columns that hold the pseudonym of the person whose row it is, or of another one."""
+        return [name for name, column in self.columns.items() if column.pseudonym == of]
 
     @property
     def arrow_schema(self) -> pa.Schema:

@@ -21,8 +21,9 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs import checks, inputs, publish, runs, store, telemetry
+from jobs import checks, erased, inputs, publish, runs, store, telemetry
 from jobs.config import Config, ConfigError, load
+from jobs.contracts import contract
 from jobs.inputs import Buckets, Days, Lake, MissingInput, Read, State, Until
 from jobs.publish import Stopped
 from jobs.runs import Run
@@ -179,6 +180,7 @@ def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = Non
         run.days = days
         frames = {read.name: inputs.open_read(spark, read, days, config, versions) for read in job.reads}
         built = job.build(**frames, **arguments, **_of_run(job.build, days, config, run.inputs))
+        built = erased.turned_away(built, contract(job.writes), tables, spark)
         quiet = config.quiet_days
         publish.publish(built, spark, tables, run, is_bucketed=job.is_bucketed, quiet_days=quiet)
     return run

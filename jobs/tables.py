@@ -121,6 +121,18 @@ class Tables:
         )
         return DeltaTable(self.path(name)).version()
 
+    def swap(self, name: str, gone: Sequence[str], staged: str, *, run_id: str) -> None:
+        """Put staged files in place of others of the same partitions, named by their address, at once."""
+        table, about = self.open(name), contract(name)
+        addresses = dict(zip([path for path, _ in self.files(name)], _live_files(table, about), strict=True))
+        table.create_write_transaction(
+            [*_adds(self.path(name), staged), *(_remove(addresses[path][0]) for path in gone)],
+            mode="append",
+            schema=table.schema(),
+            partition_by=about.partition_by or None,
+            commit_properties=CommitProperties(custom_metadata={"run_id": run_id}),
+        )
+
     def _widened(self, about: Contract) -> DeltaTable:
         """Open a table to write to; columns that its contract has gained are added, null in older rows."""
         table = self.open(about.table)
