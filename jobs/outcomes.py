@@ -5,7 +5,8 @@ did not agree, are left out. Of order lines: a `purchase` of a product that the 
 into the basket that day or the day before, a `reorder` when it had bought the product within `reorder_days`.
 Of orders: a `team_sale`, the sponsor's. Of users: a `recruit`, the sponsor's, at the end of the day on which
 the person arrived; none on the first day of `users`, which lists who was there already. Whoever an outcome is
-about, the sponsor and whom it recruited, must agree as of that day.
+about, the sponsor and whom it recruited, must agree as of that day. What comes from a
+circle of sponsors, or belongs to a sponsor whom `users` does not know by then, goes to quarantine.
 
 Who ordered logged in may have looked logged out: a line is the subject's whose event placed the order.
 
@@ -25,10 +26,13 @@ from jobs.config import ConfigError, Consent
 from jobs.consent import with_consent
 from jobs.shell import Days, Job, Until
 from jobs.sources import changes
+from jobs.sponsors import circles
 
 KINDS = {"product_view": "detail", "basket_add": "basket", "order_placed": "order"}
 LOOKED = ("product_view", "basket_add")
 LONGEST_REORDER = 84
+CIRCLE = "a team sale or recruit must not come from a circle of sponsors"
+UNKNOWN = "a team sale or recruit needs a sponsor that users knows"
 
 
 def build(
@@ -59,13 +63,16 @@ def build(
         asked = with_consent(rows, consents, consent, subject=subject, day=day)
         return asked.where("is_consented").drop("is_consented")
 
-    team = _team_sales(agreed(orders, "subject", "order_date"), order_lines, sponsored, subject_buckets)
+    lines = _of_days(order_lines, "order_date", days)
+    team = _team_sales(agreed(orders, "subject", "order_date"), lines, sponsored, subject_buckets)
     recruits = _recruits(users, days, business_time_zone, subject_buckets)
-    recruits = agreed(recruits, "recruited", "outcome_date").drop("recruited")
+    recruits = agreed(recruits, "led", "outcome_date")
     # An event of the day before may come from before a refusal.
-    led_to = bought.unionByName(team, True).unionByName(recruits, True)
-    own = _with_category(_events(_of_days(people, "event_date", days)), products)
-    return own.unionByName(agreed(led_to, "subject", "outcome_date"), True)
+    led = agreed(team.unionByName(recruits, True), "subject", "outcome_date")
+    own = _with_category(_events(_of_days(people, "event_date", days)), products).unionByName(
+        agreed(bought, "subject", "outcome_date"), True
+    )
+    return own.unionByName(_judged(led, users, sponsored, days), True)
 
 
 def _events(people: DataFrame) -> DataFrame:
@@ -189,12 +196,13 @@ def _team_sales(
             F.lit("team_sale").alias("kind"),
             "order_id",
             "value_cents",
+            F.col("_buyer").alias("led"),
         )
     )
 
 
 def _recruits(users: DataFrame, days: Sequence[date], zone: str, subject_buckets: int) -> DataFrame:
-    """People who arrived on these days under a sponsor, for the sponsor; with whom, as `recruited`."""
+    """People who arrived on these days under a sponsor, for the sponsor; with whom, as `led`."""
     first_day = users.agg(F.min("changed_date").alias("first_day"))
     arrived = users.groupBy("subject").agg(F.min(F.struct("changed_date", "sponsor")).alias("first"))
     day, sponsor = F.col("first.changed_date"), F.col("first.sponsor")
@@ -207,13 +215,29 @@ def _recruits(users: DataFrame, days: Sequence[date], zone: str, subject_buckets
         .where(is_new)
         .select(
             F.sha2(F.concat_ws("/", "subject", day.cast("string")), 256).alias("outcome_id"),
-            F.col("subject").alias("recruited"),
+            F.col("subject").alias("led"),
             day.alias("outcome_date"),
             last_second.alias("happened_at"),
             sponsor.alias("subject"),
             changes.bucket(sponsor, subject_buckets).alias("subject_bucket"),
             F.lit("recruit").alias("kind"),
         )
+    )
+
+
+def _judged(led: DataFrame, users: DataFrame, sponsored: DataFrame, days: Sequence[date]) -> DataFrame:
+    """Turn away what a sponsor owes to somebody of its own circle, and what is owed to nobody known."""
+    own = (F.col("outcome_date") == F.col("day")) & (F.col("led") == F.col("on_circle"))
+    known = users.groupBy(F.col("subject").alias("_known")).agg(F.min("changed_date").alias("_known_from"))
+    arrived = (F.col("subject") == F.col("_known")) & (F.col("_known_from") <= F.col("outcome_date"))
+    reason = F.when(F.col("on_circle").isNotNull(), F.lit(CIRCLE)).when(
+        F.col("_known").isNull(), F.lit(UNKNOWN)
+    )
+    return (
+        led.join(F.broadcast(circles(sponsored, days)), own, how="left")
+        .join(known, arrived, how="left")
+        .withColumn("_reason", reason)
+        .drop("day", "on_circle", "led", "_known", "_known_from")
     )
 
 

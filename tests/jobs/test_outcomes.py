@@ -11,6 +11,7 @@ from jobs import outcomes
 from jobs.config import ConfigError, Consent
 from jobs.contracts import contract
 from tests.jobs.given import ZONE, event, local, rows, table
+from tests.jobs.sources.door import judged
 
 NOON, FRIDAY = local("2017-11-03 12:00:00"), date(2017, 11, 3)
 NAMES = ("page_view", "layout_served", "widget_seen", "product_view", "basket_add", "order_placed")
@@ -63,8 +64,9 @@ def test_views_baskets_and_orders_of_people_are_outcomes(spark: SparkSession) ->
         "category": "TEA",
         "order_id": None,
         "value_cents": None,
+        "_reason": None,
     }
-    assert set(built[0]) == set(contract("outcomes").columns)
+    assert set(built[0]) == {*contract("outcomes").columns, "_reason"}
 
 
 def order(order_id: str, subject: str, at: datetime = NOON, day: date = FRIDAY) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def test_what_was_bought_sold_and_won(spark: SparkSession) -> None:
     people = [
         person("ann", 1, "u000a"), person("ann", 4, "late"), person("bob", 1, None),
         person("new", 3, "u000b"), person("new", 4, "u000b"), person("alone", 3, None),
-        person("old", 2, "u000b"),
+        person("old", 2, "u000b"), person("u000a", 1, None), person("u000b", 1, None),
     ]  # fmt: skip
     built = rows(build(spark, events=told, orders=orders, order_lines=lines, users=people), "outcome_id")
     found = [
@@ -152,7 +154,8 @@ def test_nobody_is_bought_for_or_recruited_without_consent(spark: SparkSession) 
         event("basket_add", NOON - timedelta(days=1), subject=who, product_id="8") for who in ("ann", "bob")
     ]
     lines = [line("o1", 1, "ann", "8", 100), line("o2", 1, "bob", "8", 100)]
-    people = [person("first", 1, None), person("shy", 3, "u000a"), person("new", 3, "u000b")]
+    people = [person("u000a", 1, None), person("u000b", 1, None)]
+    people += [person("shy", 3, "u000a"), person("new", 3, "u000b")]
     built = build(
         spark,
         events=told,
@@ -164,7 +167,40 @@ def test_nobody_is_bought_for_or_recruited_without_consent(spark: SparkSession) 
     found = {row["outcome_id"]: (row["kind"], row["subject"]) for row in rows(built, "outcome_id")}
     recruit = hashlib.sha256(b"new/2017-11-03").hexdigest()
     assert found == {"o2/1": ("purchase", "bob"), recruit: ("recruit", "u000b")}
-    assert set(built.columns) == set(contract("outcomes").columns)
+    assert set(built.columns) == {*contract("outcomes").columns, "_reason"}
+
+
+def test_a_circle_of_sponsors_sells_and_recruits_nothing(spark: SparkSession) -> None:
+    """Only while it is one: of a day's own tree, and not for who hangs below it."""
+    people = [
+        person("u001a", 1, "u001b"), person("u001b", 1, "u001c"), person("u001c", 2, "u001a"),
+        person("below", 1, "u001a"), person("u002a", 1, "u002b"), person("u002b", 1, "u002a"),
+        person("u002b", 3, None), person("u003a", 1, "u003a"), person("u004a", 1, "u004z"),
+        person("new", 3, "u001a"), person("u004z", 4, None), person("u005a", 3, "u005b"),
+        person("u005b", 1, "u005a"),
+    ]  # fmt: skip
+    buyers = ("u001b", "below", "u002a", "u003a", "u004a")
+    built = build(
+        spark,
+        orders=[order(f"of-{who}", who) for who in buyers],
+        order_lines=[line(f"of-{who}", 1, who, "7", 100) for who in buyers],
+        users=people,
+    )
+    good, bad = judged("outcomes", built, [FRIDAY])
+    assert sorted((row["kind"], row["subject"]) for row in good) == [
+        ("recruit", "u001a"),
+        ("team_sale", "u001a"),
+        ("team_sale", "u002b"),
+    ]
+    circle = "a team sale or recruit must not come from a circle of sponsors"
+    unknown = "a team sale or recruit needs a sponsor that users knows"
+    assert sorted(row["reason"] for row in bad) == [circle, circle, circle, unknown]
+    found = rows(built.where("_reason is not null").select("kind", "subject", "_reason"))
+    assert [(row["kind"], row["subject"]) for row in found if row["_reason"] == circle] == [
+        ("recruit", "u005b"),
+        ("team_sale", "u001c"),
+        ("team_sale", "u003a"),
+    ]
 
 
 def test_the_first_day_of_users_recruits_nobody_and_an_order_of_the_next_day_places_nothing(

@@ -28,6 +28,7 @@ def test_users_are_taken_over_and_wrong_ones_told(spark: SparkSession, tmp_path:
         "u4,direct,,north,false,,,,,,",
         "u5,direct,,north,false,,,,,,",
         "u5,direct,,south,false,,,,,,",
+        "u6,direct,u6,north,false,,,,,,",
     ]
     second = [
         f"{HEADER},is_deleted",
@@ -87,5 +88,6 @@ def test_users_are_taken_over_and_wrong_ones_told(spark: SparkSession, tmp_path:
         (4, "a user needs a subject"),
         (5, "column has_demographics is not of type boolean"),
         (8, "a later row of the same day replaces it"),
+        (10, "a user must not sponsor itself"),
     ]
     assert "35-44" not in str(bad)
