@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,11 +48,17 @@ def lived_in() -> Iterator[Path]:
 
 
 def begin_on_the_first_day(lake: Path) -> None:
-    """Let entities arrive with the first day, and no order before it."""
+    """Let entities arrive with the first day, and no order before it.
+
+    The catalogue stays where it was as well: conf/ names its day as the one that vectors are fitted on.
+    """
     for folder in sorted(lake.glob("*/date=*")):
         first = folder.with_name(f"date={FIRST}")
         if folder.name == f"date={ENTITIES_WRITTEN}" and not first.exists():
-            folder.rename(first)
+            if folder.parent.name == "products":
+                shutil.copytree(folder, first)
+            else:
+                folder.rename(first)
         elif folder.name < first.name:
             shutil.rmtree(folder)
 
@@ -59,7 +67,10 @@ def begin_on_the_first_day(lake: Path) -> None:
 def api(lived_in: Path) -> Iterator[Rest]:
     """Return a client of the running Airflow; everything is ended afterwards."""
     try:
-        yield house.start()
+        client = house.start()
+        command = [Path(sys.executable).parent / "vitrine", "run", "products", "--from", ENTITIES_WRITTEN]
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
+        yield client
     finally:
         house.down()
 
