@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from jobs import runs, shell, telemetry
+from jobs import runs, shell
 from jobs.config import Config
 from jobs.contracts import contract
 from jobs.publish import Stopped
@@ -115,10 +115,8 @@ def run_export(ask: Ask, config: Config) -> Run:
 
     """
     tables = Tables(config.tables)
-    manifest = shell.start("export", ask, config)
     versions = runs.resolve(tables, READS, ask.dag_run)
-    manifest.inputs = {name: version for name, version in versions.items() if version is not None}
-    with telemetry.span(manifest), shell.Recorder(tables, manifest):
+    with shell.recorded("export", ask, config, versions) as manifest:
         try:
             done = run(
                 config,

@@ -24,7 +24,7 @@ import pyarrow.dataset as ds
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import inputs, runs, shell, store, telemetry
+from jobs import inputs, runs, shell, store
 from jobs.config import Config, Gate, Page, Policy
 from jobs.contracts import contract
 from jobs.live import IS_LIVE, POLICY, YES, Live, LivePolicies
@@ -302,10 +302,8 @@ def _measures(verdict: Verdict) -> dict[str, float]:
 def run_gate(ask: Ask, config: Config) -> Run:
     """Decide on the days' policies, and return the run's manifest."""
     tables = Tables(config.tables)
-    manifest = shell.start("gate", ask, config)
     versions = runs.resolve(tables, READS, ask.dag_run)
-    manifest.inputs = {name: version for name, version in versions.items() if version is not None}
-    with telemetry.span(manifest), shell.Recorder(tables, manifest):
+    with shell.recorded("gate", ask, config, versions) as manifest:
         spark, days = session(config), ask.days
         frames = {name: inputs.open_read(spark, Until(name), days, config, versions) for name in READS}
         earlier = tables.read("releases", ds.field("kind") == POLICY).to_pylist()

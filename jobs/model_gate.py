@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from jobs import model_registry, runs, shell, telemetry
+from jobs import model_registry, runs, shell
 from jobs.champions import champion, verdict
 from jobs.config import Config
 from jobs.example_arrays import expand
@@ -135,10 +135,8 @@ def run_gate(ask: Ask, config: Config) -> Run:
 
     """
     tables = Tables(config.tables)
-    manifest = shell.start("model_gate", ask, config)
     versions = runs.resolve(tables, READS, ask.dag_run)
-    manifest.inputs = {name: version for name, version in versions.items() if version is not None}
-    with telemetry.span(manifest), shell.Recorder(tables, manifest):
+    with shell.recorded("model_gate", ask, config, versions) as manifest:
         closings = tables.read("closings", version=versions["closings"]).to_pylist()
         for day in ask.days:
             of_day = ds.field("as_of_date") == day

@@ -9,7 +9,7 @@ import sys
 
 import pyarrow.dataset as ds
 
-from jobs import runs, shell, telemetry
+from jobs import runs, shell
 from jobs.config import Config
 from jobs.model_gate import DECIDER
 from jobs.model_page import render
@@ -38,10 +38,8 @@ def run_report(ask: Ask, config: Config) -> Run:
 
     """
     tables, day = Tables(config.tables), ask.days[-1]
-    manifest = shell.start("model_report", ask, config)
     versions = runs.resolve(tables, READS, ask.dag_run)
-    manifest.inputs = {name: version for name, version in versions.items() if version is not None}
-    with telemetry.span(manifest), shell.Recorder(tables, manifest):
+    with shell.recorded("model_report", ask, config, versions) as manifest:
         of_day = ds.field("as_of_date") == day
         models = tables.read("models", of_day, version=versions["models"]).to_pylist()
         values = tables.read("model_values", of_day, version=versions["model_values"]).to_pylist()

@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow.dataset as ds
 
-from jobs import inputs, runs, shell, telemetry
+from jobs import inputs, runs, shell
 from jobs.config import Config
 from jobs.live import IS_LIVE, POLICY, YES, LivePolicies
 from jobs.policy_page import Check, Row, Shown, render
@@ -71,10 +71,8 @@ def run_report(ask: Ask, config: Config) -> Run:
 
     """
     tables, day = Tables(config.tables), ask.days[-1]
-    manifest = shell.start("policy_report", ask, config)
     versions = runs.resolve(tables, READS, ask.dag_run)
-    manifest.inputs = {name: version for name, version in versions.items() if version is not None}
-    with telemetry.span(manifest), shell.Recorder(tables, manifest):
+    with shell.recorded("policy_report", ask, config, versions) as manifest:
         since = ds.field("as_of_date") >= day - timedelta(CURVE_DAYS)
         until = ds.field("as_of_date") <= day
         values = tables.read("policy_values", since & until, version=versions["policy_values"]).to_pylist()

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from jobs import shell, telemetry
+from jobs import shell
 from jobs.config import Config
 from jobs.runs import Run
 from jobs.shell import Ask
@@ -91,12 +91,10 @@ def run_release(ask: Ask, config: Config) -> Run:
     from jobs import segment_answer
 
     tables = Tables(config.tables)
-    manifest = shell.start("releases", ask, config)
     arguments = shell.bind(segment_answer.verdict, "releases", config)
     # Not the pinned versions: what was approved while this run waited must be seen.
     versions = {name: tables.version(name) for name in segment_answer.READS}
-    manifest.inputs = {name: version for name, version in versions.items() if version is not None}
-    with telemetry.span(manifest), shell.Recorder(tables, manifest):
+    with shell.recorded("releases", ask, config, versions) as manifest:
         release = segment_answer.verdict(
             {name: tables.read(name, version=version).to_pylist() for name, version in versions.items()},
             ask.days[-1],

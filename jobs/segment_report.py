@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from jobs import runs, shell, telemetry
+from jobs import runs, shell
 from jobs.config import Config, Segmentation
 from jobs.publish import Stopped
 from jobs.reports import keep
@@ -57,11 +57,9 @@ def run_report(ask: Ask, config: Config, told: dict[str, Any]) -> Run:
 
     """
     tables = Tables(config.tables)
-    manifest = shell.start("segment_report", ask, config)
     asked = ask_for(config.segmentation_specs, **shell.bind(ask_for, "segment_report", config))
     versions = runs.resolve(tables, READS, ask.dag_run)
-    manifest.inputs = {name: version for name, version in versions.items() if version is not None}
-    with telemetry.span(manifest), shell.Recorder(tables, manifest):
+    with shell.recorded("segment_report", ask, config, versions) as manifest:
         name = asked.name(ask.days[-1])
         models, profiles = (
             tables.read(table, ds.field("request") == name, version=versions[table]).to_pylist()

@@ -12,7 +12,8 @@ import resource
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -165,10 +166,8 @@ def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = Non
 
     """
     tables = Tables(config.tables)
-    run = start(job.writes, ask, config)
     versions = read_versions(job, tables, ask.dag_run)
-    run.inputs = {name: version for name, version in versions.items() if version is not None}
-    with telemetry.span(run), Recorder(tables, run):
+    with recorded(job.writes, ask, config, versions) as run:
         days = _clip(_touched(job, ask, tables, config), job.writes, config)
         if not days:
             run.status, run.message = "unchanged", f"{job.writes} begins on {config.since[job.writes]}"
@@ -196,10 +195,11 @@ def read_versions(job: Job, tables: Tables, dag_run: str | None) -> dict[str, in
     return versions | {name: tables.version(name) for name in job.current}
 
 
-def start(name: str, ask: Ask, config: Config) -> Run:
-    """Begin a manifest."""
+@contextmanager
+def recorded(name: str, ask: Ask, config: Config, versions: Mapping[str, int | None]) -> Iterator[Run]:
+    """Give a run its manifest, which is kept whatever becomes of it; `versions` are those it reads."""
     unique = uuid.uuid4().hex[:12]
-    return Run(
+    run = Run(
         f"{name}-{ask.start}-{unique}",
         name,
         ask.dag_run,
@@ -209,6 +209,9 @@ def start(name: str, ask: Ask, config: Config) -> Run:
         runs.now(),
         ask.days,
     )
+    run.inputs = {table: version for table, version in versions.items() if version is not None}
+    with telemetry.span(run), Recorder(Tables(config.tables), run):
+        yield run
 
 
 class Recorder:
