@@ -42,15 +42,12 @@ def last_day(config: Config, closing_id: str) -> date:
         named = ", ".join(known) or "none"
         raise NoClosing(f"There is no closing {closing_id!r}, or it was called off; there are {named}.")
     day = known[closing_id].last_date
-    tables = Tables(config.tables)
-    loaded = {
-        day
-        for row in runs.of_job(tables, "subject_daily")
-        if row["status"] in runs.DONE
-        for day in row["days"]
-    }
-    if not loaded or day > max(loaded):
-        upto = f"are loaded up to {max(loaded)}" if loaded else "are not loaded"
+    try:
+        loaded = runs.newest_day(Tables(config.tables), "subject_daily")
+    except runs.NotRun:
+        loaded = None
+    if loaded is None or day > loaded:
+        upto = f"are loaded up to {loaded}" if loaded else "are not loaded"
         raise NoClosing(
             f"Closing {closing_id} ends on {day}, and days {upto}: run lake_etl first, or name another."
         )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs import maps
 from jobs.model_specs import ModelSpec
 from jobs.publish import Stopped
 from ml.classify import Examples, Shape
@@ -59,21 +60,17 @@ class Rows:
 
     def names(self, column: str) -> list[str]:
         """Return the keys of a map column, sorted."""
-        return sorted(pc.unique(_map(self.table, column).keys).to_pylist())
+        return maps.keys_of(self.table[column])
 
     def matrix(self, column: str, names: Sequence[str], dtype: Any = np.float64) -> NDArray[Any]:
         """Return (n, names) values of a map of numbers, column-major, NaN where absent."""
-        found = np.full((self.table.num_rows, len(names)), np.nan, dtype=dtype, order="F")
-        rows, place, keep = _places(_map(self.table, column), names)
-        values = _map(self.table, column).items.to_numpy(zero_copy_only=False)
-        found[rows[keep], place[keep]] = values[keep]
-        return found
+        return maps.table(self.table[column], names, dtype=dtype, order="F")
 
     def category(self, name: str) -> NDArray[np.object_]:
         """Return one of the categories (n,), None where absent."""
+        rows, _, values = maps.entries(self.table["categories"], [name])
         found = np.full(self.table.num_rows, None, dtype=object)
-        rows, _, keep = _places(_map(self.table, "categories"), [name])
-        found[rows[keep]] = np.array(_map(self.table, "categories").items.to_pylist(), dtype=object)[keep]
+        found[rows] = values
         return found
 
     def __len__(self) -> int:
@@ -157,26 +154,5 @@ def _targets(rows: Rows, classes: Sequence[str], spec: ModelSpec) -> tuple[Float
     return targets, np.where(np.isnan(targets), 0.0, 1.0)
 
 
-def _map(table: pa.Table, column: str) -> pa.MapArray:
-    chunks = table[column]
-    return chunks.combine_chunks() if isinstance(chunks, pa.ChunkedArray) else chunks
-
-
 def _lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.list_(pa.struct([("key", pa.string()), ("value", pa.float64())])))
-
-
-def _places(
-    maps: pa.MapArray, names: Sequence[str]
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
-    """Return each entry's row, its place among the names, and whether it is one of them."""
-    offsets = maps.offsets.to_numpy()
-    lengths = np.diff(offsets)
-    rows = np.repeat(np.arange(len(maps)), lengths)
-    # Entries under a null row, or outside a slice, are no entries.
-    start = int(offsets[0]) if len(offsets) else 0
-    keys = pc.index_in(maps.keys, value_set=pa.array(list(names), pa.string()))
-    place = pc.fill_null(keys, -1).to_numpy(zero_copy_only=False).astype(np.intp)
-    if start or len(place) != len(rows):
-        raise ValueError("a map column must be whole: combine its chunks first")
-    return rows, place, place >= 0

@@ -1,12 +1,12 @@
 """Arrow columns of maps with string keys and of lists of one length, to and from NumPy tables."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 Entries = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]
 
@@ -24,12 +24,23 @@ def entries(column: pa.ChunkedArray | pa.Array, keys: Sequence[str]) -> Entries:
     return row[known], code[known], values[known]
 
 
-def table(column: pa.ChunkedArray | pa.Array, keys: Sequence[str]) -> NDArray[np.float64]:
+def table(
+    column: pa.ChunkedArray | pa.Array,
+    keys: Sequence[str],
+    *,
+    dtype: DTypeLike = np.float64,
+    order: Literal["C", "F"] = "C",
+) -> NDArray[Any]:
     """Return the values of some keys as (n, keys), NaN where a row lacks the key or its value is null."""
     row, code, value = entries(column, keys)
-    found = np.full((len(column), len(keys)), np.nan)
-    found[row, code] = value.astype(np.float64)
+    found = np.full((len(column), len(keys)), np.nan, dtype=dtype, order=order)
+    found[row, code] = value.astype(dtype)
     return found
+
+
+def keys_of(column: pa.ChunkedArray | pa.Array) -> list[str]:
+    """Return the keys that any row has, sorted."""
+    return sorted(pc.unique(_whole(column).keys).to_pylist())
 
 
 def mapped(columns: Mapping[str, NDArray[np.float64]], n: int) -> pa.MapArray:

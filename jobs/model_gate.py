@@ -15,6 +15,7 @@ import pyarrow.dataset as ds
 
 from jobs import model_registry, runs, shell
 from jobs.champions import champion, verdict
+from jobs.closing_periods import periods
 from jobs.config import Config
 from jobs.example_arrays import expand
 from jobs.judged_models import ALL
@@ -168,13 +169,8 @@ def run_gate(ask: Ask, config: Config) -> Run:
 
 def closing_ends(closings: Iterable[Row], day: date) -> list[date]:
     """Return the days on which closings ended up to a day, by the newest change of each."""
-    newest: dict[str, Row] = {}
-    for row in sorted(closings, key=lambda row: row["changed_date"]):
-        if row["changed_date"] <= day:
-            newest[row["closing_id"]] = row
-    return sorted(
-        row["last_date"] for row in newest.values() if row["last_date"] <= day and not row["is_deleted"]
-    )
+    known = periods(closings, before=day + timedelta(1))
+    return [one.last_date for one in known if one.last_date <= day]
 
 
 def _mirror(config: Config, models: Sequence[Row], said: Sequence[Release], releases: Sequence[Row]) -> None:

@@ -12,13 +12,14 @@ stops. Only a sample comes to the driver: 100,000 subjects a closing with 50 fea
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.closing_periods import periods
 from jobs.config import ConfigError
 from jobs.contracts import contract
 from jobs.example_arrays import Rows, collect
@@ -86,12 +87,8 @@ def closing_ending(closings: DataFrame, day: date, closing_id: str | None = None
         When none does, or not the one that was asked for.
 
     """
-    newest: dict[str, Any] = {}
-    for row in sorted(
-        closings.where(F.col("changed_date") <= F.lit(day)).collect(), key=lambda r: r["changed_date"]
-    ):
-        newest[row["closing_id"]] = row
-    ending = sorted(name for name, row in newest.items() if row["last_date"] == day and not row["is_deleted"])
+    known = periods((row.asDict() for row in closings.collect()), before=day + timedelta(1))
+    ending = sorted(one.closing_id for one in known if one.last_date == day)
     if closing_id is not None and closing_id not in ending:
         raise Stopped(f"The closing {closing_id} does not end on {day}: give the day on which it ends.")
     if not ending:

@@ -72,10 +72,8 @@ class Servings:
 
     def first(self) -> dict[str, float]:
         """Return by widget the target's probability at the first position, summed."""
-        whole = self.table["first"].combine_chunks()
-        whole = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
-        keys = sorted(set(whole.keys.to_pylist()))
-        sums = np.nansum(maps.table(whole, keys), axis=0)
+        keys = maps.keys_of(self.table["first"])
+        sums = np.nansum(maps.table(self.table["first"], keys), axis=0)
         return dict(zip(keys, sums.tolist(), strict=True))
 
     def open_rows(self, until: datetime, hours: int) -> int:

@@ -239,7 +239,7 @@ def _scores(batch: pa.RecordBatch, row: Mapping[str, Any], model: Model) -> pa.R
 
 def inputs(batch: pa.RecordBatch, names: Sequence[str]) -> NDArray[np.float32]:
     """Return features as models read them: (n, f) float32, column-major, NaN for missing."""
-    return np.asfortranarray(maps.table(batch.column("features"), names), dtype=np.float32)
+    return maps.table(batch.column("features"), names, dtype=np.float32, order="F")
 
 
 JOB = Job(
