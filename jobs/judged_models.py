@@ -62,16 +62,9 @@ class Table:
     resamples: Floats
     slices: Mapping[str, NDArray[np.bool_]]
 
-    @property
-    def cells(self) -> Floats:
-        """Weights of the losses."""
-        return (
-            self.test.weights.max(axis=1, keepdims=True) if self.spec.task == "classes" else self.test.weights
-        )
-
     def loss(self, judged: Judged, rows: NDArray[np.bool_] | slice = slice(None)) -> Floats:
         """Return (1 + resamples,) mean losses over some rows."""
-        return mean_loss(judged.losses[rows], self.cells[rows], self.resamples[:, rows])
+        return mean_loss(judged.losses[rows], self.test.loss_weights[rows], self.resamples[:, rows])
 
 
 def figures(

@@ -25,7 +25,7 @@ def show(config: Config, console: Console) -> None:
     tables = Tables(config.tables)
     columns = ["model_version", "name", "as_of_date", "closing_id", "algorithm", "rows", "is_candidate"]
     models = tables.read("models", ds.field("is_candidate"), columns).to_pylist()
-    releases = tables.read("releases", ds.field("kind") == MODEL).to_pylist()
+    releases = _releases(tables)
     if not models:
         console.print("No model has been trained yet: closing_training does, after a closing.")
         return
@@ -55,7 +55,7 @@ def promote(config: Config, name: str, version: str, why: str) -> None:
 
     """
     tables = Tables(config.tables)
-    releases = tables.read("releases", ds.field("kind") == MODEL).to_pylist()
+    releases = _releases(tables)
     if champion(releases, name, date.max) == version:
         raise Stopped(f"{version} is the champion already.")
     _release(config, tables, _model(tables, name, version), releases, why)
@@ -71,7 +71,7 @@ def roll_back(config: Config, name: str, why: str) -> None:
 
     """
     tables = Tables(config.tables)
-    releases = tables.read("releases", ds.field("kind") == MODEL).to_pylist()
+    releases = _releases(tables)
     now = champion(releases, name, date.max)
     others = [row for row in releases if row["name"] == name and row["version"] != now]
     before = verdict(others, name, date.max)
@@ -80,6 +80,10 @@ def roll_back(config: Config, name: str, why: str) -> None:
                       f"{name} has no champion: there is nothing to roll back.")  # fmt: skip
     told = why or f"Rolled back from {now}."
     _release(config, tables, _model(tables, name, before["version"]), releases, told)
+
+
+def _releases(tables: Tables) -> list[dict[str, Any]]:
+    return list(tables.read("releases", ds.field("kind") == MODEL).to_pylist())
 
 
 def _release(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.config import Config
-from jobs.reports import tracking
+from jobs.reports import experiment_of, tracking
 
 EXPERIMENT = "models"
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -58,9 +58,7 @@ def _number(client: Any, name: str, version: str) -> Any:
 
 
 def _run(client: Any, config: Config, model: Mapping[str, Any], measures: Mapping[str, float]) -> str:
-    known = client.get_experiment_by_name(EXPERIMENT)
-    artifacts = (config.home / "mlflow" / "artifacts").as_uri()
-    of = known.experiment_id if known else client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+    of = experiment_of(client, config, EXPERIMENT)
     run = client.create_run(of, run_name=model["model_version"]).info.run_id
     for measure, value in measures.items():
         client.log_metric(run, measure, value)

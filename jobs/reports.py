@@ -29,13 +29,7 @@ def keep(
     target = config.home / "reports" / kind / f"{name.replace(':', '-')}.html"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(html, encoding="utf-8")
-    folder = config.home / "mlflow"
-    known = client.get_experiment_by_name(experiment)
-    of = (
-        known.experiment_id
-        if known
-        else client.create_experiment(experiment, artifact_location=(folder / "artifacts").as_uri())
-    )
+    of = experiment_of(client, config, experiment)
     found = client.search_runs([of], f"attributes.run_name = '{name}'", max_results=1)
     run = (found[0] if found else client.create_run(of, run_name=name)).info.run_id
     for step, figures in measures.items():
@@ -46,6 +40,14 @@ def keep(
     client.log_artifact(run, str(target))
     client.set_terminated(run)
     return target
+
+
+def experiment_of(client: "MlflowClient", config: Config, name: str) -> str:
+    """Return the id of an experiment, made where there is none; its artifacts lie in the data home."""
+    if known := client.get_experiment_by_name(name):
+        return str(known.experiment_id)
+    artifacts = (config.home / "mlflow" / "artifacts").as_uri()
+    return str(client.create_experiment(name, artifact_location=artifacts))
 
 
 def tracking(config: Config) -> "MlflowClient":

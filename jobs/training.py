@@ -262,11 +262,8 @@ def _calibration(p: np.ndarray[Any, Any], validate: Examples, seed: int) -> list
 def _measures(p: np.ndarray[Any, Any], validate: Examples) -> dict[str, float]:
     one = np.ones((1, len(validate)))
     losses = cell_losses(p, validate.targets, validate.shape.task)
-    cells = (
-        validate.weights if validate.shape.task != "classes" else validate.weights.max(axis=1, keepdims=True)
-    )
     name = "squared_error" if validate.shape.task == "rewards" else "log_loss"
-    found = {name: float(mean_loss(losses, cells, one)[0])}
+    found = {name: float(mean_loss(losses, validate.loss_weights, one)[0])}
     if validate.shape.task == "labels" and p.shape[1] == 1:
         found["auc"] = float(METRICS["auc"](p[:, 0], validate.targets[:, 0], one)[0])
     return found

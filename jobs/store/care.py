@@ -46,8 +46,7 @@ def diff(url: str | Path) -> list[str]:
     live = open_live(folder)
     behind = _behind(folder, live.pointer)
     found = Kinds(behind)
-    for _ in found.over(live.colour.pairs()):
-        pass
+    found.counted(live.colour.pairs())
     generations = f"generation {behind.heartbeat.generation} and generation {live.pointer.generation} (live)"
     told = [f"{found.count:,} keys differ between {generations}"]
     return told + [f"{count:>12,} {kind}" for kind, count in sorted(found.kinds.items())]
@@ -162,9 +161,7 @@ def _whole(colour: Colour) -> int:
 def _changes(folder: Path, withdrawn: Pointer, behind: Colour) -> int:
     """Count the keys that readers see changed; all of them where the withdrawn colour cannot be read."""
     try:
-        changes = Differences(open_colour(colour_path(folder, withdrawn.colour)).pairs())
-        for _ in changes.over(behind.pairs()):
-            pass
+        there = open_colour(colour_path(folder, withdrawn.colour)).pairs()
+        return Differences(there).counted(behind.pairs())
     except (OSError, StoreError, lmdb.Error):
         return behind.heartbeat.keys
-    return changes.count

@@ -190,6 +190,12 @@ class Differences:
             self.note(key)
             key, value = next(there, (None, b""))
 
+    def counted(self, wanted: Iterable[Pair]) -> int:
+        """Walk to the end, and return how many keys are new, changed or gone."""
+        for _ in self.over(wanted):
+            pass
+        return self.count
+
     def note(self, key: bytes) -> None:
         """Count a key that is new, changed or gone."""
         self.count += 1

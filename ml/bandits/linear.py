@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from ml.bandits.blocks import each_block, padded
 from ml.bandits.policy import Flags, Floats, Policy
-from ml.bandits.statistics import are_finite
 from ml.normals import Normals
 
 COLD = -1
@@ -121,7 +120,7 @@ class Linear(Policy):
             expected = (rows, arms, width - shared)
             raise ValueError(f"action contexts must have shape {expected}, not {action_contexts.shape}")
         for values, name in ((contexts, "context"), (action_contexts, "action context")):
-            if are_finite(values):
+            if _are_finite(values):
                 continue
             wrong = ~np.isfinite(values).reshape(rows, -1).all(axis=1)
             if wrong.any():
@@ -130,6 +129,12 @@ class Linear(Policy):
             np.ascontiguousarray(contexts, dtype=np.float32),
             np.ascontiguousarray(action_contexts, dtype=np.float32),
         )
+
+
+def _are_finite(values: NDArray[np.floating]) -> bool:
+    """Tell at a look that no number is NaN or infinite; False may also be a sum that overflows."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool(np.isfinite(np.add.reduce(values, axis=None)))
 
 
 @numba.njit(cache=True, nogil=True)

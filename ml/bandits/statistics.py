@@ -60,12 +60,6 @@ class Statistics:
         return Statistics(self.n, self.xx * weight, self.rx * weight, self.rr * weight)
 
 
-def are_finite(values: NDArray[np.floating]) -> bool:
-    """Tell at a look that no number is NaN or infinite; False may also be a sum that overflows."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        return bool(np.isfinite(np.add.reduce(values, axis=None)))
-
-
 def triangle(width: int) -> int:
     """Return how many numbers the upper triangle of a square matrix has."""
     return width * (width + 1) // 2

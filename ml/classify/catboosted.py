@@ -18,9 +18,8 @@ import pandas as pd
 from catboost import CatBoost, Pool
 from numpy.typing import NDArray
 
-from ml.classify.examples import Codes, Examples, Floats, Shape
+from ml.classify.examples import THREADS, Codes, Examples, Floats, Shape
 
-THREADS = 2
 UNKNOWN = "\x00"
 """The category of what is missing; no value of a table is so."""
 

@@ -12,6 +12,8 @@ Codes = list[NDArray[np.int32]]
 Task = Literal["labels", "classes", "rewards"]
 MISSING = -1
 """Code of a category that is missing, or was not there when the model was trained."""
+THREADS = 2
+"""Of the learners that take some: a fixed number, whatever the machine has, as sums depend on it."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,11 @@ class Examples:
             targets=self.targets[rows],
             weights=self.weights[rows],
         )
+
+    @property
+    def loss_weights(self) -> Floats:
+        """Weights of the cells of `cell_losses`: (n, 1) of one among classes, else (n, c)."""
+        return self.weights.max(axis=1, keepdims=True) if self.shape.task == "classes" else self.weights
 
     def known(self) -> NDArray[np.bool_]:
         """Tell which rows have any target."""

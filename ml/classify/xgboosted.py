@@ -9,9 +9,8 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from ml.classify.examples import MISSING, Codes, Examples, Floats, Shape
+from ml.classify.examples import MISSING, THREADS, Codes, Examples, Floats, Shape
 
-THREADS = 2
 ROWS_A_THREAD = 20_000
 """Fewer rows are not worth a second thread: both would wait for each other at each step."""
 

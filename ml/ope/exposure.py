@@ -48,8 +48,13 @@ def exposures(
     )
     shares = seen / seen[0] if seen[0] > 0 else np.ones(len(seen))
     of_widgets = np.einsum("nka,k->na", drawn.means, shares)
-    logged = np.where(slates == NOBODY, np.nan, np.take_along_axis(of_widgets, np.maximum(slates, 0), axis=1))
+    logged = _at(of_widgets, slates, empty=np.nan)
     if predictions is None:
         return Exposures(logged)
-    rated = np.where(slates == NOBODY, 0.0, np.take_along_axis(predictions, np.maximum(slates, 0), axis=1))
-    return Exposures(logged, rated, seen[0] * (of_widgets * predictions).sum(axis=1))
+    modelled = seen[0] * (of_widgets * predictions).sum(axis=1)
+    return Exposures(logged, _at(predictions, slates, empty=0.0), modelled)
+
+
+def _at(values: NDArray[np.floating], slates: NDArray[np.integer], *, empty: float) -> Floats:
+    """Pick from (n, k) the (n, K) logged columns; `empty` where there is none."""
+    return np.where(slates == NOBODY, empty, np.take_along_axis(values, np.maximum(slates, 0), axis=1))

@@ -23,7 +23,8 @@ from jobs.maps import mapped
 from jobs.releases import APPROVED, MODEL, Release, record
 from jobs.tables import Tables
 from ml.classify import Examples, Shape, digest_of
-from ml.classify.catboosted import THREADS, CatBoosted
+from ml.classify.catboosted import CatBoosted
+from ml.classify.examples import THREADS
 from tests.bench.bench_segments import watched
 from tests.bench.measure import Row, scaled
 
