@@ -397,6 +397,14 @@ def down() -> None:
     house.down()
 
 
+@app.command("airflow", context_settings=Passed)
+def airflow_command(given: typer.Context) -> None:
+    """Pass a command to Airflow's own command line: `vitrine airflow backfill create --help`."""
+    from jobs.house import airflow
+
+    raise typer.Exit(airflow.command_line(given.args))
+
+
 @app.command()
 def status() -> None:
     """Say what is running."""

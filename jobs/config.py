@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Collection, Mapping
-from datetime import date, datetime
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -460,11 +460,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def today_in(zone: str, at: datetime) -> date:
-    """Return the business day of an instant."""
-    return at.astimezone(ZoneInfo(zone)).date()
-
-
 class _NoDuplicates(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -525,6 +520,7 @@ def _cross_check(config: Config, conf: Path) -> None:
     _check_names(config, conf)
     _check_hours(config, conf)
     tables = {file.stem for file in (conf / "contracts").glob("*.yaml")}
+    _check_jobs(config, conf, tables)
     for name, source in config.sources.items():
         if source.table not in tables:
             raise ConfigError(
@@ -552,6 +548,15 @@ def _cross_check(config: Config, conf: Path) -> None:
             raise ConfigError(
                 f"{_short(conf)}/policies/{policy.name}.yaml: feature_set {policy.feature_set!r} is none of"
                 f" conf/features.yaml: {known}."
+            )
+
+
+def _check_jobs(config: Config, conf: Path, tables: set[str]) -> None:
+    modules = {file.stem for folder in ("jobs", "dags") for file in (ROOT / folder).glob("*.py")}
+    for key, named in (("jobs", config.jobs), ("since", config.since)):
+        if unknown := sorted(set(named) - tables - modules):
+            raise ConfigError(
+                f"{_short(conf)}: {key}.{unknown[0]} is no table, job or DAG; mend its spelling."
             )
 
 

@@ -172,7 +172,12 @@ def lake_files(config: Config, read: Lake, days: Sequence[date]) -> list[tuple[A
     for name, source in read.sources(config).items():
         by_day = _by_day(f"{config.lake}/{source.path}")
         if source.daily:
-            _require(source, name, [day for day in days if day >= (source.since or days[0])], by_day)
+            due = [day for day in days if day >= (source.since or days[0])]
+            _require(source.path, name, due, by_day)
+            for service in source.services:
+                # Where services have folders of their own, one that is missing would hide behind the others.
+                if own := _by_day(f"{config.lake}/{source.path}/{service}"):
+                    _require(f"{source.path}/{service}", service, due, own)
         for day in sorted(wanted & by_day.keys()):
             settings = (source.rename, source.ignore, source.services)
             found += [(path, name, source.form, day, *settings) for path in sorted(by_day[day])]
@@ -208,12 +213,12 @@ def bucket_files(
     return sorted(found.items())
 
 
-def _require(source: Source, name: str, days: Sequence[date], found: Mapping[date, object]) -> None:
+def _require(path: str, name: str, days: Sequence[date], found: Mapping[date, object]) -> None:
     missing = [day for day in days if day not in found]
     if missing:
         more = f" and {len(missing) - 1} more days" if len(missing) > 1 else ""
         raise MissingInput(
-            f"The lake has no folder {source.path}/date={missing[0]}{more}: deliver it (an empty file for a"
+            f"The lake has no folder {path}/date={missing[0]}{more}: deliver it (an empty file for a"
             f" day without {name}), or run an interval that the lake covers."
         )
 

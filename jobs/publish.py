@@ -81,6 +81,7 @@ def publish(
     staged = Staged(folder, f"{tables.path(about.table)}/{folder}")
     write(accept(built, about, run.days), about, staged, is_bucketed=is_bucketed)
     rejected, told = quarantine(staged, about, tables, run)
+    discard(staged.bad)  # quarantine has them, with personal data redacted
     measured = checks.measure(_read(spark, staged.good, about), about)
     run.rows_out, run.rows_rejected, run.content_digest = (
         measured[checks.ROWS],

@@ -20,6 +20,7 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
+from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
 from jobs.contracts import Contract, contract
@@ -104,21 +105,32 @@ class Tables:
         """Make staged files the content of these days, in one transaction; return the new version.
 
         `days` None replaces the whole table. Files are Parquet under `staged`, a path relative to the
-        table, partitioned as the contract says.
+        table, partitioned as the contract says. When another commit comes first, what is to be replaced
+        is looked up anew: it may have brought files of the same days.
         """
         about = contract(name)
-        table = self._widened(about)
         keep = None if days is None or about.day is None else {day.isoformat() for day in days}
-        removed = [_remove(path) for path, day in _live_files(table, about) if keep is None or day in keep]
-        table.create_write_transaction(
-            [*_adds(self.path(name), staged), *removed],
-            mode="append",
-            schema=table.schema(),
-            partition_by=about.partition_by or None,
-            commit_properties=CommitProperties(
-                custom_metadata={"run_id": run_id}, max_commit_retries=COMMIT_TRIES
-            ),
-        )
+        added = _adds(self.path(name), staged)
+        for tries_left in reversed(range(COMMIT_TRIES)):
+            table = self._widened(about)
+            removed = [
+                _remove(path) for path, day in _live_files(table, about) if keep is None or day in keep
+            ]
+            try:
+                table.create_write_transaction(
+                    [*added, *removed],
+                    mode="append",
+                    schema=table.schema(),
+                    partition_by=about.partition_by or None,
+                    commit_properties=CommitProperties(
+                        custom_metadata={"run_id": run_id}, max_commit_retries=0
+                    ),
+                )
+            except CommitFailedError:
+                if not tries_left:
+                    raise
+            else:
+                break
         return DeltaTable(self.path(name)).version()
 
     def swap(self, name: str, gone: Sequence[str], staged: str, *, run_id: str) -> None:

@@ -55,6 +55,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     warehouse = str(tmp_path_factory.mktemp("warehouse"))
     settings = {
         **SETTINGS,
+        # Few rows, many plans: compiling them costs more than it saves. The end-to-end tests do compile.
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.jars": jars,
         "spark.driver.memory": "2g",
         "spark.sql.warehouse.dir": warehouse,

@@ -83,10 +83,12 @@ def _lake(console: Console, *, full: bool) -> LakeReport:
 
 
 def _is_done(config: Config, tables: Tables) -> bool:
-    """Whether the slice went through the pipeline and into the store."""
+    """Whether the slice went through the pipeline, as conf/ is now, and into the store."""
+    days = runs.days_between(config.since["policies"], LAST_DATE + timedelta(days=1))
     for job in DONE_BY:
-        since = config.since.get(job, FIRST_DATE)
-        if not runs.is_ready(tables, job, runs.days_between(since, LAST_DATE + timedelta(days=1))):
+        if not runs.is_ready(tables, job, days):
+            return False
+        if runs.of_job(tables, job)[-1]["configuration"] != config.digest:
             return False
     pointer = live(config.store_url)
     return pointer is not None and pointer.layout_date >= LAST_DATE

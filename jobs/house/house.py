@@ -1,5 +1,8 @@
 """`up`, `down` and `status`: the whole house at once."""
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from jobs.config import home, load
@@ -18,6 +21,21 @@ class Part:
 
 def start() -> Rest:
     """Start what is not running, saying what takes time; return a client of Airflow."""
+    with _alone():
+        return _start()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let one command at a time start or end things: a second waits, and then finds what the first did."""
+    path = home() / "run" / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _start() -> Rest:
     config = load()
     cold = engine.is_ours(config) and not engine.answers()
     if cold:
@@ -41,7 +59,12 @@ def up() -> None:
 
 def down() -> None:
     """End everything that was started here."""
-    ended = [name for name, ran in (("Airflow", airflow.stop()), ("the Spark engine", engine.stop())) if ran]
+    ended = []
+    with _alone():
+        try:
+            ended += ["Airflow"] if airflow.stop() else []
+        finally:
+            ended += ["the Spark engine"] if engine.stop() else []
     print(f"Ended {' and '.join(ended)}." if ended else "Nothing was running.")
 
 

@@ -31,7 +31,8 @@ def home_of(home: Path) -> Path:
     for candidate in _candidates():
         if (_major(candidate) or 0) >= OLDEST:
             return candidate.resolve().parent.parent
-    if (home / "java" / "bin" / "java").exists():
+    # It leads into the environment that the set-up made; where that is gone, it answers no more.
+    if (_major(home / "java" / "bin" / "java") or 0) >= OLDEST:
         return home / "java"
     raise HouseError(
         f"There is no Java {OLDEST} or newer, neither here nor in {home / 'java'}: run make setup."

@@ -22,7 +22,8 @@ LARGEST_LOG = 20 * 2**20
 
 
 def start(name: str, command: Sequence[str], *, home: Path, environment: Mapping[str, str]) -> psutil.Process:
-    """Start `command` in a session of its own, and remember it."""
+    """Start `command` in a session of its own, and remember it; what a killed one left behind ends first."""
+    stop(name, home)
     started = subprocess.Popen(
         list(command),
         cwd=home,
@@ -41,22 +42,25 @@ def start(name: str, command: Sequence[str], *, home: Path, environment: Mapping
 
 def running(name: str, home: Path) -> psutil.Process | None:
     """Return the process of that name if it is alive."""
+    known = _known(name, home)
     try:
-        known = json.loads(_record(name, home).read_text())
-        process = psutil.Process(known["pid"])
-    except (FileNotFoundError, psutil.NoSuchProcess):
+        process = psutil.Process(int(known["pid"])) if known else None
+    except psutil.NoSuchProcess:
         return None
-    ours = abs(process.create_time() - known["began"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    return process if ours else None
+    return process if process and _is_ours(process, known) else None
 
 
 def stop(name: str, home: Path, *, patience: float = 20) -> bool:
-    """End the process of that name and all its descendants; say whether it ran."""
-    process = running(name, home)
-    if process is not None:
-        end(process, patience=patience)
+    """End the process of that name and all its descendants; say whether any ran.
+
+    If it was killed itself, those that it started are found by the session that it began.
+    """
+    process, known = running(name, home), _known(name, home)
+    left = [process] if process else _left_behind(known)
+    for member in left:
+        end(member, patience=patience)
     _record(name, home).unlink(missing_ok=True)
-    return process is not None
+    return bool(left)
 
 
 def end(process: psutil.Process, *, patience: float) -> None:
@@ -141,3 +145,29 @@ def write_secret(path: Path, text: str) -> None:
 
 def _record(name: str, home: Path) -> Path:
     return home / "run" / f"{name}.json"
+
+
+def _known(name: str, home: Path) -> dict[str, float]:
+    try:
+        return dict(json.loads(_record(name, home).read_text()))
+    except FileNotFoundError:
+        return {}
+
+
+def _is_ours(process: psutil.Process, known: Mapping[str, float]) -> bool:
+    return abs(process.create_time() - known["began"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+
+
+def _left_behind(known: Mapping[str, float]) -> list[psutil.Process]:
+    """Members of a session whose leader is gone: its number is nobody else's while one of them lives."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if (
+                known
+                and os.getsid(process.pid) == known["pid"] != process.pid
+                and process.create_time() >= known["began"] - 1
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
+                found.append(process)
+    return found

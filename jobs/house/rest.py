@@ -1,10 +1,11 @@
 """A small client of Airflow's REST API: trigger, backfill, wait, read."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import date, datetime, time
+from time import monotonic, sleep
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import requests
 
@@ -118,8 +119,8 @@ class Rest:
     ) -> str:
         """Wait until a run is over; return its state. `progress` gets the tasks' states when one changes."""
         shown: dict[str, str] = {}
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        until = monotonic() + seconds
+        while monotonic() < until:
             state = self.run_state(dag_id, run_id)
             if progress:
                 states = self.task_states(dag_id, run_id)
@@ -128,7 +129,7 @@ class Rest:
                     shown = states
             if state in FINISHED:
                 return state
-            time.sleep(pause)
+            sleep(pause)
         raise HouseError(
             f"{dag_id} {run_id} was not over after {seconds:g} s; look at {self.address}/dags/{dag_id}."
         )
@@ -147,38 +148,50 @@ class Rest:
         return "\n".join(f"  {line}" for line in said[-lines:])
 
     def backfill(
-        self, dag_id: str, *, first: date, last: date, reprocess: str = "completed", patience: float = 90
+        self,
+        dag_id: str,
+        *,
+        first: date,
+        last: date,
+        zone: str,
+        reprocess: str = "completed",
+        patience: float = 90,
     ) -> int:
         """Start a backfill of the days `first` to `last`, both included; return its id.
 
-        `reprocess` is none, failed or completed: what happens to days that already have a run.
+        `zone` is where the days are days; `reprocess` is none, failed or completed: what happens to days
+        that already have a run.
         """
+        # A bare date means midnight in UTC: it would lose the last day, and east of UTC+3 shift them all.
+        begin, end = (
+            datetime.combine(day, at, ZoneInfo(zone)).isoformat()
+            for day, at in ((first, time.min), (last, time.max))
+        )
         body = {
             "dag_id": dag_id,
-            "from_date": f"{first}T00:00:00Z",
-            # A bare date means midnight, and would lose the last day.
-            "to_date": f"{last}T23:59:59Z",
+            "from_date": begin,
+            "to_date": end,
             "reprocess_behavior": reprocess,
             "max_active_runs": 1,
         }
-        until = time.monotonic() + patience
+        until = monotonic() + patience
         while True:
             try:
                 return int(self.call("POST", "backfills", json=body)["id"])
             except RestError as error:
-                if error.status not in BUSY or time.monotonic() > until:
+                if error.status not in BUSY or monotonic() > until:
                     raise
-            time.sleep(2)
+            sleep(2)
 
     def wait_backfill(self, dag_id: str, backfill_id: int, *, seconds: float = 3600) -> dict[str, int]:
         """Wait until all runs of a backfill are over; return how many ended in which state."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        until = monotonic() + seconds
+        while monotonic() < until:
             runs = self.backfill_runs(dag_id, backfill_id)
             states = Counter(run["state"] for run in runs)
             if runs and all(state in FINISHED for state in states):
                 return dict(states)
-            time.sleep(2)
+            sleep(2)
         raise HouseError(
             f"The backfill of {dag_id} was not over after {seconds:g} s; look at {self.address}."
         )

@@ -45,6 +45,7 @@ class Caller:
     connection: socket.socket
     pid: int
     exited: int  # a file descriptor that becomes readable when the process has ended
+    is_done: bool = False
 
 
 def serve(path: Path) -> None:
@@ -89,10 +90,13 @@ def _accept(listener: socket.socket, events: selectors.BaseSelector) -> None:
 
 def _attend(caller: Caller, ready: int, events: selectors.BaseSelector) -> None:
     """End the process of a caller that is gone; tell a caller how its process ended."""
+    if caller.is_done:  # both came in one batch of events, and its end was first
+        return
     if ready != caller.exited:
         events.unregister(caller.connection)
         os.kill(caller.pid, signal.SIGKILL)
         return
+    caller.is_done = True
     _, status = os.waitpid(caller.pid, 0)
     events.unregister(caller.exited)
     os.close(caller.exited)

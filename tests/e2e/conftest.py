@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,21 +88,14 @@ def person(api: Rest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pers
 
 @pytest.fixture(scope="package")
 def lake_etl(api: Rest, person: Person) -> list[dict[str, Any]]:
-    """Backfill the three days by the form, with a scheduler that dies."""
-    return backfilled(api, person, "lake_etl", _kill_scheduler)
-
-
-def backfilled(
-    api: Rest, person: Person, dag_id: str, meanwhile: Callable[[], None] = lambda: None
-) -> list[dict[str, Any]]:
-    """Fill the form of a DAG's page, see that its three runs are green, and return them."""
-    assert person.backfill(dag_id, first=FIRST, last=LAST) == "3 runs will be triggered."
-    [backfill] = api.call("GET", "backfills", params={"dag_id": dag_id})["backfills"]
-    meanwhile()
-    ended = api.wait_backfill(dag_id, backfill["id"], seconds=2400)
+    """Backfill the three days by the form of the DAG's page, with a scheduler that dies; return the runs."""
+    assert person.backfill("lake_etl", first=FIRST, last=LAST) == "3 runs will be triggered."
+    [backfill] = api.call("GET", "backfills", params={"dag_id": "lake_etl"})["backfills"]
+    _kill_scheduler()
+    ended = api.wait_backfill("lake_etl", backfill["id"], seconds=2400)
     assert ended == {"success": 3}, ended
-    person.sees(dag_id, dict.fromkeys(RUN_IDS, "Success"))
-    return api.backfill_runs(dag_id, backfill["id"])
+    person.sees("lake_etl", dict.fromkeys(RUN_IDS, "Success"))
+    return api.backfill_runs("lake_etl", backfill["id"])
 
 
 def _kill_scheduler() -> None:

@@ -1,13 +1,16 @@
-"""The real scheduler: days backfilled by the UI's own form and over REST end in the right partitions."""
+"""The real scheduler: days backfilled by form, over REST and by command end in the right partitions."""
 
+import subprocess
+import sys
 from collections import Counter
 from datetime import date
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.config import load
 from jobs.demo.world import has_consent
-from tests.e2e.conftest import backfilled
 from tests.e2e.nights import DAYS, FIRST, LAST, ONE_DAY, RUN_IDS, days_done, rows
 
 pytestmark = pytest.mark.slow
@@ -23,9 +26,12 @@ def policy_evaluation(api, lake_etl):
 
 
 @pytest.fixture(scope="module")
-def nightly_layouts(api, person, policy_evaluation):
-    """Backfill the three days' layouts by the form."""
-    return backfilled(api, person, "nightly_layouts")
+def nightly_layouts(api, policy_evaluation):
+    """Backfill the three days' layouts over REST."""
+    zone = load().business_time_zone
+    backfill = api.backfill("nightly_layouts", first=FIRST, last=LAST, zone=zone)
+    assert api.wait_backfill("nightly_layouts", backfill, seconds=1500) == {"success": 3}
+    return backfill
 
 
 @pytest.mark.parametrize(
@@ -103,7 +109,20 @@ def test_the_newest_day_is_live_whatever_runs_after_it(api, lived_in, nightly_la
     assert done["export"] == done["layouts"] == {(day, day + ONE_DAY) for day in DAYS}
     assert exported(lived_in) == [(1, DAYS[0]), (2, DAYS[1]), (3, DAYS[2])]
     before = attempts(lived_in, "nightly_layouts/" + RUN_IDS[0])
-    again = api.backfill("nightly_layouts", first=FIRST, last=FIRST, reprocess="completed")
+    command = ["airflow", "backfill", "create", "--dag-id", "nightly_layouts", "--max-active-runs", "1"]
+    days = ["--from-date", f"{FIRST}T00:00:00", "--to-date", f"{FIRST}T23:59:59"]
+    ended = subprocess.run(
+        [Path(sys.executable).parent / "vitrine", *command, *days, "--reprocess-behavior", "completed"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    again = max(
+        row["id"] for row in api.call("GET", "backfills", params={"dag_id": "nightly_layouts"})["backfills"]
+    )
+    assert again != nightly_layouts
     assert api.wait_backfill("nightly_layouts", again, seconds=900) == {"success": 1}
     assert attempts(lived_in, "nightly_layouts/" + RUN_IDS[0]) == before + before
     assert exported(lived_in) == [(1, DAYS[0]), (2, DAYS[1]), (3, DAYS[2])]

@@ -50,6 +50,20 @@ def test_a_process_is_found_again_and_ended_with_a_child_in_a_session_of_its_own
     assert process.stop("parent", tmp_path) is False
 
 
+def test_what_a_killed_process_left_behind_is_ended_by_stop_and_by_the_next_start(tmp_path):
+    same_session = PARENT.replace(", start_new_session=True", "")
+    for ended_by in (lambda: process.stop("parent", tmp_path), lambda: begin("parent", "pass", tmp_path)):
+        process.log_file("parent", tmp_path).unlink(missing_ok=True)
+        started = begin("parent", same_session, tmp_path)
+        child = psutil.Process(int(said("parent", tmp_path)))
+        started.kill()
+        started.wait()
+        assert process.running("parent", tmp_path) is None
+        assert child.is_running()
+        assert ended_by()
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
 def test_a_process_that_will_not_end_is_killed(tmp_path):
     started = begin("deaf", DEAF, tmp_path)
     said("deaf", tmp_path)

@@ -117,6 +117,17 @@ def test_an_older_java_is_passed_over_for_the_one_that_the_set_up_brought(tmp_pa
     assert java.home_of(tmp_path) == tmp_path / "java"
 
 
+def test_a_java_whose_environment_is_gone_is_brought_again(tmp_path, monkeypatch):
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    wrapper = tmp_path / "java" / "bin" / "java"
+    wrapper.parent.mkdir(parents=True)
+    wrapper.write_text(java.WRAPPER.format(java=tmp_path / "gone"))
+    wrapper.chmod(0o755)
+    with pytest.raises(HouseError, match="run make setup"):
+        java.home_of(tmp_path)
+
+
 def test_the_wrapper_drops_the_one_module_that_the_runtime_lacks(tmp_path):
     echo = tmp_path / "echo"
     echo.write_text('#!/bin/sh\nfor a in "$@"; do echo "<$a>"; done\n')

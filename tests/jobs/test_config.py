@@ -50,6 +50,8 @@ def test_the_whole_replay_begins_earlier_and_is_else_the_demo() -> None:
             "reward: {basket: three}",
             "broken.yaml: reward.basket = 'three' cannot be: input should be a valid number",
         ),
+        ("jobs: {evnets: {copy_minutes: 5}}", "jobs.evnets is no table, job or DAG; mend its spelling."),
+        ("since: {evnets: 2017-08-18}", "since.evnets is no table, job or DAG; mend its spelling."),
         (
             "late_days: -1",
             "broken.yaml: late_days = -1 cannot be: input should be greater than or equal to 0.",

@@ -99,3 +99,10 @@ def test_what_was_replaced_names_the_days_that_read_it() -> None:
     assert Until("subject_daily").readers(DAY, last, 3) == [DAY, NEXT, last]
     assert Until("layouts", before=1).readers(DAY, last, 3) == [DAY, NEXT]
     assert Days("orders", before=LATE).readers(last, DAY, 3) == [last]
+
+
+def test_a_service_that_delivers_into_a_folder_of_its_own_is_missed_by_it(config: Config) -> None:
+    (Path(config.lake) / "telemetry" / "layout" / f"date={DAY}").mkdir(parents=True)
+    lake_files(config, Lake("events", form="otlp"), [DAY])
+    with pytest.raises(MissingInput, match=f"The lake has no folder telemetry/layout/date={NEXT}: deliver"):
+        lake_files(config, Lake("events", form="otlp"), [NEXT])

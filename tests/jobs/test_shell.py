@@ -108,6 +108,9 @@ def test_a_row_that_breaks_a_rule_goes_to_quarantine_with_its_reason(
         ("closings", "a closing ends after it starts", FIRST)
     ]
     assert '"closing_id": "01-0"' in held[0]["row"]
+    assert not list(Path(tables.path("closings")).glob("data/*/rejected=true")), (
+        "what is wrong lies about, open"
+    )
     run(job(count=40), config, spark)
     assert tables.read("quarantine").num_rows == 0
 

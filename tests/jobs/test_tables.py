@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from jobs import tables as of_tables
 from jobs.contracts import contract
 from jobs.tables import Tables
 
@@ -33,3 +35,25 @@ def test_a_column_that_the_contract_gained_is_added(tmp_path: Path) -> None:
     found = tables.read("closings").sort_by("changed_date").to_pylist()
     assert [(row["changed_date"], row["is_deleted"]) for row in found] == [(FRIDAY, None), (SATURDAY, True)]
     assert tables.writers("closings", after=version - 1) == ["r2"]
+
+
+def test_two_runs_of_a_day_at_once_leave_the_rows_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, real = Tables(str(tmp_path)), of_tables._live_files
+    row: dict[str, list[object]] = {"closing_id": ["c1"], "first_date": [FRIDAY], "last_date": [SATURDAY]}
+    one = staged(tables, FRIDAY, row)
+    (tmp_path / "closings" / one).rename(tmp_path / "closings/data/one")
+    other, overtaken = staged(tables, FRIDAY, {**row, "closing_id": ["c2"]}), []
+
+    def overtaking(table: object, about: object) -> object:
+        found = real(table, about)  # type: ignore[arg-type]
+        if not overtaken:
+            overtaken.append(True)
+            tables.publish("closings", "data/one", days=[FRIDAY], run_id="r1")
+        return found
+
+    monkeypatch.setattr(of_tables, "_live_files", overtaking)
+    version = tables.publish("closings", other, days=[FRIDAY], run_id="r2")
+    assert tables.read("closings")["closing_id"].to_pylist() == ["c2"]
+    assert tables.writers("closings", after=version - 2) == ["r2", "r1"]
