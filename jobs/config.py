@@ -7,6 +7,7 @@ the key and what was expected.
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -164,7 +165,6 @@ class Limits(Strict):
     weight_gap: float = Field(default=0.03, ge=0)
     unsupported: float = Field(default=0.01, ge=0, le=1)
     calibration: float = Field(default=1e-3, ge=0, le=1)
-    open_share: float = Field(default=0.05, ge=0, le=1)
     disagreement: float = Field(default=0.05, ge=0)
 
 
@@ -179,7 +179,6 @@ class Gate(Strict):
     worthwhile: float = Field(default=0.05, ge=0)
     power: float = Field(default=0.8, gt=0, lt=1)
     refit_change: float = Field(default=0.25, ge=0)
-    open_hours: int = Field(default=12, gt=0)
     limits: Limits = Limits()
 
 
@@ -341,6 +340,18 @@ class Config(Strict):
     def digest(self) -> str:
         """Hash of everything configured but where things run."""
         return _digest(self.model_dump(mode="json", exclude={"engine", "airflow"}))
+
+    @property
+    def reward_hours(self) -> int:
+        """Hours after a serving in which anything may still count for it: the longest that conf/ lets it.
+
+        An outcome comes within the trace's hours or the window's, what follows from it later still; and a
+        position may be seen late.
+        """
+        window = max(self.session_gap_minutes * 60, self.reward.detail_seconds)
+        trace = self.jobs.get("feedback", {}).get("trace_hours", 0)
+        seen = self.jobs.get("decisions", {}).get("seen_hours", 0)
+        return max(max(trace, math.ceil(window / 3600)) + self.reward.follow_hours, seen)
 
     @property
     def told(self) -> frozenset[str]:

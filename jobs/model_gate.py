@@ -20,7 +20,7 @@ from jobs.config import Config
 from jobs.example_arrays import expand
 from jobs.judged_models import ALL
 from jobs.model_specs import ModelSpec
-from jobs.policy_values import end_of
+from jobs.nights import end_of
 from jobs.publish import Stopped
 from jobs.releases import MODEL, Release, record
 from jobs.runs import Run

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from jobs.deciding import NOT_ASKED
 from jobs.live import IS_LIVE, YES
 from jobs.policy_charts import Estimate, curves, forest, heat, histogram
 from jobs.policy_values import EVERYONE, OBSERVED
@@ -25,10 +26,12 @@ CLASSES = {"yes": "yes", "no": "no", "cannot tell": "cannot"}
 HOW_TO_READ = {
     "Values": "what a serving would have earned, on average, had the policy drawn what was shown:"
     " estimated from what was shown, weighted by how much more often the policy would have shown it. Each day"
-    " is judged with parameters of the days before. Intervals are at 95 %, by subject.",
+    " is judged with parameters of the days before, and a serving counts once all that may come of it has."
+    " Intervals are at 95 %, by subject.",
     "The gate": "compares a candidate with the live policy on the same servings, night after night since it"
     " entered or the live one changed. Its bounds hold however often one looks, and over all"
-    " candidates at once.",
+    " candidates at once. Estimators that weigh whole layouts are not asked where too few that were logged"
+    " are like the policy's own.",
     "Weights": "how often one serving counts. A few large ones mean that the log says little of the policy.",
     "Support": "what the policy would show first, beside how often that was shown first: where the log has"
     " nothing, nothing is known.",
@@ -132,6 +135,8 @@ def _verdicts(verdicts: Sequence[Row]) -> str:
         compared = dict(row["details"]).get("compared_from")
         since = f"<li>compared since {compared}</li>" if compared else ""
         reasons = "".join(f"<li>{escape(_sentence(reason))}</li>" for reason in row["why"].split("; "))
+        if silent := dict(row["details"]).get(NOT_ASKED):
+            reasons += f"<li>not asked, too few layouts alike: {escape(silent)}</li>"
         cards.append(
             f'<article class="card verdict {CLASSES[row["verdict"]]}"><h4>{escape(row["name"])}'
             f'<span class="answer">{row["verdict"]}</span>{live}</h4><ul>{reasons}{since}</ul></article>'
@@ -196,7 +201,7 @@ def _table_of_values(everyone: Sequence[Row]) -> str:
             f"<small>of {one['servings']:,}</small></td><td>{one['mean_weight']:.3f}</td>"
             f"<td>{one['largest_weight']:,.1f}</td><td>{one['open_share']:.1%}</td></tr>"
         )
-    heads = ["policy", *estimators, "effective servings", "mean weight", "largest", "rewards open"]
+    heads = ["policy", *estimators, "effective servings", "mean weight", "largest", "not counted yet"]
     return f"<h3>By estimator</h3>{_card(_table(heads, body))}"
 
 

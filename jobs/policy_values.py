@@ -1,30 +1,29 @@
-"""policy_values: what each spec would have earned, by estimator and goal, over a day and over the last 28.
+"""policy_values: what each spec would have earned, by estimator and goal, over a night and over the last 28.
 
 Each day's decisions are judged with parameters of the days before (`judgements`), so a value is that of the
-spec as it learns, night by night. Workers sum over their subjects; what comes here is a few numbers an
-estimate.
+spec as it learns, night by night. A serving counts from the night on by which all that may come of it has
+come (conf's windows: `Config.reward_hours`), so that a night's rows do not change afterwards. Workers sum
+over their subjects; what comes here is a few numbers an estimate.
 
-Reads   judgements, of the days and the 27 before
+Reads   judgements, of the days and the 28 before
 Writes  policy_values, partition as_of_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from pyspark.sql import DataFrame
 
-from jobs.config import Gate
 from jobs.contracts import contract
-from jobs.servings import GOALS, Servings, summarised
+from jobs.servings import GOALS, Servings, served, summarised
 from jobs.shell import Days, Job
-from ml.ope.summary import Summary, of_one
+from ml.ope.summarise import of_one
+from ml.ope.summary import Summary
 
 WINDOW = 28
 EVERYONE = "everyone"
@@ -34,9 +33,11 @@ OBSERVED = "observed"
 Name = tuple[str, str, date, date]  # spec, audience, first and last day
 
 
-def build(judgements: DataFrame, *, days: Sequence[date], business_time_zone: str, gate: Gate) -> DataFrame:
-    """Estimate every spec's value over each day and over the window that ends with it."""
-    work = partial(_summaries, days=list(days), zone=business_time_zone, hours=gate.open_hours)
+def build(
+    judgements: DataFrame, *, days: Sequence[date], business_time_zone: str, reward_hours: int
+) -> DataFrame:
+    """Estimate every spec's value over each night's servings and over the window that ends with it."""
+    work = partial(_summaries, days=list(days), zone=business_time_zone, hours=reward_hours)
     rows = [
         row
         for (page, name), summary in summarised(judgements, work).items()
@@ -48,45 +49,33 @@ def build(judgements: DataFrame, *, days: Sequence[date], business_time_zone: st
     )
 
 
-def end_of(day: date, zone: str) -> datetime:
-    """Return the instant at which a business day is over, in UTC."""
-    after = day + timedelta(1)
-    return datetime(after.year, after.month, after.day, tzinfo=ZoneInfo(zone)).astimezone(ZoneInfo("UTC"))
-
-
 def _summaries(
     page: str, by_spec: Mapping[str, Servings], *, days: Sequence[date], zone: str, hours: int
 ) -> Iterator[tuple[Name, Summary]]:
     del page
-    for spec, servings in {**by_spec, **_served(by_spec)}.items():
-        served, roles = servings.days, np.array(servings.table["role"].to_pylist(), dtype=object)
+    own = {f"{policy} {SERVED}": servings for policy, servings in served(by_spec).items()}
+    for spec, servings in {**by_spec, **own}.items():
+        nights, roles = (
+            servings.nights(zone, hours),
+            np.array(servings.table["role"].to_pylist(), dtype=object),
+        )
         for day in days:
+            is_open = (servings.days <= np.datetime64(day)) & (nights > np.datetime64(day))
             for first, audiences in (
                 (day, [EVERYONE]),
                 (day - timedelta(WINDOW - 1), [EVERYONE, *_roles(roles)]),
             ):
-                within = (served >= np.datetime64(first)) & (served <= np.datetime64(day))
+                within = (nights >= np.datetime64(first)) & (nights <= np.datetime64(day))
+                still = is_open & (servings.days >= np.datetime64(first))
                 for audience in audiences:
-                    wanted = within if audience == EVERYONE else within & (roles == audience)
-                    part = servings.rows(np.flatnonzero(wanted))
+                    wanted = np.ones(len(roles), np.bool_) if audience == EVERYONE else roles == audience
+                    part = servings.rows(np.flatnonzero(within & wanted))
                     if len(part.judged):
-                        open_rows = part.open_rows(end_of(day, zone), hours)
+                        left_out = int((still & wanted).sum())
                         yield (
                             (spec, audience, first, day),
-                            of_one(part.judged, part.logged(), part.first(), open_rows),
+                            of_one(part.judged, part.logged(), part.first(), left_out),
                         )
-
-
-def _served(by_spec: Mapping[str, Servings]) -> dict[str, Servings]:
-    """Return what was served as targets of its own, by logging policy: what came of it, with weight 1."""
-    servings = next(iter(by_spec.values()))
-    policies = np.array(servings.table["logging_policy"].to_pylist(), dtype=object)
-    found = {}
-    for policy in sorted(set(policies.tolist())):
-        own = servings.rows(np.flatnonzero(policies == policy))
-        judged = replace(own.judged, probabilities=own.judged.propensities, predicted=None, expected=None)
-        found[f"{policy} {SERVED}"] = Servings(own.table, judged)
-    return found
 
 
 def _roles(roles: np.ndarray) -> list[str]:
@@ -102,7 +91,7 @@ def _rows(page: str, name: Name, summary: Summary) -> Iterator[dict[str, Any]]:
         "servings": sums.rows, "subjects": sums.clusters,
         "effective_servings": weights.effective_rows, "mean_weight": weights.mean,
         "largest_weight": weights.largest, "unsupported": float(sum(summary.unsupported.values())),
-        "open_share": summary.open_rows / sums.rows,
+        "open_share": summary.open_rows / (summary.open_rows + sums.rows),
         "calibration": min((each.p_value for each in summary.calibrated()), default=1.0),
     }  # fmt: skip
     for estimate in sums.recipes:
@@ -116,7 +105,7 @@ def _rows(page: str, name: Name, summary: Summary) -> Iterator[dict[str, Any]]:
         yield {**about, "spec": spec, "estimator": estimator, "goal": goal, "value": interval.value, **known}
 
 
-JOB = Job(build, reads=(Days("judgements", before=WINDOW - 1),), writes="policy_values")
+JOB = Job(build, reads=(Days("judgements", before=WINDOW),), writes="policy_values")
 
 if __name__ == "__main__":
     JOB.main()

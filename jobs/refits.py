@@ -1,11 +1,61 @@
-"""How far a refit moved a policy's scores: what a night's parameters are held to before they are served."""
+"""The live policy's refit of a night: may it be served, by how far it moved the policy's scores."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from jobs.live import Live
+from jobs.releases import APPROVED, REFUSED
 from ml.bandits import statistics
+
+
+@dataclass(frozen=True)
+class Served:
+    """What the live spec's refit of a night comes to."""
+
+    live: Live
+    version: str | None
+    verdict: str
+    why: str
+    change: float
+
+
+def serves(
+    fitted: Iterable[Mapping[str, Any]], spec: str, live: Live | None, version: str | None, most: float
+) -> Served:
+    """Say which version of the live spec readers see from a night on.
+
+    Parameters
+    ----------
+    fitted
+        the spec's rows of `policies`.
+    spec, live
+        its name, and what is live so far.
+    version
+        the newest that is fitted.
+    most
+        how far scores may move, in units of reward.
+
+    """
+    held = live.version if live else None
+    rows = {row["policy_version"]: row for row in fitted}
+    digest = next((row["spec_digest"] for row in rows.values()), live.digest if live else "")
+    since = live.since if live else None
+    if version is None or held is None or held not in rows or held == version:
+        return Served(
+            Live(spec, digest, since, version or held), version, APPROVED, "it is the live policy", 0.0
+        )
+    change = score_change(rows[held], rows[version])
+    if change <= most:
+        why = f"a refit of the live policy: its scores moved by {change:.3g}, and {most:.3g} is allowed"
+        return Served(Live(spec, digest, since, version), version, APPROVED, why, change)
+    why = (
+        f"a refit of the live policy whose scores moved by {change:.3g}, more than the {most:.3g} that is"
+        f" allowed: readers keep {held}"
+    )
+    return Served(Live(spec, digest, since, held), version, REFUSED, why, change)
 
 
 def score_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> float:

@@ -6,7 +6,7 @@ A worker holds the servings of one bucket of subjects; what leaves it is a summa
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,10 @@ from pyspark.sql import functions as F
 
 from jobs import maps
 from jobs.credit import DIRECT
+from jobs.nights import known_on
 from ml.ope.judged import MAIN, Judged
+from ml.ope.logged import Logged
 from ml.ope.slates import Exposures
-from ml.ope.summary import Logged
 
 GOALS = (MAIN, *DIRECT)
 SUMMARIES = "page string, subject_bucket int, name string, summary binary"
@@ -68,6 +69,7 @@ class Servings:
             self.table["logging_policy"].to_numpy(zero_copy_only=False).astype(str),
             dict(zip(codes.dictionary.to_pylist(), could, strict=True)),
             self.judged.clusters,
+            self.days.astype(np.int64),
         )
 
     def first(self) -> dict[str, float]:
@@ -76,11 +78,10 @@ class Servings:
         sums = np.nansum(maps.table(self.table["first"], keys), axis=0)
         return dict(zip(keys, sums.tolist(), strict=True))
 
-    def open_rows(self, until: datetime, hours: int) -> int:
-        """Count servings whose rewards may still come, as known at an instant."""
-        served = np.asarray(self.table["served_at"].cast(pa.timestamp("us"))).astype("datetime64[us]")
-        age = np.datetime64(until.replace(tzinfo=None), "us") - served
-        return int((age < np.timedelta64(hours, "h")).sum())
+    def nights(self, zone: str, hours: int) -> NDArray[np.datetime64]:
+        """(n,) the day at whose end all that may come of each has come: so many hours after it."""
+        served = self.table["served_at"].cast(pa.timestamp("us"))
+        return known_on(np.asarray(served).astype("datetime64[us]"), zone, hours)
 
 
 def by_spec(table: pa.Table) -> dict[str, Servings]:
@@ -94,6 +95,35 @@ def by_spec(table: pa.Table) -> dict[str, Servings]:
     for spec in sorted(set(table["spec"].to_pylist())):
         own = table.filter(pc.equal(table["spec"], spec)).sort_by("decision_id")
         found[spec] = Servings(own, _judged(own))
+    return found
+
+
+def served(by_spec: Mapping[str, Servings]) -> dict[str, Servings]:
+    """Return by logging policy what it served, as a target: every serving that was judged, once.
+
+    It would have drawn what it drew, so each serving counts once in every estimate. What specs are judged by
+    beside their probabilities (predictions, exposures, what they show first) is theirs, and not its own.
+    """
+    whole = pa.concat_tables([each.table for each in by_spec.values()])
+    ids = whole["decision_id"].to_numpy(zero_copy_only=False).astype(str)
+    own = whole.take(pa.array(np.unique(ids, return_index=True)[1]))
+    shown = pc.list_element(own["widgets"], 0).combine_chunks()
+    places = np.arange(len(own) + 1, dtype=np.int32)
+    columns = {
+        "probabilities": own["propensities"],
+        "first": pa.MapArray.from_arrays(pa.array(places), shown, pa.array(np.ones(len(own)))),
+        "likeliest": shown,
+        **dict.fromkeys(("predicted", "expected", "exposures", "rated", "modelled")),
+    }
+    for name, values in columns.items():
+        field = own.schema.field(name)
+        column = pa.nulls(len(own), field.type) if values is None else values
+        own = own.set_column(own.schema.get_field_index(name), name, column)
+    policies = own["logging_policy"]
+    found = {}
+    for policy in sorted(set(policies.to_pylist())):
+        table = own.filter(pc.equal(policies, policy))
+        found[policy] = Servings(table, _judged(table))
     return found
 
 

@@ -1,10 +1,9 @@
-"""Whether a log can bear an estimate: weights, support, calibration of propensities, drift, open rewards."""
+"""Whether a log can bear an estimate: weights, support, drift, open rewards (`calibration` is beside it)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from ml.ope.intervals import student_t
 from ml.ope.log import Floats, Integers, Log
@@ -50,20 +49,23 @@ class Weights:
 
 def weights(log: Log, target: Target) -> Weights:
     """Describe the weights π(aᵢ|xᵢ) / pᵢ."""
-    return describe(target.probabilities / log.propensities, log.clusters)
+    return describe(Terms.mean_of(target.probabilities / log.propensities), log.clusters)
 
 
-def describe(values: Floats, clusters: Integers | None) -> Weights:
-    """Describe (n,) weights of any kind that are 1 on average."""
+def describe(terms: Terms, clusters: Integers | None) -> Weights:
+    """Describe (n,) weights of any kind; their mean, or ratio to what normalises them, is about 1."""
+    (part,) = terms.parts
+    values = part.numerator
     sums = by_cluster([values], len(values), clusters)[:, 0]
-    mean = student_t(Terms.mean_of(values), clusters)
+    mean = student_t(terms, clusters)
+    norm = 1.0 if part.normaliser is None else float(part.normaliser.mean())
     return Weights(
         rows=len(values),
         effective_rows=_effective(values),
         effective_clusters=_effective(sums),
         mean=mean.value,
         mean_error=mean.error,
-        largest=float(values.max()),
+        largest=float(values.max()) / norm,
     )
 
 
@@ -78,63 +80,6 @@ def unsupported(log: Log, target: Target) -> dict[str, float]:
     logged = np.bincount(log.actions, minlength=len(log.action_set)) > 0
     never = np.flatnonzero(~logged & (target.shares > 0))
     return {log.action_set[action]: float(target.shares[action]) for action in never}
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How one logging policy's propensities of one action agree with what it did.
-
-    ratio : mean over the policy's rows of 1[aᵢ = a] / pᵢ, by the share of rows in which a could be shown; 1
-        if the propensities are those it was drawn with (Horvitz, Thompson 1952), whatever the contexts.
-    error : its standard error, by cluster.
-    p_value : of the ratio being 1, two-sided, times the number of ratios looked at (Bonferroni), at most 1.
-    """
-
-    policy: int
-    action: str
-    rows: int
-    ratio: float
-    error: float
-    p_value: float
-
-
-def calibration(log: Log, eligible: NDArray[np.bool_] | None = None) -> list[Calibration]:
-    """Hold propensities against what was done: a policy that is mislabelled as another stands out.
-
-    Parameters
-    ----------
-    log
-        the log; its `policies` are looked at one by one.
-    eligible
-        (n, k) which actions could be shown; None when all could.
-
-    """
-    if eligible is not None and eligible.shape != (len(log), len(log.action_set)):
-        raise ValueError(f"eligible must have shape {(len(log), len(log.action_set))}, not {eligible.shape}")
-    policies = np.zeros(len(log), dtype=np.int64) if log.policies is None else log.policies
-    found = []
-    for policy in np.unique(policies):
-        rows = np.flatnonzero(policies == policy)
-        found += _of_policy(log.rows(rows), int(policy), None if eligible is None else eligible[rows])
-    return [replace(each, p_value=min(1.0, each.p_value * len(found))) for each in found]
-
-
-def _of_policy(log: Log, policy: int, eligible: NDArray[np.bool_] | None) -> list[Calibration]:
-    found = []
-    for action, name in enumerate(log.action_set):
-        could = np.ones(len(log)) if eligible is None else eligible[:, action].astype(np.float64)
-        if not could.any():
-            continue
-        terms = Terms.mean_of((log.actions == action) / log.propensities - could)
-        gap = student_t(terms, log.clusters)
-        # An action never shown has no spread of its own; the spread of the rarest one bounds it.
-        error = gap.error or float(could.mean() / np.sqrt(could.sum() * log.propensities.min()))
-        p_value = float(2 * stats.norm.sf(abs(gap.value) / error))
-        share = float(could.mean())
-        found.append(
-            Calibration(policy, name, int(could.sum()), 1 + gap.value / share, error / share, p_value)
-        )
-    return found
 
 
 def population_stability(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.ope.diagnostics import Calibration, Weights, calibration, unsupported, weights
+from ml.ope.calibration import Calibration, calibration, codes_of_draws
+from ml.ope.diagnostics import Weights, unsupported, weights
 from ml.ope.doubly_robust import DoublyRobust, SelfNormalisedDR
 from ml.ope.estimator import Estimator
 from ml.ope.importance import IPS, SNIPS
@@ -45,13 +46,13 @@ class Facts(ABC):
     live
         by goal the live policy's value; the first goal is the one that must be beaten.
     weights
-        by policy (`candidate`, `live`) its weights.
+        by policy (`candidate`, `live`) its weights, in the estimate that decides.
+    others
+        by estimator that weighs otherwise, by policy its weights there.
     unsupported
         the candidate's probability of actions that were never logged.
     calibrations
         how propensities agree with what was done.
-    open_share
-        share of rows whose rewards may still come.
     variances
         by share of visits drawn from the candidate: the variance of a row's difference, as a ratio to
         today's.
@@ -60,9 +61,9 @@ class Facts(ABC):
 
     live: Mapping[str, float]
     weights: Mapping[str, Weights]
+    others: Mapping[str, Mapping[str, Weights]]
     unsupported: Mapping[str, float]
     calibrations: tuple[Calibration, ...]
-    open_share: float
     variances: Mapping[float, float]
 
     @abstractmethod
@@ -118,9 +119,7 @@ class Evidence(Facts):
         return {name: student_t(terms - decides, clusters, level=level) for name, terms in others}
 
 
-def of_actions(
-    days: Mapping[str, Day], *, eligible: NDArray[np.bool_] | None = None, open_share: float = 0.0
-) -> Evidence:
+def of_actions(days: Mapping[str, Day], *, eligible: NDArray[np.bool_] | None = None) -> Evidence:
     """Gather evidence from logs of one action a row; DR decides where there are predictions, else IPS.
 
     Parameters
@@ -129,8 +128,6 @@ def of_actions(
         by name, in their order. An empty day has no log, and is left out.
     eligible
         (n, k) which actions could be shown at the rows of all days; None when all could.
-    open_share
-        share of rows whose rewards may still come (`ml.ope.diagnostics.open_share`).
 
     Raises
     ------
@@ -151,29 +148,32 @@ def of_actions(
     differences, values = {}, {}
     for goal in log.goals:
         mine, theirs = (decides.terms(rows_of(log, each, goal)) for each in (candidate, live))
-        differences[goal] = paired(mine, theirs, bounds)
+        differences[goal] = tuple(np.split(paired(mine, theirs), bounds))
         values[goal] = theirs.value
     one, other = rows_of(log, candidate), rows_of(log, live)
     estimates = {each.name: each.terms(one) - each.terms(other) for each in estimators}
+    draws = codes_of_draws(
+        log.clusters, np.repeat(np.arange(len(days)), [len(day.log) for day in days.values()])
+    )
     return Evidence(
         clusters=tuple(np.split(log.clusters, bounds)),
         differences=differences,
         live=values,
         estimates=estimates,
         weights={"candidate": weights(log, candidate), "live": weights(log, live)},
+        others={},
         unsupported={} if candidate.shares is None else unsupported(log, candidate),
-        calibrations=tuple(calibration(log, eligible)),
-        open_share=open_share,
+        calibrations=tuple(calibration(log, eligible, draws)),
         variances=_variances(log, candidate, live),
     )
 
 
-def paired(mine: Terms, theirs: Terms, bounds: NDArray[np.integer]) -> tuple[Floats, ...]:
-    """Return what each row adds to the difference of two policies, split into days."""
+def paired(mine: Terms, theirs: Terms) -> Floats:
+    """Return (n,) what each row adds to the difference of two policies."""
     difference = mine.contributions - theirs.contributions
     # What rounding leaves of equal numbers must not look like a tiny, sure effect.
     difference[np.abs(difference) <= ROUNDING * np.abs(mine.contributions)] = 0.0
-    return tuple(np.split(difference, bounds))
+    return difference
 
 
 def _variances(log: Log, candidate: Target, live: Target) -> dict[float, float]:

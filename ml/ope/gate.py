@@ -13,7 +13,7 @@ from ml.ope.evidence import Facts
 from ml.ope.intervals import Interval
 from ml.ope.power import Advice, days_needed
 from ml.ope.sequence import Look, Sequence, holm
-from ml.ope.trust import Limits, doubts
+from ml.ope.trust import Limits, doubts, not_asked
 
 Answer = Literal["yes", "no", "cannot tell"]
 
@@ -71,6 +71,8 @@ class Verdict:
         corrected over the candidates, valid at any time.
     estimates
         the difference by each estimator, with Student's t by cluster at 95 %.
+    not_asked
+        estimators that say too little to contradict the one that decides, with the rows they are worth.
     guardrails
         by goal, the last look at its difference.
     advice
@@ -83,6 +85,7 @@ class Verdict:
     looks: tuple[Look, ...]
     p_value: float
     estimates: Mapping[str, Interval]
+    not_asked: Mapping[str, float]
     guardrails: Mapping[str, Look]
     advice: tuple[Advice, ...]
 
@@ -137,6 +140,7 @@ def _verdict(evidence: Facts, goal: str, looks: tuple[Look, ...], p_value: float
         looks=looks,
         p_value=p_value,
         estimates=evidence.intervals(),
+        not_asked=not_asked(evidence, rules.limits),
         guardrails=guardrails,
         advice=advice,
     )

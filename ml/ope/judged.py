@@ -3,9 +3,8 @@
 One position is a log of one action a row; several are slates, whose rewards count along the logged prefix.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from ml.ope.importance import IPS, SNIPS, ClippedIPS
 from ml.ope.log import Floats, Integers
 from ml.ope.rows import Rows
 from ml.ope.slates import Exposures, Slates, along_look
-from ml.ope.terms import Terms
+from ml.ope.terms import Part, Terms
 
 MAIN = "reward"
 """The goal that predictions are of."""
@@ -34,6 +33,16 @@ OF_SLATES: dict[str, Callable[[Slates], Terms]] = {
 CASCADE = "cascade-DR"
 POSITION_BASED = ("position-based IPS", "position-based DR")
 """Without and with a model."""
+ACTIONS, LOOKS, PREFIXES, LAYOUTS = "actions", "looks", "prefixes", "layouts"
+
+
+def weighing_of(estimator: str) -> str:
+    """Return by what an estimator weighs servings: an action, looks at widgets, prefixes, whole layouts."""
+    if estimator in POSITION_BASED:
+        return LOOKS
+    if estimator == "standard IPS":
+        return LAYOUTS
+    return PREFIXES if estimator == CASCADE or estimator in OF_SLATES else ACTIONS
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,29 +78,40 @@ class Judged:
     def __len__(self) -> int:
         return len(self.propensities)
 
-    @cached_property
-    def weights(self) -> Floats:
-        """(n,) how often a serving counts, about 1 in the mean.
-
-        Of slates with exposures, what the estimator makes of a reward of 1 for every sight, as a share of all
-        sights; of others the mean, over positions, of their prefixes' weights.
-        """
-        if self.exposures is not None:
-            return self._sights
-        prefixes = np.cumprod(self.probabilities / self.propensities, axis=1)
-        return np.ascontiguousarray(prefixes.mean(axis=1))
-
     @property
-    def _sights(self) -> Floats:
-        assert self.exposures is not None
-        logged = self.exposures.logged
-        seen = np.ones(logged.shape, dtype=np.bool_) if self.seen is None else self.seen
-        sights = np.logical_and.accumulate(seen, axis=1).sum(axis=1)
-        looked = sights > 0
-        if not looked.any():
-            return np.ones(len(self))
-        weights = along_look(self.propensities, logged, self.seen, np.ones(logged.shape))
-        return np.where(looked, weights / sights[looked].mean(), 1.0)
+    def weights(self) -> Floats:
+        """(n,) how often a serving counts in the estimate that decides, 1 in the mean or about it."""
+        (part,) = next(iter(self.weighing().values())).parts
+        norm = 1.0 if part.normaliser is None else float(part.normaliser.mean())
+        return np.asarray(part.numerator / norm) if norm else np.ones(len(self))
+
+    def weighing(self) -> dict[str, Terms]:
+        """Return the servings' weights, by what estimators weigh (`weighing_of`); what decides comes first.
+
+        Of a single action π/p; of whole layouts w₁:ₖ; of prefixes the mean of w₁:ₖ over the positions that
+        were looked at (the first where none was). Of looks what position-based IPS makes of a reward of 1 for
+        every sight, as a ratio to all sights.
+        """
+        ratios = self.probabilities / self.propensities
+        if self.propensities.shape[1] == 1:
+            return {ACTIONS: Terms.mean_of(np.ascontiguousarray(ratios[:, 0]))}
+        prefixes = np.cumprod(ratios, axis=1)
+        seen = np.ones(ratios.shape, np.bool_) if self.seen is None else self.seen
+        looked = np.logical_and.accumulate(seen, axis=1)
+        looked[:, 0] = True
+        of_prefixes = np.mean(prefixes, axis=1, where=looked)
+        found = {
+            PREFIXES: Terms.mean_of(of_prefixes),
+            LAYOUTS: Terms.mean_of(np.ascontiguousarray(prefixes[:, -1])),
+        }
+        return found if self.exposures is None else {LOOKS: self._looks(self.exposures.logged), **found}
+
+    def _looks(self, exposures: Floats) -> Terms:
+        there = ~np.isnan(exposures)
+        seen = there if self.seen is None else self.seen
+        sights = there & np.logical_and.accumulate(seen | ~there, axis=1)
+        weights = along_look(self.propensities, exposures, self.seen, np.ones(exposures.shape))
+        return Terms((Part(weights, sights.sum(axis=1).astype(np.float64)),))
 
     def rows(self, wanted: NDArray[Any]) -> "Judged":
         """Return some of the servings."""
@@ -104,6 +124,33 @@ class Judged:
             None if self.expected is None else self.expected[wanted],
             None if self.seen is None else self.seen[wanted],
             None if self.exposures is None else self.exposures.rows(wanted),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Judged"]) -> "Judged":
+        """Put servings of several days one after the other; what some of them lack, all do."""
+
+        def all_of(values: list[Any]) -> Any:
+            known = [each for each in values if each is not None]
+            return np.concatenate(known) if len(known) == len(values) else None
+
+        exposures = [part.exposures for part in parts]
+        known = [each for each in exposures if each is not None]
+        return cls(
+            np.concatenate([part.propensities for part in parts]),
+            np.concatenate([part.probabilities for part in parts]),
+            {goal: np.concatenate([part.rewards[goal] for part in parts]) for goal in parts[0].rewards},
+            np.concatenate([part.clusters for part in parts]),
+            all_of([part.predicted for part in parts]),
+            all_of([part.expected for part in parts]),
+            all_of([part.seen for part in parts]),
+            Exposures(
+                np.concatenate([each.logged for each in known]),
+                all_of([each.rated for each in known]),
+                all_of([each.modelled for each in known]),
+            )
+            if len(known) == len(parts)
+            else None,
         )
 
     def terms(self, goal: str) -> dict[str, Terms]:

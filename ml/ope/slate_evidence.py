@@ -1,154 +1,95 @@
-"""What the gate looks at for a page of several positions: a candidate's and the live policy's slates."""
+"""What the gate looks at for a page of several positions, row by row: as `ml.ope.summary`, which sums it.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+Both take their estimators, in their order, and their weights from `ml.ope.judged`; so the position-based
+estimator decides wherever exposures are known, then cascade-DR, then reward-interaction IPS.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ml.ope.diagnostics import Calibration, calibration, describe
+from ml.ope.calibration import judged as calibrated
+from ml.ope.diagnostics import Weights, describe
 from ml.ope.evidence import Evidence, paired
-from ml.ope.log import Floats, Integers, Log
-from ml.ope.slates import Slates, cascade_dr, reward_interaction_ips, standard_ips
+from ml.ope.judged import Judged, weighing_of
+from ml.ope.logged import Logged
 from ml.ope.terms import Terms
 
 
 @dataclass(frozen=True, eq=False)
 class SlateDay:
-    """A day's slates, as the candidate and as the live policy would have drawn them.
+    """A day's servings, as the candidate and as the live policy would have drawn them.
 
     Attributes
     ----------
-    layouts
-        (n, K) logged widgets, columns of the page's widgets; -1 where a position holds nothing.
     candidate, live
-        the same slates with each policy's probabilities.
-    predicted, candidate_expected, live_expected
-        (n, K) for `cascade_dr`, made without the day's rewards; None for reward-interaction IPS.
-    others
-        by guardrail goal its (n, K) rewards.
+        the same servings along each policy; predictions are made without the day's rewards.
+    logged
+        what they showed first. Its clusters mean the same on all days.
+    first
+        by widget the candidate's probability at the first position, summed over servings.
 
     """
 
-    layouts: Integers
-    candidate: Slates
-    live: Slates
-    predicted: Floats | None = None
-    candidate_expected: Floats | None = None
-    live_expected: Floats | None = None
-    others: Mapping[str, Floats] = field(default_factory=dict)
+    candidate: Judged
+    live: Judged
+    logged: Logged
+    first: Mapping[str, float] = field(default_factory=dict)
 
 
-def of_slates(
-    days: Mapping[str, SlateDay], *, widgets: Sequence[str], goal: str = "reward", open_share: float = 0.0
-) -> Evidence:
-    """Gather evidence from logs of slates; cascade-DR decides where there are predictions, else its IPS.
-
-    Parameters
-    ----------
-    days
-        by name, in their order.
-    widgets
-        names of the columns of `layouts`.
-    goal
-        name of the rewards in the days' slates.
-    open_share
-        share of rows whose rewards may still come.
+def of_slates(days: Mapping[str, SlateDay]) -> Evidence:
+    """Gather evidence from logs of slates, days by name in their order.
 
     Raises
     ------
     ValueError
-        Without days or clusters.
+        Without days.
 
     """
     if not days:
         raise ValueError("there is no log to evaluate")
     every = list(days.values())
-    if any(day.candidate.clusters is None for day in every):
-        raise ValueError("the gate needs clusters: whose each row is")
-    candidate, live = stack([day.candidate for day in every]), stack([day.live for day in every])
-    mine, theirs = (
-        _estimates(every, candidate, live, of_live=False),
-        _estimates(every, candidate, live, of_live=True),
+    candidate, live = (
+        Judged.joined([day.candidate for day in every]),
+        Judged.joined([day.live for day in every]),
     )
-    decides = next(iter(mine))
-    bounds = np.cumsum([len(day.layouts) for day in every])[:-1]
-    differences = {goal: paired(mine[decides], theirs[decides], bounds)}
-    values = {goal: theirs[decides].value}
-    for name in every[0].others:
-        rewards = np.concatenate([day.others[name] for day in every])
-        one, other = (reward_interaction_ips(replace(each, rewards=rewards)) for each in (candidate, live))
-        differences[name], values[name] = paired(one, other, bounds), other.value
-    clusters = np.concatenate([day.candidate.clusters for day in every if day.candidate.clusters is not None])
+    logged = Logged.joined([day.logged for day in every])
+    bounds = np.cumsum([len(day.candidate) for day in every])[:-1]
+    differences, values, estimates = {}, {}, dict[str, Terms]()
+    for goal in candidate.rewards:
+        mine, theirs = candidate.terms(goal), live.terms(goal)
+        both = {name: mine[name] - theirs[name] for name in mine if name in theirs}
+        estimates = estimates or both
+        decides = next(iter(both))
+        differences[goal] = tuple(np.split(paired(mine[decides], theirs[decides]), bounds))
+        values[goal] = theirs[decides].value
+    named = {name: _weights(candidate, live, name) for name in estimates}
+    decides = next(iter(named))
+    tallies = sorted(logged.tallies().items())
     return Evidence(
-        clusters=tuple(np.split(clusters, bounds)),
+        clusters=tuple(np.split(candidate.clusters, bounds)),
         differences=differences,
         live=values,
-        estimates={name: terms - theirs[name] for name, terms in mine.items()},
-        weights={
-            name: describe(average_weights(each), clusters)
-            for name, each in (("candidate", candidate), ("live", live))
-        },
-        unsupported={},
-        calibrations=tuple(_calibrations(np.concatenate([day.layouts for day in every]), live, widgets)),
-        open_share=open_share,
+        estimates=estimates,
+        weights=named[decides],
+        others={name: each for name, each in named.items() if weighing_of(name) != weighing_of(decides)},
+        unsupported=_unsupported(every, logged),
+        calibrations=tuple(calibrated((*key, tally) for key, tally in tallies)),
         variances={0.0: 1.0},
     )
 
 
-def stack(parts: Sequence[Slates]) -> Slates:
-    """Put slates of several days one after the other."""
-    first = parts[0]
-    seen = [part.seen for part in parts if part.seen is not None]
-    clusters = [part.clusters for part in parts if part.clusters is not None]
-    return Slates(
-        np.concatenate([part.rewards for part in parts]),
-        np.concatenate([part.propensities for part in parts]),
-        np.concatenate([part.probabilities for part in parts]),
-        np.concatenate(seen) if len(seen) == len(parts) else None,
-        np.concatenate(clusters) if len(clusters) == len(parts) else None,
-        first.position_weights,
-    )
-
-
-def average_weights(slates: Slates) -> Floats:
-    """Return (n,) Σₖ uₖ w₁:ₖ, uₖ the share of the logged reward that position k earned."""
-    earned = np.abs(slates.valued).sum(axis=0)
-    return np.asarray(slates.prefix_weights @ (earned / earned.sum()))
-
-
-def _estimates(
-    days: Sequence[SlateDay], candidate: Slates, live: Slates, *, of_live: bool
-) -> dict[str, Terms]:
-    slates = live if of_live else candidate
-    found = {
-        "reward-interaction IPS": reward_interaction_ips(slates),
-        "self-normalised reward-interaction IPS": reward_interaction_ips(slates, normalised=True),
-        "standard IPS": standard_ips(slates),
+def _weights(candidate: Judged, live: Judged, estimator: str) -> dict[str, Weights]:
+    by_role = {"candidate": candidate, "live": live}
+    return {
+        role: describe(judged.weighing()[weighing_of(estimator)], judged.clusters)
+        for role, judged in by_role.items()
     }
-    predicted = [day.predicted for day in days if day.predicted is not None]
-    expected = [day.live_expected if of_live else day.candidate_expected for day in days]
-    known = [each for each in expected if each is not None]
-    if len(predicted) == len(known) == len(days):
-        modelled = cascade_dr(slates, np.concatenate(predicted), np.concatenate(known))
-        found = {"cascade-DR": modelled, **found}
-    return found
 
 
-def _calibrations(layouts: NDArray[np.integer], slates: Slates, widgets: Sequence[str]) -> list[Calibration]:
-    """Hold each position's propensities against what was drawn there, of the widgets not yet above it."""
-    rows, positions = layouts.shape
-    left = np.ones((rows, positions, len(widgets)), dtype=np.bool_)
-    for position in range(positions - 1):
-        placed = np.flatnonzero(layouts[:, position] >= 0)
-        left[placed, position + 1 :, layouts[placed, position]] = False
-    there = (layouts >= 0).ravel()
-    clusters = None if slates.clusters is None else np.repeat(slates.clusters, positions)[there]
-    log = Log.of(
-        layouts.ravel()[there],
-        np.ones(int(there.sum())),
-        slates.propensities.ravel()[there],
-        action_set=tuple(widgets),
-        clusters=clusters,
-    )
-    return calibration(log, left.reshape(-1, len(widgets))[there])
+def _unsupported(days: list[SlateDay], logged: Logged) -> dict[str, float]:
+    shown, rows = logged.shown(), len(logged.widgets)
+    widgets = sorted({widget for day in days for widget in day.first})
+    mass = {widget: sum(day.first.get(widget, 0.0) for day in days) / rows for widget in widgets}
+    return {widget: share for widget, share in mass.items() if share > 0 and widget not in shown}

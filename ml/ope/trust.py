@@ -1,8 +1,26 @@
-"""Whether a log can be trusted to compare two policies; each doubt is a sentence."""
+"""Whether a log can be trusted to compare two policies; each doubt is a sentence.
+
+Estimators contradict each other only where both have enough to say. One that weighs whole layouts, or long
+prefixes of them, has weights w of mean 1 as any other; but n rows show that mean only from about
+n = exp(KL(target ‖ log)) on (Chatterjee, Diaconis 2018: The sample size required in importance sampling),
+and the divergence grows with each position. Below, nearly all w are about 0, and the few rows that would
+carry the value were never drawn: they are missing in the mean and in the variance as well, so that the
+estimator's interval is narrow and beside the truth. So its gap counts only where, of candidate and live
+policy, over n rows and over clusters' sums,
+
+    (Σ w)² / Σ w²  is at least `effective_rows`, and of rows at least `effective_share`,
+    |mean w - 1|  is at most `weight_gap`, or 4 standard errors:
+
+what the estimator that decides must have itself. Else it is not asked.
+"""
 
 from dataclasses import dataclass
 
+from ml.ope.diagnostics import Weights
 from ml.ope.evidence import Facts
+
+BIASED = ("DM", "clipped IPS", "switch-DR", "DRos")
+"""Estimators that trade bias for variance: a difference to them is no sign of a bad log."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +39,6 @@ class Limits:
         most of the candidate's probability that may lie on actions that were never logged.
     calibration
         p-value below which propensities are not believed.
-    open_share
-        largest share of rewards that may still come.
     disagreement
         as a share of the live policy's value: estimators that differ by more, for sure (99.9 %), disagree.
 
@@ -34,7 +50,6 @@ class Limits:
     weight_gap: float = 0.03
     unsupported: float = 0.01
     calibration: float = 1e-3
-    open_share: float = 0.05
     disagreement: float = 0.05
 
 
@@ -44,9 +59,20 @@ def doubts(evidence: Facts, limits: Limits) -> list[str]:
         *_of_weights(evidence, limits),
         *_of_support(evidence, limits),
         *_of_calibration(evidence, limits),
-        *_of_open_rewards(evidence, limits),
         *_of_estimators(evidence, limits),
     ]
+
+
+def not_asked(evidence: Facts, limits: Limits) -> dict[str, float]:
+    """Return the estimators whose own weights say too little to contradict, with the rows they are worth."""
+    found = {}
+    for name, by_policy in evidence.others.items():
+        worth = min(min(each.effective_rows, each.effective_clusters) for each in by_policy.values())
+        share = min(each.effective_share for each in by_policy.values())
+        is_thin = worth < limits.effective_rows or share < limits.effective_share
+        if is_thin or any(_is_off(each, limits) for each in by_policy.values()):
+            found[name] = worth
+    return found
 
 
 def _of_weights(evidence: Facts, limits: Limits) -> list[str]:
@@ -63,8 +89,7 @@ def _of_weights(evidence: Facts, limits: Limits) -> list[str]:
                 f"one row counts {weights.largest:,.0f} times in the value {of}: "
                 f"at most {limits.largest_weight:,.0f} times is allowed"
             )
-        gap = abs(weights.mean - 1)
-        if gap > max(limits.weight_gap, 4 * weights.mean_error):
+        if _is_off(weights, limits):
             found.append(
                 f"the mean weight {of} is {weights.mean:.3g}, not about 1: "
                 "propensities are wrong, or it does what the log never does"
@@ -89,21 +114,18 @@ def _of_calibration(evidence: Facts, limits: Limits) -> list[str]:
     return [f"{of}: action {worst.action!r} was shown {times}"]
 
 
-def _of_open_rewards(evidence: Facts, limits: Limits) -> list[str]:
-    if evidence.open_share <= limits.open_share:
-        return []
-    return [
-        f"{evidence.open_share:.1%} of the rewards may still come: at most {limits.open_share:.1%} is allowed"
-    ]
-
-
 def _of_estimators(evidence: Facts, limits: Limits) -> list[str]:
     decides = evidence.intervals()
     main = next(iter(decides))
+    silent = {*BIASED, *not_asked(evidence, limits)}
     allowed = limits.disagreement * abs(next(iter(evidence.live.values())))
     return [
         f"estimators disagree: {main} says {decides[main].value:+.4g} and"
         f" {name} says {decides[name].value:+.4g}"
         for name, gap in evidence.gaps(0.999).items()
-        if gap.lower > allowed or gap.upper < -allowed
+        if name not in silent and (gap.lower > allowed or gap.upper < -allowed)
     ]
+
+
+def _is_off(weights: Weights, limits: Limits) -> bool:
+    return abs(weights.mean - 1) > max(limits.weight_gap, 4 * weights.mean_error)

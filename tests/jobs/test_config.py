@@ -224,3 +224,12 @@ def test_what_follows_an_outcome_must_lie_within_the_neighbouring_day(conf: Path
     said = "trace_hours = 12 and reward.follow_hours = 11 are more than 22 hours together"
     with pytest.raises(ConfigError, match=re.escape(said)):
         load(conf, "demo")
+
+
+def test_the_horizon_of_rewards_follows_from_the_windows_of_conf() -> None:
+    config = load(overlays="")
+    assert config.reward_hours == 12 + 10
+    feedback = config.with_arguments("feedback", {"trace_hours": 0}, ())
+    assert feedback.reward_hours == max(1 + 10, 12)  # a basket within the session gap, or seen late
+    short = config.reward.model_copy(update={"follow_hours": 2})
+    assert feedback.model_copy(update={"reward": short}).reward_hours == 12

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from jobs import gate
+from jobs import compared, deciding
 from jobs.config import Gate, Limits, Page, Policy
 from jobs.live import LivePolicies
 from jobs.servings import by_spec
@@ -24,6 +24,7 @@ SPECS = {name: Policy(name=name, page="start", algorithm="uniform", feature_set=
 PAGE = Page(page="start", positions=1, policy="careful", temperature=0.2, floor=0.01)
 DAYS = [FIRST + timedelta(number) for number in range(12)]
 RULES = Gate(planned_servings=1500)
+HOURS = 22
 TARGETS = {"better": GIVEN.policy(LIVE, 0.25), "careful": LIVE, "worse": GIVEN.policy(LIVE, -0.3)}
 
 
@@ -33,7 +34,7 @@ def fitted(name: str, day: date) -> dict:
             "n": [100], "theta": theta, "covariance": [0.01, 0.0, 0.01]}  # fmt: skip
 
 
-KNOWN = gate.Known(
+KNOWN = deciding.Known(
     dict.fromkeys(NAMES, FIRST), {name: {day: fitted(name, day) for day in DAYS} for name in NAMES}
 )
 
@@ -50,13 +51,14 @@ def by_hand(monkeypatch):
                 found.setdefault(("start", name), []).append(summary)
         return {key: reduce(add, parts) for key, parts in found.items()}
 
-    monkeypatch.setattr(gate, "summarised", summarised)
-    monkeypatch.setattr(gate, "_of_page", lambda rows, pair, last, names: rows)
+    monkeypatch.setattr(compared, "summarised", summarised)
+    monkeypatch.setattr(compared, "_of_page", lambda rows, pair, last, names: rows)
 
 
 def decide(log, days, known=KNOWN, before=(), rules=RULES):
-    return gate.decide(
+    return deciding.decide(
         log, PAGE, SPECS, known, LivePolicies.of(PAGE, before), days, rules, zone="America/New_York",
+        hours=HOURS,
     )  # fmt: skip
 
 
@@ -117,7 +119,7 @@ def test_a_thin_log_cannot_tell_and_says_what_would(by_hand):
 
 def test_a_refit_that_moves_too_far_is_not_served(by_hand):
     jump = fitted("careful", DAYS[5]) | {"theta": [9.0, 0.0]}
-    known = gate.Known({}, {"careful": {**KNOWN.fitted["careful"], DAYS[5]: jump}})
+    known = deciding.Known({}, {"careful": {**KNOWN.fitted["careful"], DAYS[5]: jump}})
     found = decide(judgements(GIVEN, LIVE, {"careful": LIVE}, seed=1), DAYS[3:7], known)
     assert [(each.verdict, each.details["serves"]) for each in found] == [
         ("yes", f"careful@{DAYS[3]}"),
@@ -134,3 +136,32 @@ def test_workers_of_the_engine_give_the_same(spark, by_hand, monkeypatch):
     by_arrow = decide(few, [DAYS[1]])
     monkeypatch.undo()
     assert decide(judged.frame(spark, few), [DAYS[1]]) == by_arrow
+
+
+def test_a_serving_counts_once_its_horizon_has_passed(by_hand):
+    """The newest day's servings are left out of the night's look, and come into the next night's."""
+    log = judgements(GIVEN, LIVE, TARGETS, seed=2)
+    nights = {}
+    for number in (4, 5):
+        until = log.filter(pc.less_equal(log["decision_date"], DAYS[number]))
+        nights[number] = {each.name: each for each in decide(until, [DAYS[number]])}["worse"]
+    per_day = int((GIVEN.days == 0).sum())
+    assert [nights[number].measures["servings"] for number in (4, 5)] == [4 * per_day, 5 * per_day]
+    assert [nights[number].measures["days"] for number in (4, 5)] == [4, 5]
+    assert "may still come" not in nights[4].why
+    # Rewards that come after midnight change nothing of the night's look.
+    newest = pc.equal(log["decision_date"], DAYS[4])
+    late = pc.if_else(newest, pa.scalar([9.0], log["rewards"].type), log["rewards"])
+    place = log.schema.get_field_index("rewards")
+    changed = log.set_column(place, "rewards", late)
+    until = changed.filter(pc.less_equal(changed["decision_date"], DAYS[4]))
+    again = {each.name: each for each in decide(until, [DAYS[4]])}["worse"]
+    assert again == nights[4]
+
+
+def test_right_after_a_go_live_the_newest_day_casts_no_doubt(by_hand):
+    """Twelve nights after it, one day of thirteen is open: more than a twentieth, and no reason to doubt."""
+    log = judgements(GIVEN, LIVE, TARGETS, seed=2)
+    doubts = [each.why for each in decide(log, DAYS) if each.verdict == "cannot tell"]
+    assert doubts
+    assert not any("may still come" in why for why in doubts)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from jobs import policy_report, policy_values
-from jobs.config import Gate
 from jobs.policy_page import render
 from jobs.servings import by_spec
 from tests.jobs import judged
@@ -26,7 +25,7 @@ LAST = FIRST + timedelta(3)
 def found(spark):
     frame = judged.frame(spark, LOG)
     days = [LAST - timedelta(1), LAST]
-    built = policy_values.build(frame, days=days, business_time_zone="America/New_York", gate=Gate())
+    built = policy_values.build(frame, days=days, business_time_zone="America/New_York", reward_hours=6)
     return rows(built)
 
 
@@ -72,7 +71,7 @@ def test_what_was_served_is_a_value_of_its_own(found):
 
 
 def test_a_day_at_a_time_gives_the_same_rows(found):
-    work = policy_values._summaries("start", by_spec(LOG), days=[LAST], zone="America/New_York", hours=12)
+    work = policy_values._summaries("start", by_spec(LOG), days=[LAST], zone="America/New_York", hours=6)
     alone = [row for name, summary in work for row in policy_values._rows("start", name, summary)]
     of_last = [row for row in found if row["as_of_date"] == LAST]
     key = ("spec", "estimator", "goal", "audience", "first_date")
@@ -83,11 +82,12 @@ def test_a_day_at_a_time_gives_the_same_rows(found):
 
 
 def test_the_report_tells_values_verdicts_and_what_came_of_a_prediction(found):
+    silent = {"not_asked": "standard IPS (worth 9)"}
     night, details = LAST - timedelta(1), {"page": "start", "spec_digest": "x", "is_live": "yes"}
     went = {
         "as_of_date": night, "name": "better", "verdict": "yes",
         "why": "it beats the live policy; a <b> reason",
-        "details": list({**details, "compared_from": "2017-09-01"}.items()),
+        "details": list({**details, "compared_from": "2017-09-01", **silent}.items()),
     }  # fmt: skip
     came = [row | {"spec": "better (served)"} for row in found if row["spec"] == "logging (served)"]
     checks = policy_report.checks([*found, *came], [went])
@@ -109,5 +109,6 @@ def test_the_report_tells_values_verdicts_and_what_came_of_a_prediction(found):
     assert all(before == "bestsellers" for before, _, _ in shown["start"].moves["better"])
     html = render(LAST, found, [went], shown, checks, note="simulated")
     assert "a &lt;b&gt; reason" in html.lower()
+    assert "not asked, too few layouts alike: standard IPS (worth 9)" in html
     assert html.count("<svg") == 4
     assert "http" not in html.replace("http-equiv", "")

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from ml.ope.diagnostics import calibration, open_share, population_stability, unsupported, weights
+from ml.ope.diagnostics import open_share, population_stability, unsupported, weights
 from ml.ope.log import Log
 from ml.ope.target import Target, target_of
 
-from .given import sample, world
+from .given import sample
 
 
 def test_weights_are_described() -> None:
@@ -33,65 +33,6 @@ def test_actions_that_were_never_logged_are_named_with_the_target_s_share() -> N
     assert unsupported(log, target) == {"c": pytest.approx(0.3)}
     with pytest.raises(ValueError, match="support needs the target's probabilities of all actions"):
         unsupported(log, Target(target.probabilities))
-
-
-def logged_by_two(rows: int, seed: int, *, swapped: bool) -> Log:
-    """Half the rows by the world's logging policy, half by another; swapped names one as the other."""
-    given = world()
-    rng = np.random.default_rng(seed)
-    policies = np.stack([given.logging, given.logging[:, ::-1]])
-    which = np.arange(rows) % 2
-    kind = rng.choice(20, rows, p=given.kinds)
-    action = (np.cumsum(policies[which, kind], axis=1) < rng.random((rows, 1))).sum(axis=1)
-    said = np.zeros_like(which) if swapped else which
-    return Log.of(action, rng.random(rows), policies[said, kind, action], action_set=5, policies=which)
-
-
-def test_a_policy_labelled_as_another_is_found() -> None:
-    found = calibration(logged_by_two(4000, 1, swapped=True))
-    assert len(found) == 10
-    assert all(each.p_value > 0.01 for each in found if each.policy == 0)
-    assert min(each.p_value for each in found if each.policy == 1) < 1e-6
-
-
-def test_ratios_are_the_formula() -> None:
-    log = logged_by_two(500, 2, swapped=False)
-    for each in calibration(log):
-        rows = log.policies == each.policy
-        shown = rows & (log.actions == int(each.action))
-        assert each.ratio == pytest.approx((1 / log.propensities[shown]).sum() / rows.sum(), abs=1e-12)
-        assert each.rows == 250
-
-
-def test_policies_that_are_what_they_say_are_seldom_accused() -> None:
-    accused = [
-        min(each.p_value for each in calibration(logged_by_two(1500, seed, swapped=False))) < 0.05
-        for seed in range(100)
-    ]
-    assert np.mean(accused) <= 0.12
-
-
-def test_only_rows_where_an_action_could_be_shown_count() -> None:
-    rng = np.random.default_rng(5)
-    eligible = np.ones((3000, 3), dtype=bool)
-    eligible[:1500, 2] = False
-    p = eligible / eligible.sum(axis=1, keepdims=True)
-    actions = (np.cumsum(p, axis=1) < rng.random((3000, 1))).sum(axis=1)
-    log = Log.of(actions, np.ones(3000), p[np.arange(3000), actions], action_set=3)
-    assert min(each.p_value for each in calibration(log, eligible)) > 0.01
-    assert calibration(log)[2].p_value < 1e-6
-    assert calibration(log, eligible)[2].rows == 1500
-    assert abs(calibration(log, eligible)[2].ratio - 1) < 0.2
-    with pytest.raises(ValueError, match=r"eligible must have shape \(3000, 3\)"):
-        calibration(log, eligible[:5])
-
-
-def test_an_action_that_was_never_shown_stands_out_only_in_a_long_log() -> None:
-    for rows, is_surprising in ((5, False), (5000, True)):
-        log = Log.of([0] * rows, [1.0] * rows, [0.3] * rows, action_set=2)
-        never = calibration(log)[1]
-        assert never.ratio == 0
-        assert (never.p_value < 0.001) is is_surprising
 
 
 def test_stability_is_the_formula_and_sees_a_shift() -> None:

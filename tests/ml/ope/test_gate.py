@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.ope.diagnostics import Calibration
+from ml.ope.calibration import Calibration
 from ml.ope.evidence import Day, Evidence, of_actions
 from ml.ope.gate import Rules, Verdict, judge
 from ml.ope.log import Log
@@ -103,15 +103,12 @@ def doubted(given: Evidence, sentence: str) -> None:
 
 def test_what_makes_a_log_doubtful_is_said(evidence: dict[str, Evidence]) -> None:
     good = evidence["better"]
-    wrong = Calibration(1, "trending", 500, 0.4, 0.05, 1e-9)
-    of_wrong = (
-        "propensities of logging policy 1 are not those it drew with: action 'trending' was shown 0.4 times"
-    )
+    wrong = Calibration("careful", "trending", 500, 2.4, 0.05, 1e-9)
+    of_wrong = "of logging policy careful are not those it drew with: action 'trending' was shown 2.4 times"
     doubted(replace(good, calibrations=(wrong,)), of_wrong)
     doubted(
         replace(good, unsupported={"new": 0.3}), "30.0% of what the candidate does was never logged (new)"
     )
-    doubted(replace(good, open_share=0.2), "20.0% of the rewards may still come: at most 5.0% is allowed")
     other = Terms.mean_of(np.full(len(good.all_clusters), -0.5))
     main = good.estimates["DR"]
     doubted(replace(good, estimates={"DR": main, "SNIPS": other}), "SNIPS says -0.5")
