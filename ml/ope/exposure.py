@@ -40,14 +40,28 @@ def exposures(
         of the simulation, as for `ml.marginals.marginals`.
 
     """
-    if seen.shape != slates.shape[1:]:
-        raise ValueError(f"seen must have shape {slates.shape[1:]}, not {seen.shape}")
     everyone = np.ones(values.shape, dtype=np.bool_)
     drawn = marginals(
         values, everyone, positions=slates.shape[1], rule=rule, draws=DRAWS, seed=seed, keys=keys
     )
+    return of_marginals(drawn.means, slates, seen, predictions)
+
+
+def of_marginals(
+    means: Floats, slates: NDArray[np.integer], seen: Floats, predictions: NDArray[np.floating] | None
+) -> Exposures:
+    """Return the exposures of a policy whose (n, K, k) marginals by position are known; else as `exposures`.
+
+    Raises
+    ------
+    ValueError
+        When `seen` is not a number a position.
+
+    """
+    if seen.shape != slates.shape[1:]:
+        raise ValueError(f"seen must have shape {slates.shape[1:]}, not {seen.shape}")
     shares = seen / seen[0] if seen[0] > 0 else np.ones(len(seen))
-    of_widgets = np.einsum("nka,k->na", drawn.means, shares)
+    of_widgets = np.einsum("nka,k->na", means, shares)
     logged = _at(of_widgets, slates, empty=np.nan)
     if predictions is None:
         return Exposures(logged)

@@ -45,7 +45,8 @@ class Visits:
         wanted = ((1 + gain) * self.value(live) - start) * len(self.households) / (1 - FLOOR * width)
         end = sums.argmax(axis=1) if wanted > 0 else sums.argmin(axis=1)
         reached = np.cumsum(np.abs(sums[np.arange(count), end] - now)[order])
-        assert abs(wanted) <= reached[-1], f"no such policy is {gain:+.0%} better"
+        if abs(wanted) > reached[-1]:
+            raise ValueError(f"no such policy is {gain:+.0%} better")
         moved = order[: int(np.searchsorted(reached, abs(wanted))) + 1]
         chosen = other.copy()
         chosen[moved] = end[moved]
