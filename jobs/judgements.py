@@ -9,7 +9,9 @@ Reads   feedback of the days and the day before, contexts of the days, policies 
 Writes  judgements, partition decision_date and subject_bucket
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 
-A day before which a spec was never fitted has no judgement of it.
+A day before which a spec was never fitted has no judgement of it. Days of the last `late_days` whose feedback
+was rebuilt since they were judged (what is earned after midnight belongs to the day before) are judged again,
+with the policies of then; verdicts that were given on them stay.
 """
 
 from collections.abc import Mapping, Sequence
@@ -132,6 +134,7 @@ JOB = Job(
         Days("subject_features", before=1),
     ),
     writes="judgements",
+    follows=("feedback",),
 )
 
 if __name__ == "__main__":

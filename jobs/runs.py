@@ -19,6 +19,7 @@ from jobs.tables import Tables
 
 PIN = "pin"
 DONE = ("published", "unchanged")
+NEVER = -1  # no version of a table
 
 
 class NotRun(LookupError):
@@ -95,6 +96,25 @@ def of_dag_run(tables: Tables, dag_run: str) -> list[dict[str, Any]]:
     rows = _sorted(tables, ds.field("dag_run") == dag_run)
     pins = [number for number, row in enumerate(rows) if row["job"] == PIN]
     return rows[pins[-1] :] if pins else rows
+
+
+def stale(tables: Tables, job: str, name: str, days: Sequence[date], version: int | None) -> set[date]:
+    """Return the days that a job made from rows of a table which were replaced since, up to a version."""
+    if version is None:
+        return set()
+    made = {
+        day: dict(row["inputs"]).get(name, NEVER)
+        for row in of_job(tables, job)
+        if row["status"] in DONE
+        for day in row["days"]
+    }
+    replaced = {
+        day: row["output_version"]
+        for row in _sorted(tables, ds.field("output") == name)
+        if row["status"] == "published" and row["output_version"] <= version
+        for day in row["days"]
+    }
+    return {day for day in days if day in made and replaced.get(day, NEVER) > made[day]}
 
 
 def of_job(tables: Tables, job: str) -> list[dict[str, Any]]:

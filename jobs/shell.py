@@ -46,6 +46,7 @@ class Job:
     late: Callable[..., DataFrame] | None = field(default=None)
     late_reads: Sequence[Read] | None = field(default=None)  # what `late` reads; as `reads` by default
     current: Sequence[str] = ()  # tables read at their newest version, whatever the DAG run wrote or pinned
+    follows: Sequence[str] = ()  # tables whose late days it rebuilds, whatever DAG run replaced them
     is_bucketed: bool = False  # whether a partition of what it builds holds whole subject buckets
 
     @property
@@ -168,7 +169,8 @@ def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = Non
     tables = Tables(config.tables)
     versions = read_versions(job, tables, ask.dag_run)
     with recorded(job.writes, ask, config, versions) as run:
-        days = _clip(_touched(job, ask, tables, config), job.writes, config)
+        touched = {*_touched(job, ask, tables, config), *_followed(job, ask, tables, config, versions)}
+        days = _clip(sorted(touched), job.writes, config)
         if not days:
             run.status, run.message = "unchanged", f"{job.writes} begins on {config.since[job.writes]}"
             return run
@@ -313,6 +315,14 @@ def _touched(job: Job, ask: Ask, tables: Tables, config: Config) -> list[date]:
         for reader in read.readers(day, ask.days[-1], config.late_days)
     }
     return sorted({*ask.days, *late})
+
+
+def _followed(
+    job: Job, ask: Ask, tables: Tables, config: Config, versions: Mapping[str, int | None]
+) -> set[date]:
+    """Days of the last `late_days` before the interval that rest on rows which were replaced since."""
+    late = runs.days_between(ask.start - timedelta(config.late_days), ask.start)
+    return {day for name in job.follows for day in runs.stale(tables, job.writes, name, late, versions[name])}
 
 
 def _clip(days: list[date], name: str, config: Config) -> list[date]:

@@ -49,7 +49,7 @@ def swap_weight(propensity: Floats, next_propensity: Floats) -> Floats:
 def from_swaps(at_upper: Floats, at_lower: Floats) -> Floats:
     """Return θ relative to θ_0 from clicks alone, by the swaps that a random draw makes (K,).
 
-    Joachims, Swaminathan and Schnabel (2017, section 5) estimate θ_{k+1} / θ_k by swapping widgets between
+    Joachims, Swaminathan and Schnabel (2017) estimate θ_{k+1} / θ_k by swapping widgets between
     two positions at random; Agarwal et al. (2019) harvest such swaps from logs. Here each serving is one:
     which of two neighbours stands above is random with a known probability, so with ρ = `swap_weight`
 

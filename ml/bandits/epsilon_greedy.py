@@ -1,6 +1,6 @@
 """ε-greedy: the arm of most expected reward, and with probability ε any, at each position.
 
-Sutton, Barto 2018: Reinforcement learning, an introduction, section 2.2; over ridge regressions of the arms.
+Sutton, Barto 2018: Reinforcement learning, an introduction; over ridge regressions of the arms.
 """
 
 from typing import Self

@@ -1,6 +1,6 @@
 """Softmax (Boltzmann exploration): better arms are drawn more often, by e for every `temperature` of reward.
 
-Sutton, Barto 2018: Reinforcement learning, an introduction, section 2.8; over ridge regressions of the arms,
+Sutton, Barto 2018: Reinforcement learning, an introduction; over ridge regressions of the arms,
 position after position over those that are left (Plackett 1975, Luce 1959).
 """
 

@@ -31,7 +31,7 @@ class DirectMethod:
 class DoublyRobust:
     """V̂ = mean(v̂ᵢ + wᵢ eᵢ). Unbiased if the propensities are right, whatever the model.
 
-    Dudík, Langford, Li 2011: Doubly robust policy evaluation and learning, eq. 3.
+    Dudík, Langford, Li 2011: Doubly robust policy evaluation and learning.
     """
 
     name: str = "DR"
@@ -46,8 +46,8 @@ class DoublyRobust:
 class SelfNormalisedDR:
     """V̂ = mean(v̂ᵢ) + Σ wᵢ eᵢ / Σ wᵢ.
 
-    Thomas, Brunskill 2016: Data-efficient off-policy policy evaluation for reinforcement learning, section 5
-    (weighted doubly robust), for one step.
+    Thomas, Brunskill 2016: Data-efficient off-policy policy evaluation for reinforcement learning
+    (there weighted doubly robust), for one step.
     """
 
     name: str = "self-normalised DR"
@@ -62,7 +62,7 @@ class SelfNormalisedDR:
 class SwitchDR:
     """DR that believes the model alone where weights are large: V̂ = mean(v̂ᵢ + wᵢ eᵢ 1[wᵢ ≤ τ]).
 
-    Wang, Agarwal, Dudík 2017: Optimal and adaptive off-policy evaluation in contextual bandits, eq. 6 with
+    Wang, Agarwal, Dudík 2017: Optimal and adaptive off-policy evaluation in contextual bandits, with
     the direct method beyond τ and DR below.
     """
 
@@ -85,7 +85,7 @@ class SwitchDR:
 class ShrunkDR:
     """DR with optimistic shrinkage: V̂ = mean(v̂ᵢ + λ wᵢ / (wᵢ² + λ) · eᵢ). λ = 0 is DM, λ = ∞ is DR.
 
-    Su, Dimakopoulou, Krishnamurthy, Dudík 2020: Doubly robust off-policy evaluation with shrinkage, eq. 8.
+    Su, Dimakopoulou, Krishnamurthy, Dudík 2020: Doubly robust off-policy evaluation with shrinkage.
     """
 
     strength: float = 100.0

@@ -35,7 +35,7 @@ class Replay:
 class IPS:
     """Inverse propensity score: V̂ = mean(wᵢ rᵢ), wᵢ = π(aᵢ|xᵢ) / pᵢ. Unbiased wherever p is above 0.
 
-    Horvitz, Thompson 1952: A generalization of sampling without replacement from a finite universe, eq. 4.
+    Horvitz, Thompson 1952: A generalization of sampling without replacement from a finite universe.
     """
 
     name: str = "IPS"
@@ -50,8 +50,8 @@ class IPS:
 class ClippedIPS:
     """IPS with weights of at most `maximum`: V̂ = mean(min(wᵢ, M) rᵢ). Less variance, biased towards 0.
 
-    Bottou et al. 2013: Counterfactual reasoning and learning systems, section 4.4 (there weights above the
-    bound are left out; clipping them is Ionides 2008: Truncated importance sampling, eq. 5).
+    Bottou et al. 2013: Counterfactual reasoning and learning systems (there weights above the
+    bound are left out; clipping them is Ionides 2008: Truncated importance sampling).
     """
 
     maximum: float = 10.0
@@ -72,7 +72,7 @@ class ClippedIPS:
 class SNIPS:
     """Self-normalised IPS: V̂ = Σ wᵢ rᵢ / Σ wᵢ. A small bias, and a value that stays among the rewards.
 
-    Swaminathan, Joachims 2015: The self-normalized estimator for counterfactual learning, eq. 9.
+    Swaminathan, Joachims 2015: The self-normalized estimator for counterfactual learning.
     """
 
     name: str = "SNIPS"

@@ -88,9 +88,9 @@ class Judged:
     def weighing(self) -> dict[str, Terms]:
         """Return the servings' weights, by what estimators weigh (`weighing_of`); what decides comes first.
 
-        Of a single action π/p; of whole layouts w₁:ₖ; of prefixes the mean of w₁:ₖ over the positions that
-        were looked at (the first where none was). Of looks what position-based IPS makes of a reward of 1 for
-        every sight, as a ratio to all sights.
+        Of a single action π/p; of whole layouts w₁:K; of prefixes w₁:ₖ of the longest that was looked at (the
+        first position where none was), of which least is known: what its position earns stands or falls with
+        it. Of looks what position-based IPS makes of a reward of 1 for every sight, as a ratio to all sights.
         """
         ratios = self.probabilities / self.propensities
         if self.propensities.shape[1] == 1:
@@ -98,10 +98,9 @@ class Judged:
         prefixes = np.cumprod(ratios, axis=1)
         seen = np.ones(ratios.shape, np.bool_) if self.seen is None else self.seen
         looked = np.logical_and.accumulate(seen, axis=1)
-        looked[:, 0] = True
-        of_prefixes = np.mean(prefixes, axis=1, where=looked)
+        longest = np.maximum(looked.sum(axis=1), 1) - 1
         found = {
-            PREFIXES: Terms.mean_of(of_prefixes),
+            PREFIXES: Terms.mean_of(prefixes[np.arange(len(prefixes)), longest]),
             LAYOUTS: Terms.mean_of(np.ascontiguousarray(prefixes[:, -1])),
         }
         return found if self.exposures is None else {LOOKS: self._looks(self.exposures.logged), **found}

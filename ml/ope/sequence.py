@@ -5,7 +5,7 @@ After each day, over all rows so far, with Sₜ = Σᵢ (dᵢ - μ) and vₜ = �
     M(s, v) = 2 √(ρ / (v + ρ)) · exp(s² / (2 (v + ρ))) · Φ(s / √(v + ρ))
 
 is the one-sided normal mixture of Howard, Ramdas, McAuliffe, Sekhon 2021: Time-uniform, nonparametric,
-nonasymptotic confidence sequences, section 3.2. If μ is the true mean, M reaches 1/α at any look with
+nonasymptotic confidence sequences. If μ is the true mean, M reaches 1/α at any look with
 probability α at most: 1/M is a p-value, and the μ with M(Sₜ(μ), vₜ) = 1/α a bound. vₜ is estimated, so this
 is asymptotic, as in Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2024: Time-uniform central limit theory and
 asymptotic confidence sequences; looks begin once there are `fewest_clusters`.
@@ -130,7 +130,7 @@ class Sequence:
     def scale(self, variance: float) -> float:
         """Return ρ that makes bounds tightest after `planned_rows` of this variance each.
 
-        v / ρ = -W₋₁(-α²/e) - 1 (Howard et al. 2021, proposition 3), at 2α for one side.
+        v / ρ = -W₋₁(-α²/e) - 1 (Howard et al. 2021), at 2α for one side.
         """
         wide = min(2 * (self.tuned_alpha or self.alpha), 0.5)
         ratio = -float(special.lambertw(-(wide**2) / np.e, -1).real) - 1

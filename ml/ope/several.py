@@ -17,7 +17,7 @@ from ml.ope.terms import Terms
 def balanced(log: Log, propensities: NDArray[np.floating]) -> Log:
     """Return the log as if one mixture of its policies had drawn it: p̄(aᵢ|xᵢ) = Σⱼ nⱼ/n pⱼ(aᵢ|xᵢ).
 
-    IPS over it is the balanced estimator (eq. 8), of no more variance than any weighting by policy; every
+    IPS over it is the balanced estimator, of no more variance than any weighting by policy; every
     other estimator may be used over it as well.
 
     Parameters

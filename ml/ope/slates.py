@@ -144,7 +144,7 @@ def standard_ips(slates: Slates, *, normalised: bool = False) -> Terms:
     """V̂ = mean(w₁:K Σₖ αₖ rₖ): unbiased, whatever positions do to each other; normalised by mean(w₁:K).
 
     Precup, Sutton, Singh 2000: Eligibility traces for off-policy policy evaluation; Swaminathan et al. 2017:
-    Off-policy evaluation for slate recommendation, eq. 2.
+    Off-policy evaluation for slate recommendation.
     """
     weights = np.ascontiguousarray(slates.prefix_weights[:, -1])
     total = weights * slates.valued.sum(axis=1)
@@ -155,7 +155,7 @@ def reward_interaction_ips(slates: Slates, *, normalised: bool = False) -> Terms
     """V̂ = mean(Σₖ w₁:ₖ αₖ rₖ): unbiased where a reward owes nothing to later positions (a cascade).
 
     McInerney et al. 2020: Counterfactual evaluation of slate recommendations with sequential reward
-    interactions, eq. 9; normalised, each position by the mean of its own weights (eq. 10).
+    interactions; normalised, each position by the mean of its own weights.
     """
     return _by_position(slates.prefix_weights, slates.valued, normalised)
 
@@ -163,7 +163,7 @@ def reward_interaction_ips(slates: Slates, *, normalised: bool = False) -> Terms
 def independent_ips(slates: Slates, marginal: Marginals, *, normalised: bool = False) -> Terms:
     """V̂ = mean(Σₖ πₖ(aₖ|x) / pₖ(aₖ|x) · αₖ rₖ) on marginals: unbiased where positions do not interact.
 
-    Li et al. 2018: Offline evaluation of ranking policies with click models, section 4.2 (item-position).
+    Li et al. 2018: Offline evaluation of ranking policies with click models (there the item-position model).
     Marginals that were simulated (`ml.marginals`) leave an error of their own: each row's enters as `noise`.
     """
     for name, column in (("logging marginals", marginal.logging), ("target marginals", marginal.target)):
@@ -224,7 +224,7 @@ def cascade_dr(slates: Slates, predicted: Floats, expected: Floats) -> Terms:
     """V̂ = mean(Σₖ w₁:ₖ (αₖ rₖ - q̂ₖ) + w₁:ₖ₋₁ v̂ₖ): as reward-interaction IPS, with less variance.
 
     Kiyohara et al. 2022: Doubly robust off-policy evaluation for ranking policies under the cascade behavior
-    model, eq. 6, with w₁:₀ = 1.
+    model, with w₁:₀ = 1.
 
     Parameters
     ----------

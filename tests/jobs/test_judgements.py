@@ -4,11 +4,16 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
 from jobs import judgements
-from jobs.config import FeatureSet, Page, Policy
+from jobs.config import FeatureSet, Page, Policy, load
+from jobs.contracts import contract
+from jobs.runs import Run, now, record, stale
+from jobs.shell import Ask, run_job
+from jobs.tables import Tables
 from ml.bandits import statistics
 from ml.bandits.linucb import LinUCB
 from ml.draw import DrawRule, slate_propensities
@@ -159,3 +164,62 @@ def test_a_serving_is_judged_by_the_policy_of_the_days_before_it(frames):
     # Each of three is at either place as often, but for what 32 draws leave open at the second.
     assert anything["exposures"] == pytest.approx([(1 + 4 / 7) / 3] * 2, abs=0.07)
     assert sum(anything["first"].values()) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_day_whose_feedback_was_rebuilt_is_judged_again(spark, home):
+    """What a basket earned after midnight came into the day before, in a run of another DAG."""
+    config = load().model_copy(
+        update={
+            "pages": {"home": PAGE},
+            "policies": {"learned": LEARNED, "any": ANY},
+            "feature_sets": {"home-1": FEATURES},
+            "late_days": 1,
+        }
+    )
+    tables = Tables(config.tables)
+    tables.append("policies", [row for day in DAYS[:2] for row in fitted(day)])
+    tables.append("contexts", [row for _, contexts in SERVED.values() for row in contexts])
+
+    def joined(run: str, days: list[date], extra: float = 0.0) -> None:
+        """As the feedback job of a lake_etl run leaves it: its days, and a row in `runs`."""
+        listed = ", ".join(f"'{day}'" for day in days)
+        rows = [
+            row | {"reward": row["reward"] + extra, "rewards": list(row["rewards"].items())}
+            for day in days
+            for row in SERVED[day][0]
+        ]
+        tables.replace(
+            "feedback",
+            pa.Table.from_pylist(rows, schema=contract("feedback").arrow_schema),
+            f"decision_date IN ({listed})",
+        )
+        done = Run(
+            run, "feedback", run, days[-1], days[-1] + timedelta(1), "", now(), days, output="feedback"
+        )
+        done.status, done.output_version = "published", tables.version("feedback")
+        record(tables, done)
+
+    def earned(day: date) -> float:
+        table = tables.read("judgements").to_pylist()
+        return sum(
+            sum(row["rewards"]) for row in table if row["decision_date"] == day and row["spec"] == "any"
+        )
+
+    def judged(day: date, dag_run: str) -> Run:
+        return run_job(judgements.JOB, Ask(day, day + timedelta(1), dag_run), config, spark)
+
+    joined("lake-1", DAYS[:2])
+    assert judged(DAYS[1], "evaluation-1").days == [DAYS[1]]
+    before = earned(DAYS[1])
+    joined("lake-2", DAYS[1:], extra=1.0)
+    done = judged(DAYS[2], "evaluation-2")
+    assert done.days == DAYS[1:]
+    assert earned(DAYS[1]) == before + 2 * SERVINGS
+    # Nothing was rebuilt since; and what was never judged is not begun.
+    joined("lake-3", DAYS[:1])
+    newest = tables.version("feedback")
+    assert stale(tables, "judgements", "feedback", DAYS, newest) == set()
+    joined("lake-4", DAYS[1:])
+    assert stale(tables, "judgements", "feedback", DAYS, newest) == set()
+    assert stale(tables, "judgements", "feedback", DAYS, tables.version("feedback")) == set(DAYS[1:])
+    assert stale(tables, "judgements", "feedback", DAYS[:2], tables.version("feedback")) == {DAYS[1]}

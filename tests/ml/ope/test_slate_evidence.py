@@ -165,13 +165,13 @@ def test_rows_and_sums_over_buckets_say_the_same(by_looks: bool) -> None:
         assert (each.ratio, each.p_value) == pytest.approx((expected.ratio, expected.p_value), rel=1e-9)
 
 
-def test_a_row_counts_by_what_is_looked_at(better: Evidence) -> None:
+def test_a_row_counts_by_how_far_it_is_looked_at(better: Evidence) -> None:
     ratios = np.array([[2.0, 0.5], [1.0, 0.5], [1.5, 0.4]])
     sights = np.array([[True, True], [True, False], [False, True]])
     one = Judged(np.full((3, 2), 0.5), ratios / 2, {"reward": np.zeros((3, 2))}, np.arange(3), seen=sights)
     by = one.weighing()
-    assert one.weights.tolist() == [(2 + 1) / 2, 1.0, 1.5]
-    assert by["prefixes"].value == pytest.approx((1.5 + 1 + 1.5) / 3)
+    assert one.weights.tolist() == [1.0, 1.0, 1.5]
+    assert by["prefixes"].value == pytest.approx((1 + 1 + 1.5) / 3)
     assert by["layouts"].value == pytest.approx((1 + 0.5 + 0.6) / 3)
     # Two looks of the first serving, one of the second: E₁ / p₁, E₁ + E₂ / p₂ and E₁ / p₁, over three sights.
     given = Exposures(np.array([[0.8, 0.3], [0.6, 0.2], [9.0, 9.0]]))

@@ -205,4 +205,4 @@ def test_slates_are_estimated_along_their_prefixes():
     found = given.terms("reward")
     assert next(iter(found)) == "reward-interaction IPS"
     assert found["reward-interaction IPS"].value == pytest.approx(plain, rel=1e-12)
-    assert given.weights == pytest.approx((ratio[:, 0] + ratio.prod(axis=1)) / 2, rel=1e-12)
+    assert given.weights == pytest.approx(ratio.prod(axis=1), rel=1e-12)
