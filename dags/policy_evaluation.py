@@ -6,7 +6,9 @@ the same rows as day by day.
 
 **Reads** feedback, contexts and bandit_statistics. **Writes** policies, judgements, policy_values and
 releases: the gate's verdict on each spec, yes, no or cannot tell, with its reasons; and a report for a
-person, under reports/policies in the data home and in MLflow.
+person, under reports/policies in the data home and in MLflow. A serving counts from the night on by which all
+that may come of it has come, mostly the next. Days of the last `late_days` whose feedback was rebuilt are
+judged again; verdicts that readers have seen stay.
 
 **Late or failed**, it holds nobody up: `nightly_layouts` waits for it for an hour, then goes on with the
 policy that is live.

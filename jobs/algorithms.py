@@ -102,11 +102,6 @@ ALGORITHMS: dict[str, Learner | Given] = {
 }
 
 
-def is_from_statistics(spec: Policy) -> bool:
-    """Tell what daily statistics and conf/ are enough for; others learn from rows, in evaluation alone."""
-    return spec.algorithm in ALGORITHMS
-
-
 def knows_all_widgets(spec: Policy) -> bool:
     """Tell whether a policy also has parameters of widgets that nobody has seen yet."""
     return bool(spec.labels) or isinstance(ALGORITHMS[spec.algorithm], Given)

@@ -544,16 +544,7 @@ def _cross_check(config: Config, conf: Path) -> None:
                 f"{_short(conf)}/pages/{page.page}.yaml: policy {page.policy!r} is none of conf/policies:"
                 f" {known}."
             )
-        if config.policies[page.policy].algorithm in ("boosted", "ensemble"):
-            raise ConfigError(
-                f"{_short(conf)}/pages/{page.page}.yaml: policy {page.policy!r} cannot draw: it learns from"
-                " rows, for evaluation; name one that is fitted from daily statistics."
-            )
     for policy in config.policies.values():
-        if unknown := sorted(set(policy.members) - set(config.policies)):
-            raise ConfigError(
-                f"{_short(conf)}/policies/{policy.name}.yaml: member {unknown[0]!r} is none of conf/policies."
-            )
         if policy.feature_set not in config.feature_sets:
             known = ", ".join(sorted(config.feature_sets))
             raise ConfigError(

@@ -22,7 +22,6 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs import algorithms
 from jobs.algorithms import PARAMETERS
 from jobs.config import FeatureSet, Page, Policy
 from jobs.contracts import contract
@@ -50,11 +49,10 @@ def build(
     seed: int,
 ) -> DataFrame:
     """Judge every spec at every serving of the days."""
-    learned = {name: spec for name, spec in sorted(specs.items()) if algorithms.is_from_statistics(spec)}
-    fitted = _fitted(policies, learned, days)
+    fitted = _fitted(policies, specs, days)
     judged = [
         Judged(spec, feature_sets[spec.feature_set], pages.get(spec.page), fitted[name])
-        for name, spec in learned.items()
+        for name, spec in sorted(specs.items())
     ]
     served = _servings(feedback.where(F.col("decision_date").isin(list(days))))
     evening = subject_features.select("subject", F.date_add("feature_date", 1).alias("decision_date"), "role")

@@ -7,7 +7,7 @@ On failure, mend the cause and clear the task: a rerun replaces the same partiti
 A day's model is a sum of daily statistics: buckets in their order within a day, days from the oldest, aged
 by the spec's half-life; the newest `open_days`, whose rewards may still come, do not count. A day before
 anything was seen has no policy. Where arms share by their labels, widgets that nobody has seen have
-parameters too. Specs that learn from rows are no part of this.
+parameters too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ def build(
     reward: Reward,
 ) -> DataFrame:
     """Fit every spec for every day."""
-    specs = [spec for _, spec in sorted(policies.items()) if algorithms.is_from_statistics(spec)]
+    specs = [spec for _, spec in sorted(policies.items())]
     wanted = bandit_statistics.where(F.col("reward_version") == reward.version).where(
         F.col("feature_set").isin([spec.feature_set for spec in specs])
     )

@@ -8,19 +8,27 @@ from dataclasses import dataclass
 from datetime import date
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from jobs.deciding import NOT_ASKED
 from jobs.live import IS_LIVE, YES
-from jobs.policy_charts import Estimate, curves, forest, heat, histogram
+from jobs.policy_charts import Estimate, curves, forest
+from jobs.policy_sections import (
+    Row,
+    Shown,
+    card,
+    deciding,
+    figure,
+    moves,
+    support,
+    table,
+    values_by_estimator,
+    values_by_role,
+    weights,
+)
 from jobs.policy_values import EVERYONE, OBSERVED
-
-Row = Mapping[str, Any]
 
 # One style for all reports, and what only this one has.
 STYLES = [Path(__file__).with_name(f"{name}_page.css") for name in ("segment", "policy")]
-DECIDES = ("DR", "position-based DR", "IPS", "position-based IPS")
-MOST_MOVES = 8
 CLASSES = {"yes": "yes", "no": "no", "cannot tell": "cannot"}
 
 HOW_TO_READ = {
@@ -36,22 +44,6 @@ HOW_TO_READ = {
     "Support": "what the policy would show first, beside how often that was shown first: where the log has"
     " nothing, nothing is known.",
 }
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What was summed of the judgements of a page.
-
-    weights : by spec the share of servings in each class of weights, in their order.
-    first : by spec and widget the mean probability of standing first.
-    shown : by widget the share of servings that it stood first in.
-    moves : by spec (from, to, share): what the live policy would most likely show first, what the spec would.
-    """
-
-    weights: Mapping[str, Sequence[tuple[str, float]]]
-    first: Mapping[str, Mapping[str, float]]
-    shown: Mapping[str, float]
-    moves: Mapping[str, Sequence[tuple[str, str, float]]]
 
 
 @dataclass(frozen=True)
@@ -122,9 +114,9 @@ def _page(page: str, day: date, values: Sequence[Row], releases: Sequence[Row], 
     parts = [f"<section><h2>Page {escape(page)}</h2>", _verdicts(verdicts)]
     if everyone:
         parts += ['<div class="charts">', _forest(everyone, live), _learning(own), "</div>"]
-        parts += [_table_of_values(everyone), _by_role(window)]
+        parts += [values_by_estimator(everyone), values_by_role(window)]
     if shown is not None:
-        parts += [_weights(shown), _support(shown), _moves(shown, live)]
+        parts += [weights(shown), support(shown), moves(shown, live)]
     return "".join([*parts, "</section>"])
 
 
@@ -147,25 +139,14 @@ def _verdicts(verdicts: Sequence[Row]) -> str:
 def _forest(everyone: Sequence[Row], live: str | None) -> str:
     rows = [
         Estimate(row["spec"], row["value"], row["lower"], row["upper"], row["spec"] == live)
-        for row in sorted(_deciding(everyone), key=lambda row: -row["value"])
+        for row in sorted(deciding(everyone), key=lambda row: -row["value"])
     ]
     served = next((row["value"] for row in everyone if row["estimator"] == OBSERVED), None)
     days = max((row["as_of_date"] - row["first_date"]).days + 1 for row in everyone)
-    return _figure(
+    return figure(
         f"<b>What a serving would earn</b>, last {days} days; dashed: what was served did",
         forest(rows, served=served, title="values of policies with 95 % intervals"),
     )
-
-
-def _deciding(rows: Sequence[Row]) -> list[Row]:
-    """Keep of each spec the estimate that decides."""
-    found: dict[str, Row] = {}
-    for row in rows:
-        if row["estimator"] in DECIDES:
-            best = found.get(row["spec"])
-            if best is None or DECIDES.index(row["estimator"]) < DECIDES.index(best["estimator"]):
-                found[row["spec"]] = row
-    return [found[spec] for spec in sorted(found)]
 
 
 def _learning(own: Sequence[Row]) -> str:
@@ -176,96 +157,11 @@ def _learning(own: Sequence[Row]) -> str:
             by_day.setdefault(row["as_of_date"], []).append(row)
     sums: dict[str, tuple[float, float]] = {}
     for then in sorted(by_day):
-        for row in _deciding(by_day[then]):
+        for row in deciding(by_day[then]):
             total, servings = sums.get(row["spec"], (0.0, 0.0))
             sums[row["spec"]] = (total + row["value"] * row["servings"], servings + row["servings"])
             lines.setdefault(row["spec"], {})[then] = sums[row["spec"]][0] / sums[row["spec"]][1]
-    return _figure("<b>As it learns</b>: mean so far, day by day", curves(lines, title="learning curves"))
-
-
-def _table_of_values(everyone: Sequence[Row]) -> str:
-    estimators = list(dict.fromkeys(row["estimator"] for row in everyone if row["estimator"] != OBSERVED))
-    specs = sorted({row["spec"] for row in everyone if row["estimator"] != OBSERVED})
-    found = {(row["spec"], row["estimator"]): row for row in everyone}
-    body = ""
-    for spec in specs:
-        one = next(row for row in everyone if row["spec"] == spec)
-        cells = "".join(
-            f"<td>{row['value']:.3f}<small>±{(row['upper'] - row['lower']) / 2:.3f}</small></td>"
-            if (row := found.get((spec, name))) and row["lower"] is not None
-            else "<td>–</td>"
-            for name in estimators
-        )
-        body += (
-            f"<tr><th>{escape(spec)}</th>{cells}<td>{one['effective_servings']:,.0f}"
-            f"<small>of {one['servings']:,}</small></td><td>{one['mean_weight']:.3f}</td>"
-            f"<td>{one['largest_weight']:,.1f}</td><td>{one['open_share']:.1%}</td></tr>"
-        )
-    heads = ["policy", *estimators, "effective servings", "mean weight", "largest", "not counted yet"]
-    return f"<h3>By estimator</h3>{_card(_table(heads, body))}"
-
-
-def _by_role(window: Sequence[Row]) -> str:
-    roles = sorted({row["audience"] for row in window} - {EVERYONE})
-    if not roles:
-        return ""
-    found = {
-        (row["spec"], role): row
-        for role in roles
-        for row in _deciding([row for row in window if row["audience"] == role])
-    }
-    body = "".join(
-        f"<tr><th>{escape(spec)}</th>"
-        + "".join(
-            f"<td>{row['value']:.3f}<small>±{(row['upper'] - row['lower']) / 2:.3f}</small></td>"
-            if (row := found.get((spec, role))) and row["lower"] is not None
-            else "<td>–</td>"
-            for role in roles
-        )
-        + "</tr>"
-        for spec in sorted({spec for spec, _ in found})
-    )
-    return f"<h3>By role</h3>{_card(_table(['policy', *roles], body))}"
-
-
-def _weights(shown: Shown) -> str:
-    charts = "".join(
-        _figure(f"<b>{escape(spec)}</b>: servings by weight", histogram(bars, title=f"weights of {spec}"))
-        for spec, bars in sorted(shown.weights.items())
-    )
-    return f'<h3>How often a serving counts</h3><div class="charts">{charts}</div>'
-
-
-def _support(shown: Shown) -> str:
-    widgets = sorted(shown.shown, key=lambda name: -shown.shown[name])
-    widgets += sorted({name for of in shown.first.values() for name in of} - set(widgets))
-    most = max(
-        [*shown.shown.values(), *(share for of in shown.first.values() for share in of.values())], default=1
-    )
-    specs = sorted(shown.first)
-    body = ""
-    for widget in widgets:
-        logged = shown.shown.get(widget, 0.0)
-        cells = "".join(
-            heat(f"{share:.1%}", share / most, is_bad=not logged)
-            for share in (shown.first[spec].get(widget, 0.0) for spec in specs)
-        )
-        body += f"<tr><th>{escape(widget)}</th>{heat(f'{logged:.1%}', logged / most)}{cells}</tr>"
-    return f"<h3>What would be shown first</h3>{_card(_table(['widget', 'as logged', *specs], body))}"
-
-
-def _moves(shown: Shown, live: str | None) -> str:
-    blocks = []
-    for spec, moves in sorted(shown.moves.items()):
-        if spec == live or not moves:
-            continue
-        rows = "".join(
-            f"<tr><th>{escape(before)} → {escape(after)}</th><td>{share:.1%}</td></tr>"
-            for before, after, share in moves[:MOST_MOVES]
-        )
-        caption = f"<b>{escape(spec)}</b> in place of {escape(live or 'what is live')}"
-        blocks.append(_figure(caption, _table(["likeliest first widget", "servings"], rows)))
-    return f'<h3>What it would change</h3><div class="charts">{"".join(blocks)}</div>' if blocks else ""
+    return figure("<b>As it learns</b>: mean so far, day by day", curves(lines, title="learning curves"))
 
 
 def _checks(checks: Sequence[Check]) -> str:
@@ -284,7 +180,7 @@ def _checks(checks: Sequence[Check]) -> str:
         for each in checks
     )
     heads = ["policy, estimator", "predicted", "95 % interval", "came", "error", "held", "days"]
-    return f"{head}{_card(_table(heads, rows))}</section>"
+    return f"{head}{card(table(heads, rows))}</section>"
 
 
 def _between(check: Check) -> str:
@@ -299,19 +195,6 @@ def _footer(note: str) -> str:
 
 def _page_of(row: Row) -> str:
     return str(dict(row["details"]).get("page", ""))
-
-
-def _figure(caption: str, content: str) -> str:
-    return f'<figure class="card"><figcaption>{caption}</figcaption>{content}</figure>'
-
-
-def _table(heads: Sequence[str], rows: str) -> str:
-    top = "".join(f"<th>{escape(head)}</th>" for head in heads)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _card(content: str) -> str:
-    return f'<div class="card wide">{content}</div>'
 
 
 def _sentence(text: str) -> str:

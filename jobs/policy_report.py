@@ -20,7 +20,8 @@ import pyarrow.dataset as ds
 from jobs import inputs, runs, shell
 from jobs.config import Config
 from jobs.live import IS_LIVE, POLICY, YES, LivePolicies
-from jobs.policy_page import Check, Row, Shown, render
+from jobs.policy_page import Check, render
+from jobs.policy_sections import Row, Shown
 from jobs.policy_values import EVERYONE, OBSERVED, SERVED, WINDOW
 from jobs.publish import Stopped
 from jobs.reports import keep
@@ -67,7 +68,7 @@ def run_report(ask: Ask, config: Config) -> Run:
     Raises
     ------
     Stopped
-        When the day has no values.
+        When nobody asked for the day's values. A first night may have none, and then has no report.
 
     """
     tables, day = Tables(config.tables), ask.days[-1]
@@ -77,7 +78,10 @@ def run_report(ask: Ask, config: Config) -> Run:
         until = ds.field("as_of_date") <= day
         values = tables.read("policy_values", since & until, version=versions["policy_values"]).to_pylist()
         if not any(row["as_of_date"] == day for row in values):
-            raise Stopped(f"There are no values of policies as of {day}: run policy_values for it first.")
+            if not runs.is_ready(tables, "policy_values", [day]):
+                raise Stopped(f"There are no values of policies as of {day}: run policy_values for it first.")
+            manifest.status, manifest.message = "unchanged", "no serving counts yet, so there is no report"
+            return manifest
         releases = tables.read(
             "releases", until & (ds.field("kind") == POLICY), version=versions["releases"]
         ).to_pylist()

@@ -24,9 +24,9 @@ KEYS: dict[str, tuple[set[str], set[str]]] = {
     "uniform": (set(), set()),
     "constant": ({"widgets"}, set()),
     "household_mean": (set(), set()),
-    "boosted": ({"library"}, {"trees", "depth", "learning_rate", "most_weight", "window_days", "open_days"}),
-    "ensemble": ({"members"}, set()),
 }
+# Of ml/bandits, but learned from rows, or made of others that may be: what nightly jobs cannot fit.
+FROM_ROWS = ("boosted", "ensemble")
 
 
 class Policy(BaseModel):
@@ -44,8 +44,6 @@ class Policy(BaseModel):
         "uniform",
         "constant",
         "household_mean",
-        "boosted",
-        "ensemble",
     ]
     feature_set: str
     ridge: float = Field(default=1.0, gt=0)
@@ -59,17 +57,19 @@ class Policy(BaseModel):
     temperature: float | None = Field(default=None, gt=0)
     floor: float = Field(default=0.0, ge=0, lt=1)
     widgets: tuple[str, ...] = ()
-    library: Literal["xgboost", "catboost"] | None = None
-    trees: int = Field(default=200, gt=0)
-    depth: int = Field(default=4, gt=0, le=16)
-    learning_rate: float = Field(default=0.05, gt=0, le=1)
-    most_weight: float = Field(default=20.0, ge=1)
-    members: dict[str, float] = {}
 
     @model_validator(mode="before")
     @classmethod
     def _own_keys(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or given.get("algorithm") not in KEYS:
+        if not isinstance(given, dict):
+            return given
+        if given.get("algorithm") in FROM_ROWS:
+            raise ValueError(
+                f"{given['algorithm']} learns from rows, and the nightly jobs fit policies from daily"
+                f" statistics; name one of {', '.join(KEYS)}, or compare it on arrays with"
+                f" ml.bandits.{given['algorithm']}"
+            )
+        if given.get("algorithm") not in KEYS:
             return given
         algorithm = given["algorithm"]
         needed, allowed = KEYS[algorithm]

@@ -13,6 +13,8 @@ from jobs import compared, deciding
 from jobs.config import Gate, Limits, Page, Policy
 from jobs.live import LivePolicies
 from jobs.servings import by_spec
+from ml.ope.gate import Verdict
+from ml.ope.sequence import Look
 from tests.jobs import judged
 from tests.jobs.judged import FIRST, judgements
 from tests.ml.ope.replays import greedy, visits
@@ -157,6 +159,16 @@ def test_a_serving_counts_once_its_horizon_has_passed(by_hand):
     until = changed.filter(pc.less_equal(changed["decision_date"], DAYS[4]))
     again = {each.name: each for each in decide(until, [DAYS[4]])}["worse"]
     assert again == nights[4]
+
+
+def test_what_was_not_asked_is_told_beside_the_verdict():
+    look = Look(rows=9, clusters=3, value=0.1, variance=1.0, lower=-1.0, upper=1.0, p_value=1.0)
+    verdict = Verdict("cannot tell", ("too short",), (look,), 1.0, {}, {"standard IPS": 12.3}, {}, ())
+    release = deciding._release(
+        PAGE, SPECS, "better", verdict, FIRST, None, day=DAYS[1], known=KNOWN, zone="America/New_York"
+    )
+    assert release.details[deciding.NOT_ASKED] == "standard IPS (worth 12)"
+    assert release.why == "too short"
 
 
 def test_right_after_a_go_live_the_newest_day_casts_no_doubt(by_hand):

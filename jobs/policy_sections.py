@@ -1,0 +1,142 @@
+"""Sections of the policies' report: values by estimator and role, weights, support, what would change.
+
+Rows of policy_values, and what was summed of judgements, in; pieces of HTML out. Nothing is read here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from jobs.policy_charts import heat, histogram
+from jobs.policy_values import EVERYONE, OBSERVED
+
+Row = Mapping[str, Any]
+
+DECIDES = ("DR", "position-based DR", "IPS", "position-based IPS")
+MOST_MOVES = 8
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What was summed of the judgements of a page.
+
+    weights : by spec the share of servings in each class of weights, in their order.
+    first : by spec and widget the mean probability of standing first.
+    shown : by widget the share of servings that it stood first in.
+    moves : by spec (from, to, share): what the live policy would most likely show first, what the spec would.
+    """
+
+    weights: Mapping[str, Sequence[tuple[str, float]]]
+    first: Mapping[str, Mapping[str, float]]
+    shown: Mapping[str, float]
+    moves: Mapping[str, Sequence[tuple[str, str, float]]]
+
+
+def values_by_estimator(everyone: Sequence[Row]) -> str:
+    estimators = list(dict.fromkeys(row["estimator"] for row in everyone if row["estimator"] != OBSERVED))
+    specs = sorted({row["spec"] for row in everyone if row["estimator"] != OBSERVED})
+    found = {(row["spec"], row["estimator"]): row for row in everyone}
+    body = ""
+    for spec in specs:
+        one = next(row for row in everyone if row["spec"] == spec)
+        cells = "".join(
+            f"<td>{row['value']:.3f}<small>±{(row['upper'] - row['lower']) / 2:.3f}</small></td>"
+            if (row := found.get((spec, name))) and row["lower"] is not None
+            else "<td>–</td>"
+            for name in estimators
+        )
+        body += (
+            f"<tr><th>{escape(spec)}</th>{cells}<td>{one['effective_servings']:,.0f}"
+            f"<small>of {one['servings']:,}</small></td><td>{one['mean_weight']:.3f}</td>"
+            f"<td>{one['largest_weight']:,.1f}</td><td>{one['open_share']:.1%}</td></tr>"
+        )
+    heads = ["policy", *estimators, "effective servings", "mean weight", "largest", "not counted yet"]
+    return f"<h3>By estimator</h3>{card(table(heads, body))}"
+
+
+def values_by_role(window: Sequence[Row]) -> str:
+    roles = sorted({row["audience"] for row in window} - {EVERYONE})
+    if not roles:
+        return ""
+    found = {
+        (row["spec"], role): row
+        for role in roles
+        for row in deciding([row for row in window if row["audience"] == role])
+    }
+    body = "".join(
+        f"<tr><th>{escape(spec)}</th>"
+        + "".join(
+            f"<td>{row['value']:.3f}<small>±{(row['upper'] - row['lower']) / 2:.3f}</small></td>"
+            if (row := found.get((spec, role))) and row["lower"] is not None
+            else "<td>–</td>"
+            for role in roles
+        )
+        + "</tr>"
+        for spec in sorted({spec for spec, _ in found})
+    )
+    return f"<h3>By role</h3>{card(table(['policy', *roles], body))}"
+
+
+def weights(shown: Shown) -> str:
+    charts = "".join(
+        figure(f"<b>{escape(spec)}</b>: servings by weight", histogram(bars, title=f"weights of {spec}"))
+        for spec, bars in sorted(shown.weights.items())
+    )
+    return f'<h3>How often a serving counts</h3><div class="charts">{charts}</div>'
+
+
+def support(shown: Shown) -> str:
+    widgets = sorted(shown.shown, key=lambda name: -shown.shown[name])
+    widgets += sorted({name for of in shown.first.values() for name in of} - set(widgets))
+    most = max(
+        [*shown.shown.values(), *(share for of in shown.first.values() for share in of.values())], default=1
+    )
+    specs = sorted(shown.first)
+    body = ""
+    for widget in widgets:
+        logged = shown.shown.get(widget, 0.0)
+        cells = "".join(
+            heat(f"{share:.1%}", share / most, is_bad=not logged)
+            for share in (shown.first[spec].get(widget, 0.0) for spec in specs)
+        )
+        body += f"<tr><th>{escape(widget)}</th>{heat(f'{logged:.1%}', logged / most)}{cells}</tr>"
+    return f"<h3>What would be shown first</h3>{card(table(['widget', 'as logged', *specs], body))}"
+
+
+def moves(shown: Shown, live: str | None) -> str:
+    blocks = []
+    for spec, moves in sorted(shown.moves.items()):
+        if spec == live or not moves:
+            continue
+        rows = "".join(
+            f"<tr><th>{escape(before)} → {escape(after)}</th><td>{share:.1%}</td></tr>"
+            for before, after, share in moves[:MOST_MOVES]
+        )
+        caption = f"<b>{escape(spec)}</b> in place of {escape(live or 'what is live')}"
+        blocks.append(figure(caption, table(["likeliest first widget", "servings"], rows)))
+    return f'<h3>What it would change</h3><div class="charts">{"".join(blocks)}</div>' if blocks else ""
+
+
+def deciding(rows: Sequence[Row]) -> list[Row]:
+    """Keep of each spec the estimate that decides."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        if row["estimator"] in DECIDES:
+            best = found.get(row["spec"])
+            if best is None or DECIDES.index(row["estimator"]) < DECIDES.index(best["estimator"]):
+                found[row["spec"]] = row
+    return [found[spec] for spec in sorted(found)]
+
+
+def figure(caption: str, content: str) -> str:
+    return f'<figure class="card"><figcaption>{caption}</figcaption>{content}</figure>'
+
+
+def table(heads: Sequence[str], rows: str) -> str:
+    top = "".join(f"<th>{escape(head)}</th>" for head in heads)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def card(content: str) -> str:
+    return f'<div class="card wide">{content}</div>'
