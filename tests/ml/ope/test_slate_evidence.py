@@ -243,3 +243,31 @@ def test_guardrails_have_differences_of_their_own(better: Evidence) -> None:
 def test_without_days_there_is_nothing_to_judge() -> None:
     with pytest.raises(ValueError, match="there is no log"):
         of_slates({})
+
+
+def test_an_estimator_that_has_enough_to_say_still_contradicts() -> None:
+    """A widget that earns at the first position alone breaks what position-based estimators assume."""
+    rng = np.random.default_rng(6)
+    n, rule = 6000, DrawRule(0.5, 0.05)
+    scores = {"live": np.zeros(4), "candidate": np.array([1.0, 0.5, 0.0, 0.0])}
+    everyone, who, looks = np.ones((n, 4), bool), rng.integers(0, 600, n), np.ones(2)
+    layouts = draw(
+        np.zeros((n, 4)), everyone, positions=2, temperature=0.5, floor=0.05, uniforms=rng.random((n, 2))
+    ).slates
+    rewards = np.stack([layouts[:, 0] == 0, layouts[:, 1] > 0], axis=1) * 1.0
+    judged = {}
+    for name, of in scores.items():
+        wide = np.tile(of, (n, 1))
+        chances = slate_propensities(wide, everyone, layouts, temperature=0.5, floor=0.05).astype(float)
+        keys = np.arange(n, dtype=np.uint64)
+        shown = exposures(wide, layouts, rule, looks, None, seed=3, keys=keys)
+        said = chances if name == "live" else judged["live"].propensities
+        judged[name] = Judged(said, chances, {"reward": rewards}, who, exposures=shown)
+    could = {str(widget): np.ones(n, bool) for widget in range(4)}
+    log = Logged(
+        layouts[:, 0].astype(str), judged["live"].propensities[:, 0], np.full(n, "live"), could, who, who % 20
+    )
+    found = judge({"it": of_slates({"all": SlateDay(judged["candidate"], judged["live"], log)})}, RULES)["it"]
+    assert found.not_asked == {}
+    assert found.answer == "cannot tell"
+    assert "estimators disagree: position-based IPS says" in found.reasons[0]
