@@ -1,12 +1,12 @@
-"""Processes for the tests of exports: one that dies on the way, and readers that go on reading."""
+"""What tests of exports run in processes of their own: one that dies on the way, and readers that read on."""
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from multiprocessing.queues import Queue
-from multiprocessing.sharedctypes import Synchronized
-from multiprocessing.synchronize import Event
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,25 +14,31 @@ from jobs.store import Store
 from jobs.store.content import Inputs
 from jobs.store.export import export
 from tests.store import given as nights
+from tests.store import peak as peaks
 
 SUBJECTS = 150
+Rows = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 
 
 def first() -> Inputs:
     """Return the first night's inputs: everyone in epoch 0."""
-    return nights.inputs(nights.layouts(range(SUBJECTS)), nights.lists(range(SUBJECTS)))
+    return nights.inputs(*rows_of_night(0))
 
 
 def second() -> Inputs:
     """Return the second night's inputs: everyone in epoch 1, ten gone, ten new."""
-    subjects = range(10, SUBJECTS + 10)
-    return nights.inputs(
-        nights.layouts(subjects, dict.fromkeys(subjects, 1)), nights.lists(subjects), batch=50
-    )
+    return nights.inputs(*rows_of_night(1), batch=50)
 
 
-def main(folder: str, where: str, batch: int = 0, ready: Event | None = None) -> None:
-    """Export; kill this process after the named step, or while that batch is read."""
+@cache
+def rows_of_night(epoch: int) -> Rows:
+    """Return layouts and lists of a night."""
+    subjects = range(10 * epoch, SUBJECTS + 10 * epoch)
+    return nights.layouts(subjects, dict.fromkeys(subjects, epoch)), nights.lists(subjects)
+
+
+def write(folder: str, where: str, batch: int = 0) -> None:
+    """Export the second night; kill this process after the named step, or while that batch is read."""
 
     def die_at(step: str) -> None:
         if step == where:
@@ -54,20 +60,23 @@ def main(folder: str, where: str, batch: int = 0, ready: Event | None = None) ->
     given = Inputs(
         dying, inputs.strongest, inputs.own_lists, inputs.shared_lists, inputs.widgets, inputs.products
     )
-    if ready is not None:
-        ready.set()
+    Path(folder, "exporting").touch()
     export(folder, nights.night(nights.DAY + timedelta(1), "run-2"), given, step=die_at)
 
 
-def keep_reading(folder: str, over: Event, reads: Synchronized) -> None:
-    """Read layouts until it is over; each must be of the generation that it says it is of."""
+def keep_reading(folder: str) -> int:
+    """Read layouts until it is over; each must be of the generation that it says it is of. Count reads."""
+    over, reads = _terminated(), 0
     store = Store.open(folder, clock=lambda: nights.NOON)
-    while not over.is_set():
-        number = 10 + reads.value % (SUBJECTS - 10)
+    while not over():
+        number = 10 + reads % (SUBJECTS - 10)
         found = store.get(nights.subject(number), "home")
         epoch = found.generation - 1
         assert found.draw_id == nights.layout(nights.subject(number), "home", epoch)["draw_id"], found
-        reads.value += 1
+        reads += 1
+        if reads == 1:
+            Path(folder, "reading").touch()
+    return reads
 
 
 def rows_of(epoch: int, count: int) -> Inputs:
@@ -86,9 +95,22 @@ def epoch_shown(store: Store, number: int) -> int:
     return epoch
 
 
-def follow(folder: str, over: Event, seen: "Queue[list[int]]", count: int) -> None:
-    """Read one page after another until it is over, and once more; tell the epochs that were seen."""
+def follow(folder: str, count: int, over: Callable[[], bool] | None = None) -> list[int]:
+    """Read one page after another until it is over, and once more; return the epochs that were seen."""
+    over = over or _terminated()
     store, epochs = Store.open(folder, clock="generation"), list[int]()
-    while not over.is_set():
+    while not over():
         epochs.append(epoch_shown(store, len(epochs) % count))
-    seen.put([*epochs, epoch_shown(store, 0)])
+    return [*epochs, epoch_shown(store, 0)]
+
+
+def peak(folder: str, count: int) -> tuple[int, int]:
+    """Export so many layouts; return how many there were and the most memory taken, in MiB."""
+    return peaks.of_export(folder, count)
+
+
+def _terminated() -> Callable[[], bool]:
+    """Return what tells whether this process was asked to end."""
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    return lambda: bool(told)

@@ -1,10 +1,6 @@
-"""Export so many layouts; print how many there are and the most memory taken, in MiB, mapped files aside.
-
-`python -m tests.store.peak FOLDER COUNT`
-"""
+"""Export so many layouts, and watch the memory that it takes, mapped files aside."""
 
 import re
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -44,8 +40,8 @@ def many(count: int) -> Inputs:
     return Inputs(layouts, few.strongest, few.own_lists, few.shared_lists, few.widgets, few.products)
 
 
-def main(folder: str, count: int) -> None:
-    """Export and watch."""
+def of_export(folder: str, count: int) -> tuple[int, int]:
+    """Export so many layouts; return how many there are and the most memory taken, in MiB."""
     content.SORT_MEMORY = "128MB"
     over = threading.Event()
     peak = [0]
@@ -60,8 +56,4 @@ def main(folder: str, count: int) -> None:
     done = export(folder, nights.night(), many(count))
     over.set()
     watcher.join()
-    print(done.live.layouts, max(peak) // 1024)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    return done.live.layouts, max(peak) // 1024

@@ -1,14 +1,13 @@
 """The export: what it writes, when it does not, and that nothing that befalls it reaches a reader."""
 
 import hashlib
+import os
 import signal
-import subprocess
-import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from multiprocessing import get_context, set_forkserver_preload
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +20,9 @@ from jobs.store.content import TwoRows
 from jobs.store.export import ExportError, export
 from tests.store import crash
 from tests.store import given as nights
+from tests.store.forks import Forks
 from tests.store.given import DAY, NOON, layout, subject
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = ("begun", "filled", "finished", "verified", "installed", "flipped")
 
 
@@ -219,17 +218,14 @@ def test_only_one_export_at_a_time(tmp_path):
 
 
 @pytest.mark.parametrize("where", [*STEPS, "reading 0", "reading 5"])
-def test_kill_9_anywhere_leaves_a_whole_generation_and_a_rerun_ends_the_same(tmp_path, where, finished):
+def test_kill_9_anywhere_leaves_a_whole_generation_and_a_rerun_ends_the_same(
+    tmp_path, where, finished, forks
+):
     export(str(tmp_path), nights.night(), crash.first())
     store = Store.open(tmp_path, clock=lambda: NOON)
     store.get(subject(50), "home")
     step, _, batch = where.partition(" ")
-    process = get_context("forkserver").Process(
-        target=crash.main, args=(str(tmp_path), step, int(batch or 0))
-    )
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    assert forks.wait(forks.start("write", str(tmp_path), step, int(batch or 0)))[0] == -signal.SIGKILL
     epoch = 1 if where == "flipped" else 0
     for reader in (store, Store.open(tmp_path, clock=lambda: NOON)):
         for number in range(10, crash.SUBJECTS):
@@ -244,15 +240,17 @@ def test_kill_9_anywhere_leaves_a_whole_generation_and_a_rerun_ends_the_same(tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "blue.lmdb",
         "export.lock",
+        "exporting",
         "live.json",
         "maize.lmdb",
     ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def preloaded():
-    """Let processes that are to die be forked from one that has imported everything."""
-    set_forkserver_preload(["tests.store.crash"])
+@pytest.fixture(scope="module")
+def forks():
+    """Return what starts the processes that are to die, and those that read on."""
+    with Forks() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -264,66 +262,62 @@ def finished(tmp_path_factory):
     return live(folder), digest(folder / "blue.lmdb")
 
 
-def test_readers_never_see_a_mixed_generation_while_exports_run(tmp_path):
+def appears(path):
+    """Wait for a file that another process makes."""
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < deadline, path
+        time.sleep(0.001)
+
+
+def test_readers_never_see_a_mixed_generation_while_exports_run(tmp_path, forks):
     """Read whole pages from threads and from another process while generations come and go."""
     count, nights_run, folder = 60, 12, str(tmp_path)
-    context = get_context("forkserver")
-    over, seen = context.Event(), context.Queue()
+    over = threading.Event()
     export(folder, nights.night(), crash.rows_of(0, count))
-    process = context.Process(target=crash.follow, args=(folder, over, seen, count))
-    threads = [threading.Thread(target=crash.follow, args=(folder, over, seen, count)) for _ in range(2)]
-    readers = [process, *threads]
-    for reader in readers:
-        reader.start()
-    shared = Store.open(tmp_path, clock="generation")
-    for epoch in range(1, nights_run):
-        export(folder, nights.night(DAY + timedelta(epoch)), crash.rows_of(epoch, count))
-        assert crash.epoch_shown(shared, epoch) == epoch
-    over.set()
-    for _ in readers:
-        epochs = seen.get(timeout=60)
+    with ThreadPoolExecutor(2) as pool:
+        process = forks.start("follow", folder, count)
+        threads = [pool.submit(crash.follow, folder, count, over.is_set) for _ in range(2)]
+        shared = Store.open(tmp_path, clock="generation")
+        for epoch in range(1, nights_run):
+            export(folder, nights.night(DAY + timedelta(epoch)), crash.rows_of(epoch, count))
+            assert crash.epoch_shown(shared, epoch) == epoch
+        over.set()
+    for epochs in (forks.stop(process)[1], *(thread.result() for thread in threads)):
         assert epochs == sorted(epochs)
         assert epochs[-1] == nights_run - 1
         assert len(set(epochs)) > 3
-    process.join()
 
 
-def test_kill_9_at_20_random_moments_under_a_reader_in_another_process(tmp_path, finished):
+def test_kill_9_at_20_random_moments_under_a_reader_in_another_process(tmp_path, finished, forks):
     """Kill exports wherever they are; one that came as far as its flip is rolled back."""
     export(str(tmp_path), nights.night(), crash.first())
-    context = get_context("forkserver")
-    over, reads = context.Event(), context.Value("l", 0)
-    reader = context.Process(target=crash.keep_reading, args=(str(tmp_path), over, reads))
-    reader.start()
-    while reader.is_alive() and not reads.value:
-        time.sleep(0.01)
+    reader = forks.start("keep_reading", str(tmp_path))
+    appears(tmp_path / "reading")
     torn = 0
     for wait in np.random.default_rng(20).uniform(0, 0.2, 20):
-        ready = context.Event()
-        writer = context.Process(target=crash.main, args=(str(tmp_path), "never", 0, ready))
-        writer.start()
-        assert ready.wait(30)
-        writer.join(wait)
-        writer.kill()
-        writer.join()
+        (tmp_path / "exporting").unlink(missing_ok=True)
+        writer = forks.start("write", str(tmp_path), "never")
+        appears(tmp_path / "exporting")
+        time.sleep(wait)
+        os.kill(writer, signal.SIGKILL)
+        forks.wait(writer)
         assert status(tmp_path, NOON).problem == ""
         torn += (tmp_path / "scratch").exists()
         if live(tmp_path).generation == 2:
             rollback(tmp_path, "America/New_York", NOON)
-    over.set()
-    reader.join()
-    assert (reader.exitcode, reads.value > 100, torn > 0) == (0, True, True)
+    ended, reads = forks.stop(reader)
+    assert (ended, reads > 100, torn > 0) == (0, True, True)
     export(str(tmp_path), nights.night(DAY + timedelta(1), "run-2"), crash.second())
     assert (live(tmp_path), digest(tmp_path / "blue.lmdb")) == finished
 
 
-def test_memory_does_not_grow_with_subjects(tmp_path):
+def test_memory_does_not_grow_with_subjects(tmp_path, forks):
     found = {}
     for count in (20_000, 200_000):
-        command = [sys.executable, "-m", "tests.store.peak", str(tmp_path / str(count)), str(count)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        layouts, found[count] = map(int, done.stdout.split())
-        assert layouts == count
+        ended, told = forks.wait(forks.start("peak", str(tmp_path / str(count)), count))
+        assert (ended, told[0]) == (0, count)
+        found[count] = told[1]
     # The sort may take its 128 MiB and batches some more; held as Python objects they would take 300.
     assert found[200_000] - found[20_000] < 180, found
 
