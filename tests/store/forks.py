@@ -1,4 +1,4 @@
-"""A process that has imported everything and made a night's inputs, and forks those that tests start and kill.
+"""A process that has imported everything and made inputs, and forks those that tests start and kill.
 
 It does nothing else, so it has no threads that a fork could break. `python -m tests.store.forks` reads a line
 of JSON a request: `["start", NAME, ...]` forks a process that calls that function of crash.py and answers its
