@@ -12,13 +12,16 @@ new generation was verified.
 **History is not rewritten.** A run for a day older than the live generation's writes its layouts under a
 scenario's name and exports nothing, so whatever is backfilled, in any order, the newest day stays live.
 
+**What is too far from the night before is not shown.** The export then stops and says what is beyond its
+bounds; if that is as it should be, trigger the DAG for the day with `accept` set to the reason why.
+
 **When a task fails**, the live generation stays as it is. Mend what the end of the log names and clear
 the task.
 """
 
 from datetime import timedelta
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param
 from wiring import connect, daily, job, pin, wait_for
 
 NEEDS = {
@@ -28,13 +31,22 @@ NEEDS = {
     "export": ["layouts"],
 }
 
+ACCEPT = {
+    "accept": Param(
+        None,
+        type=["null", "string"],
+        description="why the new layouts are to be shown though they are beyond their bounds",
+    )
+}
+
 with DAG(
-    "nightly_layouts", doc_md=__doc__, description="Tomorrow's layouts, into the store", **daily()
+    "nightly_layouts", doc_md=__doc__, description="Tomorrow's layouts, into the store", **daily(ACCEPT)
 ) as dag:
     waits = {
         "wait_for_subject_features": wait_for("subject_features"),
         # What readers see must not wait for what might replace it.
         "wait_for_gate": wait_for("gate", at_most=timedelta(hours=1)),
     }
+    export = job("export", writes="exports", given={"accept": "params.get('accept')"})
     jobs = {name: job(name) for name in ("product_lists", "layouts")}
-    connect({**waits, **jobs, "pin": pin(), "export": job("export", writes="exports")}, NEEDS)
+    connect({**waits, **jobs, "pin": pin(), "export": export}, NEEDS)

@@ -108,7 +108,7 @@ def closing_id(params: Mapping[str, Any], dag_run: Any) -> str:
     return str(found)
 
 
-def daily() -> dict[str, Any]:
+def daily(more: Mapping[str, Param] | None = None) -> dict[str, Any]:
     """Return the arguments of a DAG that handles a business day after it is over, at three in the morning.
 
     Three, because two o'clock does not exist on the day that summer time begins.
@@ -119,7 +119,7 @@ def daily() -> dict[str, Any]:
         ),
         "end": Param(None, type=["null", "string"], format="date", description="last day, included"),
     }
-    return {**_scheduled("0 3 * * *", days), "max_active_runs": 1}
+    return {**_scheduled("0 3 * * *", {**days, **(more or {})}), "max_active_runs": 1}
 
 
 def monthly(params: Mapping[str, Param]) -> dict[str, Any]:

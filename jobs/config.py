@@ -140,11 +140,20 @@ class Engine(Strict):
         return urlsplit(self.remote).hostname in ("127.0.0.1", "localhost")
 
 
+class StoreBounds(Strict):
+    """How far a page may be from the night before; as `jobs.store.bounds.Bounds`."""
+
+    changed: float = Field(default=0.75, ge=0, le=1)
+    gone: float = Field(default=0.25, ge=0, le=1)
+    reward: float = Field(default=2.0, ge=1)
+
+
 class StoreSettings(Strict):
-    """The key-value store: its address, how long a generation is valid, and the reader's clock."""
+    """The key-value store: its address, how long a generation is valid and its bounds; the reader's clock."""
 
     url: str
     valid_nights: int = Field(gt=0)
+    bounds: StoreBounds = StoreBounds()
     clock: Literal["now", "generation"] = "now"
 
 

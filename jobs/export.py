@@ -6,6 +6,9 @@ Writes  the dormant colour of the store, the pointer, exports
 On failure, mend the cause and clear the task: readers stay on the live colour until a new one is verified,
 and a rerun builds the same generation again, or confirms it.
 
+A generation that is too far from the one before (`store.bounds` in conf/) is refused, and its row says why; a
+person may accept it with `--with accept='why'`, which is kept.
+
 A night older than the live generation's exports nothing; the live night again confirms it when nothing
 differs, and exports nothing when something does: history is not rewritten.
 """
@@ -15,21 +18,23 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from hashlib import blake2b
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from jobs import runs, shell
-from jobs.config import Config
+from jobs.config import Config, ConfigError, Page
 from jobs.contracts import contract
 from jobs.publish import Stopped
 from jobs.runs import Run
 from jobs.scenarios import LIVE
 from jobs.shell import Ask
+from jobs.store.bounds import Bounds
 from jobs.store.content import Inputs, newest
 from jobs.store.errors import StoreError
-from jobs.store.export import Exported, ExportError, Night, export
+from jobs.store.export import Exported, ExportError, Night, Refused, export
 from jobs.tables import Tables
 
 __all__ = ["JOB", "READS", "ExportError", "Exported", "read_inputs", "run"]
@@ -47,9 +52,13 @@ def run(
     versions: Mapping[str, int | None],
     run_id: str,
     at: datetime,
+    accept: str = "",
     step: Callable[[str], None] = lambda _: None,
 ) -> Exported:
-    """Export a night's layouts from the tables at these versions, and keep its row in `exports`."""
+    """Export a night's layouts from the tables at these versions, and keep its row in `exports`.
+
+    `accept` is why a person wants the generation though it is beyond the bounds of conf/.
+    """
     exported = tables.read("exports", columns=["generation"])["generation"].to_pylist()
     content = json.dumps({"day": day.isoformat(), "versions": {name: versions.get(name) for name in READS}})
     night = Night(
@@ -59,12 +68,31 @@ def run(
         at,
         run_id,
         blake2b(content.encode(), digest_size=16).hexdigest(),
+        {name: _rules(page) for name, page in config.pages.items()},
+        Bounds(**config.store.bounds.model_dump()),
+        accept,
     )
     inputs = read_inputs(tables, day, versions)
-    done = export(config.store_url, night, inputs, numbered_after=max(exported, default=0), step=step)
+    try:
+        done = export(config.store_url, night, inputs, numbered_after=max(exported, default=0), step=step)
+    except Refused as refused:
+        _note(tables, refused.row)
+        raise
     if done.live.generation not in exported:
         tables.append("exports", [done.row()])
     return done
+
+
+def _rules(page: Page) -> str:
+    return f"{page.positions} positions, temperature {page.temperature:g}, floor {page.floor:g}"
+
+
+def _note(tables: Tables, refused: Mapping[str, Any]) -> None:
+    """Keep the row of a generation that was refused, once however often it is tried."""
+    same = ("layout_date", "inputs", "why", "verified")
+    rows = tables.read("exports").to_pylist()
+    if not any(all(row.get(name) == refused[name] for name in same) for row in rows):
+        tables.append("exports", [refused])
 
 
 def read_inputs(tables: Tables, day: date, versions: Mapping[str, int | None]) -> Inputs:
@@ -114,6 +142,7 @@ def run_export(ask: Ask, config: Config) -> Run:
         The new generation is not fit to be shown, or cannot be made; the live one stands.
 
     """
+    accept = _accept(config)
     tables = Tables(config.tables)
     versions = runs.resolve(tables, READS, ask.dag_run)
     with shell.recorded("export", ask, config, versions) as manifest:
@@ -125,6 +154,7 @@ def run_export(ask: Ask, config: Config) -> Run:
                 versions=versions,
                 run_id=manifest.run_id,
                 at=manifest.started_at,
+                accept=accept,
             )
         except StoreError as error:
             raise Stopped(str(error)) from None
@@ -136,6 +166,14 @@ def run_export(ask: Ask, config: Config) -> Run:
             manifest.status, manifest.message = "unchanged", done.message
     sys.stdout.write(f"{done.message}\n")
     return manifest
+
+
+def _accept(config: Config) -> str:
+    """Return why a person wants this generation, whatever the bounds say."""
+    own = config.jobs.get("export", {})
+    if unknown := sorted(own.keys() - {"accept"}):
+        raise ConfigError(f"export has no argument {unknown[0]}; it takes accept, the reason why.")
+    return str(own.get("accept", "")).strip()
 
 
 JOB = shell.Command(run_export, "export", __doc__)

@@ -92,7 +92,7 @@ class Tables:
 
     def append(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows to one of the small tables of the shell (runs, exports)."""
-        self.open(name)
+        self._widened(contract(name))
         batch = pa.Table.from_pylist([dict(row) for row in rows], schema=contract(name).arrow_schema)
         write_deltalake(self.path(name), batch, mode="append")
 

@@ -9,7 +9,7 @@ import lmdb
 
 from jobs.store import keys
 from jobs.store.codec import decode
-from jobs.store.colours import Colour, Differences, colour_path, open_colour
+from jobs.store.colours import Colour, Differences, Move, colour_path, open_colour
 from jobs.store.errors import BrokenValue, StoreError, StoreGone
 from jobs.store.export import Night, alone
 from jobs.store.pointer import FILE, Pointer, read_pointer, write_pointer
@@ -17,7 +17,7 @@ from jobs.store.reader import folder_of, open_live
 from jobs.store.verify import counts_problem
 
 BY_HAND = "rollback"
-DRAWS = (b"layout:", keys.DEFAULT_PREFIX.encode())
+DRAWS = (keys.LAYOUT, keys.DEFAULT_PREFIX.encode())
 
 
 class Kinds(Differences):
@@ -27,9 +27,9 @@ class Kinds(Differences):
         super().__init__(there.pairs())
         self.kinds: Counter[str] = Counter()
 
-    def note(self, key: bytes) -> None:
+    def note(self, key: bytes, what: Move) -> None:
         """Count a key that is new, changed or gone."""
-        super().note(key)
+        super().note(key, what)
         self.kinds[key.split(b":", 1)[0].decode()] += 1
 
 

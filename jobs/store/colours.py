@@ -12,17 +12,19 @@ from itertools import islice
 from pathlib import Path
 from struct import Struct
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 import lmdb
 
 from jobs.store import keys
+from jobs.store.bounds import Figures, Moves, read_figures
 from jobs.store.codec import Names, decode_names
 from jobs.store.errors import BrokenValue
 from jobs.store.pointer import sync_folder
 
 Pair = tuple[bytes, bytes]
+Move = Literal["new", "changed", "gone"]
 
 BATCH = 20_000
 FIRST_MAP = 64 << 20
@@ -40,6 +42,8 @@ class Heartbeat:
     size: int
     layouts: int
     defaults: dict[str, int] = field(default_factory=dict)
+    pages: Figures = field(default_factory=dict)
+    why: str = ""  # bounds did not hold
 
     def value(self) -> bytes:
         """Return the value as stored."""
@@ -83,6 +87,8 @@ class Colour:
     def _heartbeat(self) -> Heartbeat:
         try:
             content: dict[str, Any] = json.loads(self.get(keys.GENERATION) or b"")
+            content["pages"] = read_figures(content.get("pages", {}))
+            content.setdefault("why", "")
             return Heartbeat(**{name: content[name] for name in Heartbeat.__dataclass_fields__})
         except (ValueError, KeyError, TypeError):
             raise BrokenValue(
@@ -164,11 +170,15 @@ class Building:
 
 
 class Differences:
-    """A walk over what is wanted, beside what is there: how many keys are new, changed or gone."""
+    """A walk over what is wanted, beside what is there: how many keys are new, changed or gone.
+
+    `moves` counts the same of layouts alone, by page.
+    """
 
     def __init__(self, there: Iterable[Pair]) -> None:
         self.count = 0
         self.first = b""
+        self.moves: dict[str, Moves] = {}
         self._there = iter(there)
 
     def over(self, wanted: Iterable[Pair]) -> Iterator[Pair]:
@@ -177,17 +187,17 @@ class Differences:
         key, value = next(there, (None, b""))
         for pair in wanted:
             while key is not None and key < pair[0]:
-                self.note(key)
+                self.note(key, "gone")
                 key, value = next(there, (None, b""))
             if key != pair[0]:
-                self.note(pair[0])
+                self.note(pair[0], "new")
             else:
                 if value != pair[1]:
-                    self.note(key)
+                    self.note(key, "changed")
                 key, value = next(there, (None, b""))
             yield pair
         while key is not None:
-            self.note(key)
+            self.note(key, "gone")
             key, value = next(there, (None, b""))
 
     def counted(self, wanted: Iterable[Pair]) -> int:
@@ -196,10 +206,13 @@ class Differences:
             pass
         return self.count
 
-    def note(self, key: bytes) -> None:
+    def note(self, key: bytes, what: Move) -> None:
         """Count a key that is new, changed or gone."""
         self.count += 1
         self.first = self.first or key
+        if key.startswith(keys.LAYOUT):
+            moves = self.moves.setdefault(key.split(b":", 2)[1].decode(), Moves())
+            setattr(moves, what, getattr(moves, what) + 1)
 
 
 class Tally:
@@ -218,7 +231,7 @@ class Tally:
             parts: list[bytes] = []
             for key, value in batch:
                 parts += (_LENGTHS.pack(len(key), len(value)), key, value)
-                self.layouts += key.startswith(b"layout:")
+                self.layouts += key.startswith(keys.LAYOUT)
             content = b"".join(parts)
             self._hash.update(content)
             self.keys += len(batch)

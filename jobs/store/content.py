@@ -5,8 +5,9 @@ time. Catalogue, widgets and the lists of the whole shop are bounded, and held.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from itertools import chain
 from typing import Any
 
@@ -16,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.store import keys
+from jobs.store.bounds import Figures, PageFigures
 from jobs.store.codec import encode_names
 from jobs.store.colours import Pair
-from jobs.store.encode import COLUMNS, NAMED, NameBook, encode
+from jobs.store.encode import COLUMNS, NAMED, EncodeError, NameBook, encode
 from jobs.store.errors import StoreError
 from jobs.store.pages import PERSONAL
 
@@ -26,6 +28,8 @@ ROWS = 50_000
 SAMPLES_A_BATCH = 8
 SORT_MEMORY = "512MB"
 WIDGET_LABELS = ("kind", "pages", "category", "theme", "core_theme", "intent", "size", "page_context")
+# Rewards are summed as integers, so that the sum does not depend on the order of rows.
+REWARD_UNIT = 2.0**-20
 TILE_FIELDS = ("name", "department", "category", "type", "brand", "size")
 
 
@@ -58,6 +62,23 @@ class Content:
     scratch: str
     defaults: dict[str, int] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
+    _rewards: dict[str, list[int]] = field(default_factory=dict)
+    _specs: dict[str, set[str]] = field(default_factory=dict)
+
+    def figures(self, rules: Mapping[str, str]) -> Figures:
+        """Return what is told of each page, whose rules are given in words."""
+        return {
+            page: PageFigures(
+                layouts=count,
+                reward=total * REWARD_UNIT / count,
+                terms={
+                    "policy": ", ".join(sorted(self._specs[page])),
+                    "rules": rules.get(page, ""),
+                    "choice of widgets": _choice(self.inputs.widgets, page),
+                },
+            )
+            for page, (count, total) in sorted(self._rewards.items())
+        }
 
     def pairs(self) -> Iterator[Pair]:
         """Yield every key and value but the heartbeat, in order of keys.
@@ -94,7 +115,22 @@ class Content:
     def _encoded(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         values = encode(batch, self.book)
         self._sample(batch)
+        self._value(batch)
         return pa.RecordBatch.from_arrays([_draw_keys(batch), values], ["key", "value"])
+
+    def _value(self, batch: pa.RecordBatch) -> None:
+        """Add up what the layouts of subjects are expected to earn, and note the specs that drew them."""
+        subjects = batch.filter(pc.invert(pc.starts_with(batch["subject"], keys.DEFAULT_PREFIX)))
+        for page in pc.unique(subjects["page"]).to_pylist():
+            rows = subjects.filter(pc.equal(subjects["page"], page))
+            scores = pc.list_flatten(rows["scores"]).to_numpy().astype(np.float64)
+            if not np.isfinite(scores).all():
+                raise EncodeError(f"layouts.scores of page {page} holds what is no number.")
+            of_page = self._rewards.setdefault(page, [0, 0])
+            of_page[0] += len(rows)
+            of_page[1] += int(np.rint(scores / REWARD_UNIT).astype(np.int64).sum())
+            versions = pc.unique(rows["policy_version"]).to_pylist()
+            self._specs.setdefault(page, set()).update(version.partition("@")[0] for version in versions)
 
     def _sample(self, batch: pa.RecordBatch) -> None:
         places = np.unique(np.linspace(0, len(batch) - 1, SAMPLES_A_BATCH).astype(int))
@@ -102,6 +138,13 @@ class Content:
         is_default = pc.starts_with(batch["subject"], keys.DEFAULT_PREFIX)
         for entry in pc.value_counts(batch["page"].filter(is_default)).to_pylist():
             self.defaults[entry["values"]] = self.defaults.get(entry["values"], 0) + entry["counts"]
+
+
+def _choice(widgets: pa.Table, page: str) -> str:
+    """Return a name for the widgets that a page may show."""
+    rows = widgets.select(["widget", "pages"]).to_pylist()
+    of_page = sorted(row["widget"] for row in rows if page in (row["pages"] or ()))
+    return f"{len(of_page)} ({blake2b(_json(of_page), digest_size=4).hexdigest()})"
 
 
 def newest(changes: pa.Table, key: str, changed: str) -> pa.Table:

@@ -6,9 +6,9 @@ and nobody looks at the dormant colour before the pointer, moved last and in one
 
 import fcntl
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from jobs.contracts import contract
 from jobs.store import verify
+from jobs.store.bounds import Bounds, Verdict, judge, nights_between
 from jobs.store.codec import Names
 from jobs.store.colours import Building, Colour, Differences, Heartbeat, Tally, colour_path, open_colour
 from jobs.store.content import Content, Inputs
@@ -25,6 +26,10 @@ from jobs.store.pointer import COLOURS, Pointer, read_pointer, write_pointer
 from jobs.store.reader import folder_of
 
 SCRATCH = "scratch"
+HOW_TO_ACCEPT = (
+    " If that is as it should be, run the day again with the reason why:"
+    " `vitrine run export --with accept='…'`, or the field accept of the DAG."
+)
 NO_NAMES = Names((), (), {}, 0)
 
 Outcome = Literal["exported", "unchanged", "older", "other_inputs"]
@@ -34,11 +39,22 @@ class ExportError(StoreError):
     """The export stopped; the live colour stands as it was."""
 
 
+class Refused(ExportError):
+    """A generation was made and is not fit to be shown; `row` is its row of `exports`."""
+
+    def __init__(self, pointer: Pointer, heartbeat: Heartbeat, problem: str, advice: str = "") -> None:
+        super().__init__(
+            f"Generation {pointer.generation} is not shown, the one before stays: {problem}{advice}"
+        )
+        self.row = row_of(pointer, heartbeat, refused=problem)
+
+
 @dataclass(frozen=True)
 class Night:
     """What to note about a generation: its night, by which terms it is valid, and what made it.
 
-    `made_from` is a digest of the inputs' versions.
+    `made_from` is a digest of the inputs' versions, `rules` say in words by which rules a page was drawn, and
+    `accepted` is why a person wants a generation that is beyond its bounds.
     """
 
     day: date
@@ -47,6 +63,9 @@ class Night:
     flipped_at: datetime
     run_id: str
     made_from: str = ""
+    rules: Mapping[str, str] = field(default_factory=dict)
+    bounds: Bounds = field(default_factory=Bounds)
+    accepted: str = ""
 
     def pointer(self, colour: str, heartbeat: Heartbeat, changed: int) -> Pointer:
         """Return the pointer to a generation of this night."""
@@ -79,11 +98,22 @@ class Exported:
     outcome: Outcome
     live: Pointer
     message: str
+    heartbeat: Heartbeat | None = None
 
     def row(self) -> dict[str, Any]:
         """Return the live generation as a row of `exports`."""
-        known = {**asdict(self.live), "bytes": self.live.size, "verified": True}
-        return {name: known[name] for name in contract("exports").columns}
+        return row_of(self.live, self.heartbeat)
+
+
+def row_of(pointer: Pointer, heartbeat: Heartbeat | None, refused: str = "") -> dict[str, Any]:
+    """Return a generation as a row of `exports`; readers never move to one that was refused."""
+    known = {**asdict(pointer), "bytes": pointer.size, "verified": not refused, "rewards": {}, "why": refused}
+    if heartbeat:
+        known["rewards"] = {page: figures.reward for page, figures in heartbeat.pages.items()}
+        known["why"] = refused or heartbeat.why
+    if refused:
+        known |= {"flipped_at": None, "valid_until": None}
+    return {name: known[name] for name in contract("exports").columns}
 
 
 def export(
@@ -119,14 +149,16 @@ def export(
             return _confirm(live, colour, content)
         generation = max(live.generation if live else 0, numbered_after) + 1
         place = colour_path(folder, live.dormant if live else COLOURS[0])
-        pointer = _build(place, colour, content, generation, night, step)
+        pointer, heartbeat = _build(place, colour, content, generation, night, step)
         write_pointer(folder, pointer)
         step("flipped")
         told = (
             f"Generation {generation} is live on {pointer.colour}: {pointer.layouts:,} layouts,"
             f" {pointer.changed:,} of {pointer.keys:,} keys written or deleted."
         )
-        return Exported("exported", pointer, told)
+        if heartbeat.why:
+            told += f" Bounds did not hold: {heartbeat.why}."
+        return Exported("exported", pointer, told, heartbeat)
 
 
 def _build(
@@ -136,7 +168,7 @@ def _build(
     generation: int,
     night: Night,
     step: Callable[[str], None],
-) -> Pointer:
+) -> tuple[Pointer, Heartbeat]:
     """Build a colour beside its place, verify it, and put it there."""
     building = Building(place)
     try:
@@ -153,18 +185,35 @@ def _build(
             size=tally.size,
             layouts=tally.layouts,
             defaults=content.defaults,
+            pages=content.figures(night.rules),
         )
+        if not heartbeat.layouts:
+            raise ExportError(
+                f"layouts has no live row of {night.day}; run the layouts job of that day first."
+            )
+        verdict = _judged(live, heartbeat, changes, night)
+        heartbeat.why = verdict.off
+        pointer = night.pointer(place.stem, heartbeat, changes.count)
+        if verdict.problem:
+            raise Refused(pointer, heartbeat, f"{verdict.problem}.", HOW_TO_ACCEPT)
         building.finish(heartbeat)
         step("finished")
-        pointer = night.pointer(place.stem, heartbeat, changes.count)
         if problem := verify.problem_of(building.path, heartbeat, pointer, content.samples):
-            raise ExportError(f"Generation {generation} is not shown, the one before stays: {problem}")
+            raise Refused(pointer, heartbeat, problem)
         step("verified")
         building.install()
         step("installed")
     finally:
         building.discard()
-    return pointer
+    return pointer, heartbeat
+
+
+def _judged(live: Colour | None, now: Heartbeat, changes: Differences, night: Night) -> Verdict:
+    before = live.heartbeat if live else None
+    nights = nights_between(before.layout_date, night.day) if before else 0
+    return judge(
+        before.pages if before else {}, now.pages, changes.moves, nights, night.bounds, night.accepted
+    )
 
 
 def _confirm(live: Pointer, colour: Colour, content: Content) -> Exported:
@@ -173,9 +222,8 @@ def _confirm(live: Pointer, colour: Colour, content: Content) -> Exported:
         if changes.count:
             break
     if not changes.count:
-        return Exported(
-            "unchanged", live, f"Generation {live.generation} is live and already holds just this."
-        )
+        told = f"Generation {live.generation} is live and already holds just this."
+        return Exported("unchanged", live, told, colour.heartbeat)
     told = (
         f"Generation {live.generation} was made from this night with other inputs, and what was served stays:"
         f" nothing is exported (the first key that differs is {changes.first.decode()})."

@@ -16,6 +16,7 @@ from zlib import crc32
 
 GENERATION = b"~generation"
 NAMES = b"names"
+LAYOUT = b"layout:"
 DEFAULT_PREFIX = "default:"
 
 

@@ -19,8 +19,6 @@ def problem_of(path: Path, wanted: Heartbeat, pointer: Pointer, samples: Iterabl
 
     `samples` are rows of `layouts`, as they went in: they must come out again.
     """
-    if not wanted.layouts:
-        return f"layouts has no live row of {wanted.layout_date}; run the layouts job of that day first."
     try:
         colour = open_colour(path)
         return (

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from jobs import runs
-from jobs.config import load
+from jobs.config import ConfigError, load
 from jobs.export import READS, ExportError, run, run_export
 from jobs.publish import Stopped
 from jobs.shell import Ask
@@ -60,7 +60,7 @@ def test_a_night_is_exported_and_noted(config, tables):
     done = run(config, tables, DAY, versions=versions(tables), run_id="r1", at=AT)
     assert (done.outcome, done.live.layouts) == ("exported", 20)
     rows = tables.read("exports").to_pylist()
-    assert rows == [done.row()]
+    assert [{**row, "rewards": dict(row["rewards"])} for row in rows] == [done.row()]
     assert (rows[0]["generation"], rows[0]["verified"], rows[0]["run_id"]) == (1, True, "r1")
     assert rows[0]["valid_until"] == datetime(2018, 1, 3, 5, tzinfo=UTC)
 
@@ -147,6 +147,28 @@ def test_a_run_of_the_job_leaves_its_manifest(config, tables):
     )
     assert "already holds just this" in kept[1]["message"]
     assert runs.is_ready(tables, "export", ask.days)
+
+
+def test_a_generation_beyond_its_bounds_leaves_a_row_and_a_person_may_accept_it(config, tables):
+    run(config, tables, DAY, versions=versions(tables), run_id="r1", at=AT)
+    later = DAY + timedelta(1)
+    night(tables, later, nights.layouts(range(7, 10)))
+    ask = Ask(later, later + timedelta(1))
+    for _ in range(2):
+        with pytest.raises(Stopped, match="7 of 10 subjects have no layout any more"):
+            run_export(ask, config)
+    rows = tables.read("exports").sort_by("generation").to_pylist()
+    assert [(row["generation"], row["verified"]) for row in rows] == [(1, True), (2, False)]
+    assert "7 of 10 subjects" in rows[1]["why"]
+    assert Store.open(config.store_url).generation().pointer.generation == 1
+
+    accepted = config.with_arguments("export", {"accept": "the old shop was closed"}, ["accept"])
+    assert run_export(ask, accepted).status == "published"
+    last = tables.read("exports").sort_by("generation").to_pylist()[-1]
+    assert (last["generation"], last["verified"]) == (3, True)
+    assert last["why"].startswith("accepted: the old shop was closed; on page home 7 of 10")
+    with pytest.raises(ConfigError, match="export has no argument acept"):
+        run_export(ask, config.with_arguments("export", {"acept": "a slip"}, ["acept"]))
 
 
 def test_a_run_that_stops_says_why_and_leaves_a_row(config, tables):

@@ -56,6 +56,14 @@ def test_a_generation_holds_what_was_given_and_nothing_else(tmp_path):
     assert list(keys) == sorted(keys)
 
 
+def mean_rewards(subjects, epoch=0):
+    """Return the mean expected reward of a layout, by page, as plainly as can be."""
+    return {
+        page: np.mean([np.float32(layout(subject(n), page, epoch)["scores"]).sum() for n in subjects])
+        for page in ("home", "start")
+    }
+
+
 def test_exports_row_is_the_generation(tmp_path):
     done = export(
         str(tmp_path), replace(nights.night(), made_from="abc"), nights.inputs(nights.layouts(range(3)))
@@ -74,6 +82,8 @@ def test_exports_row_is_the_generation(tmp_path):
         "flipped_at": datetime(2017, 12, 31, 8, tzinfo=UTC),
         "valid_until": datetime(2018, 1, 3, 5, tzinfo=UTC),
         "run_id": "run-1",
+        "rewards": {page: pytest.approx(reward, abs=1e-6) for page, reward in mean_rewards(range(3)).items()},
+        "why": "there is no generation before it to compare with",
     }
 
 

@@ -1,0 +1,141 @@
+"""Bounds: what is too far from the night before is not shown, unless there is a reason for it."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from jobs.store import Store, live
+from jobs.store.bounds import Bounds, Moves, PageFigures, judge
+from jobs.store.export import Refused, export
+from tests.store import given as nights
+from tests.store.given import DAY, NOON, subject
+
+BOUNDS = Bounds(changed=0.5, gone=0.25, reward=2.0)
+TERMS = {"policy": "linucb-home", "rules": "2 positions", "choice of widgets": "20"}
+BEFORE = {"home": PageFigures(100, 1.0, TERMS)}
+OFF = {"changed": Moves(changed=60), "gone": Moves(gone=30)}
+
+
+@pytest.mark.parametrize(
+    ("figures", "moves", "says"),
+    [
+        ((100, 1.0), Moves(), ""),
+        ((100, 1.0), Moves(changed=50), ""),
+        ((100, 1.0), Moves(changed=51), "51 of 100 layouts are others than the night before, more than 50%"),
+        ((90, 1.0), Moves(changed=46, gone=10), "46 of 90 layouts are others"),
+        ((175, 1.0), Moves(new=100, gone=25), ""),
+        ((74, 1.0), Moves(gone=26), "26 of 100 subjects have no layout any more, more than 25%"),
+        ((100, 2.0), Moves(), ""),
+        ((100, 2.1), Moves(), "reward of a layout went from 1 to 2.1, more than by the factor 2"),
+        ((100, 0.49), Moves(), "went from 1 to 0.49"),
+        ((100, 0.0), Moves(), "went from 1 to 0"),
+        ((100, -1.0), Moves(), "went from 1 to -1"),
+    ],
+)
+def test_figures_and_moves_are_held_to_their_bounds(figures, moves, says):
+    verdict = judge(BEFORE, {"home": PageFigures(*figures, TERMS)}, {"home": moves}, 1, BOUNDS)
+    assert (bool(verdict.problem), verdict.off) == (bool(says), "")
+    assert says in verdict.problem
+
+
+@pytest.mark.parametrize("term", sorted(TERMS))
+def test_a_page_with_other_terms_may_be_wholly_other_and_only_it(term):
+    now = {"home": PageFigures(10, 9.0, {**TERMS, term: "another"})}
+    moves = {"home": Moves(changed=10, gone=90)}
+    verdict = judge(BEFORE, now, moves, 1, BOUNDS)
+    assert (verdict.problem, verdict.off) == (
+        "",
+        f"page home has another {term}: another instead of {TERMS[term]}",
+    )
+    both = judge(
+        {**BEFORE, "start": BEFORE["home"]},
+        {**now, "start": PageFigures(100, 1.0, TERMS)},
+        {**moves, "start": Moves(changed=99)},
+        1,
+        BOUNDS,
+    )
+    assert both.problem.startswith("on page start 99 of 100 layouts are others")
+
+
+def test_pages_come_and_go_and_learn_their_first():
+    now = {"start": PageFigures(5, 1.0, TERMS)}
+    assert judge(BEFORE, now, {}, 1, BOUNDS).off == "page home is no more; page start is new"
+    nothing = {"home": PageFigures(100, 0.0, TERMS)}
+    assert judge(nothing, BEFORE, {}, 1, BOUNDS).problem == ""
+    assert judge({}, BEFORE, {}, 0, BOUNDS).off == "there is no generation before it to compare with"
+
+
+def test_after_several_nights_any_layout_may_have_changed_but_not_left():
+    moves = Moves(changed=100)
+    verdict = judge(BEFORE, BEFORE, {"home": moves}, 3, BOUNDS)
+    assert (verdict.problem, "3 nights older" in verdict.off) == ("", True)
+    assert "no layout any more" in judge(BEFORE, BEFORE, {"home": Moves(gone=26)}, 3, BOUNDS).problem
+
+
+def test_the_default_bounds_nothing():
+    far = {"home": PageFigures(1, -5.0, TERMS)}
+    assert judge(BEFORE, far, {"home": Moves(changed=1, gone=99)}, 1, Bounds()).problem == ""
+
+
+def rows(subjects, epochs=None, spec="linucb-{}@1"):
+    return [
+        {**row, "policy_version": spec.format(row["page"])} for row in nights.layouts(subjects, epochs or {})
+    ]
+
+
+def night(days=0, **more):
+    return replace(nights.night(DAY + timedelta(days)), bounds=BOUNDS, **more)
+
+
+def test_a_night_beyond_its_bounds_leaves_the_one_before_until_a_person_accepts_it(tmp_path):
+    folder, moved = str(tmp_path), dict.fromkeys(range(6), 1)
+    export(folder, night(), nights.inputs(rows(range(10))))
+    before = (live(tmp_path), sorted(path.name for path in tmp_path.iterdir()))
+    with pytest.raises(
+        Refused, match=r"on page home 6 of 10 layouts are others.*page start 6 of 10.*--with accept"
+    ) as no:
+        export(folder, night(1), nights.inputs(rows(range(10), moved)))
+    assert (live(tmp_path), sorted(path.name for path in tmp_path.iterdir())) == before
+    assert Store.open(tmp_path, clock=lambda: NOON).get(subject(3), "home").generation == 1
+    row = no.value.row
+    assert (row["generation"], row["verified"], row["flipped_at"], row["valid_until"]) == (
+        2,
+        False,
+        None,
+        None,
+    )
+    assert row["why"].startswith(
+        "on page home 6 of 10 layouts are others than the night before, more than 50%"
+    )
+
+    done = export(folder, night(1, accepted="a week of sales"), nights.inputs(rows(range(10), moved)))
+    assert (done.outcome, done.row()["verified"]) == ("exported", True)
+    assert done.row()["why"].startswith("accepted: a week of sales; on page home 6 of 10")
+    assert "Bounds did not hold: accepted: a week of sales" in done.message
+    again = export(folder, night(1), nights.inputs(rows(range(10), moved)))
+    assert (again.outcome, again.row()) == ("unchanged", done.row())
+
+
+def test_a_new_live_policy_and_other_rules_are_reasons_by_themselves(tmp_path):
+    folder, moved = str(tmp_path), dict.fromkeys(range(10), 1)
+    export(folder, night(rules={"home": "2 positions"}), nights.inputs(rows(range(10))))
+    new = rows(range(10), moved, "lints-{}@2")
+    done = export(folder, night(1, rules={"home": "2 positions"}), nights.inputs(new))
+    assert done.row()["why"] == (
+        "page home has another policy: lints-home instead of linucb-home;"
+        " page start has another policy: lints-start instead of linucb-start"
+    )
+    # A refit of the same policy is no reason.
+    with pytest.raises(Refused, match="10 of 10 layouts"):
+        export(folder, night(2), nights.inputs(rows(range(10), dict.fromkeys(range(10), 2), "lints-{}@3")))
+    other = night(2, rules={"home": "3 positions"})
+    with pytest.raises(Refused, match=r"on page start 10 of 10 layouts") as no:
+        export(folder, other, nights.inputs(rows(range(10), dict.fromkeys(range(10), 2), "lints-{}@3")))
+    assert "page home" not in no.value.row["why"]
+
+
+def test_a_night_on_which_many_left_is_refused(tmp_path):
+    export(str(tmp_path), night(), nights.inputs(rows(range(10))))
+    with pytest.raises(Refused, match="3 of 10 subjects have no layout any more, more than 25%"):
+        export(str(tmp_path), night(1), nights.inputs(rows(range(3, 10))))
