@@ -3,18 +3,16 @@
 from collections import Counter
 from dataclasses import replace
 from datetime import date, datetime
-from pathlib import Path
-
-import lmdb
 
 from jobs.store import keys
+from jobs.store.backends import Address, Backend, Colour, backend_of
 from jobs.store.codec import decode
-from jobs.store.colours import Colour, Differences, Move, colour_path, open_colour
-from jobs.store.errors import BrokenValue, StoreError, StoreGone
-from jobs.store.export import Night, alone
-from jobs.store.pointer import FILE, Pointer, read_pointer, write_pointer
-from jobs.store.reader import folder_of, open_live
-from jobs.store.verify import counts_problem
+from jobs.store.errors import BrokenValue, NotThere, StoreError, StoreGone
+from jobs.store.export import Night
+from jobs.store.pointer import Pointer
+from jobs.store.reader import open_live
+from jobs.store.walks import Differences, Move, counts_problem
+from jobs.store.writers import writer_of
 
 BY_HAND = "rollback"
 DRAWS = (keys.LAYOUT, keys.DEFAULT_PREFIX.encode())
@@ -33,7 +31,7 @@ class Kinds(Differences):
         self.kinds[key.split(b":", 1)[0].decode()] += 1
 
 
-def diff(url: str | Path) -> list[str]:
+def diff(url: Address) -> list[str]:
     """Tell how many keys are new, changed or gone between the dormant colour and the live one.
 
     Raises
@@ -42,9 +40,9 @@ def diff(url: str | Path) -> list[str]:
         When either colour cannot be read.
 
     """
-    folder = folder_of(url)
-    live = open_live(folder)
-    behind = _behind(folder, live.pointer)
+    backend = backend_of(url)
+    live = open_live(backend)
+    behind = _behind(backend, live.pointer)
     found = Kinds(behind)
     found.counted(live.colour.pairs())
     generations = f"generation {behind.heartbeat.generation} and generation {live.pointer.generation} (live)"
@@ -52,7 +50,7 @@ def diff(url: str | Path) -> list[str]:
     return told + [f"{count:>12,} {kind}" for kind, count in sorted(found.kinds.items())]
 
 
-def verify(url: str | Path) -> str:
+def verify(url: Address) -> str:
     """Read the live generation whole, and say what was found to be in order.
 
     Raises
@@ -61,7 +59,7 @@ def verify(url: str | Path) -> str:
         When counts or digest are not those of the pointer and the heartbeat, or a value cannot be read.
 
     """
-    live = open_live(folder_of(url))
+    live = open_live(url)
     at, told = live.pointer, live.colour.heartbeat
     for name in ("digest", "keys", "size", "layouts"):
         if getattr(at, name) != getattr(told, name):
@@ -76,7 +74,7 @@ def verify(url: str | Path) -> str:
     )
 
 
-def rollback(url: str | Path, business_time_zone: str, at: datetime) -> str:
+def rollback(url: Address, business_time_zone: str, at: datetime) -> str:
     """Move readers back to the generation before, once it proved whole; tell what was done.
 
     It is valid as long as the one that is withdrawn would have been, so that a roll-back never shortens the
@@ -88,11 +86,12 @@ def rollback(url: str | Path, business_time_zone: str, at: datetime) -> str:
         When there is no earlier generation, it is not whole, or an export is at work; nothing is moved then.
 
     """
-    folder = folder_of(url)
-    _pointer(folder)  # a folder that is not there is not to be made
-    with alone(folder):
-        withdrawn = _pointer(folder)
-        behind = _behind(folder, withdrawn)
+    writer = writer_of(url)
+    backend = writer.backend
+    _pointer(backend)  # a store that is not there is not to be made
+    with writer.alone():
+        withdrawn = _pointer(backend)
+        behind = _behind(backend, withdrawn)
         heartbeat = behind.heartbeat
         if heartbeat.generation >= withdrawn.generation:
             raise StoreError(
@@ -100,17 +99,18 @@ def rollback(url: str | Path, business_time_zone: str, at: datetime) -> str:
                 f" {withdrawn.generation}: there is nothing to roll back to."
             )
         _whole(behind)
-        changes = _changes(folder, withdrawn, behind)
+        changes = _changes(backend, withdrawn, behind)
         night = Night(date.fromisoformat(heartbeat.layout_date), business_time_zone, 1, at, BY_HAND)
         pointer = night.pointer(withdrawn.dormant, heartbeat, changes)
-        write_pointer(folder, replace(pointer, valid_until=max(pointer.valid_until, withdrawn.valid_until)))
+        until = max(pointer.valid_until, withdrawn.valid_until)
+        writer.flip(withdrawn, replace(pointer, valid_until=until))
     return (
         f"Generation {heartbeat.generation} of {heartbeat.layout_date} is live again on {withdrawn.dormant};"
         f" generation {withdrawn.generation} is withdrawn."
     )
 
 
-def collect(url: str | Path) -> list[str]:
+def collect(url: Address) -> list[str]:
     """Remove what killed exports left behind, and tell what; both colours stay, for readers and roll-backs.
 
     Raises
@@ -119,28 +119,24 @@ def collect(url: str | Path) -> list[str]:
         When an export is at work.
 
     """
-    folder = folder_of(url)
-    if not folder.is_dir():
+    writer = writer_of(url)
+    if writer.backend.pointer() is None:
         return ["There is no store yet: nothing to remove."]
-    told = []
-    with alone(folder):
-        for path in sorted([*folder.glob("*.building"), *folder.glob(f"{FILE}.new")]):
-            told.append(f"{path.name}: {path.stat().st_size:,} bytes removed")
-            path.unlink()
-    return told or ["Nothing was left behind."]
+    with writer.alone():
+        return writer.clear() or ["Nothing was left behind."]
 
 
-def _pointer(folder: Path) -> Pointer:
-    found = read_pointer(folder)
+def _pointer(backend: Backend) -> Pointer:
+    found = backend.pointer()
     if found is None:
-        raise StoreGone(f"{folder} holds no generation: run the export job first.")
+        raise StoreGone(f"{backend.where} holds no generation: run the export job first.")
     return found
 
 
-def _behind(folder: Path, live: Pointer) -> Colour:
+def _behind(backend: Backend, live: Pointer) -> Colour:
     try:
-        return open_colour(colour_path(folder, live.dormant))
-    except FileNotFoundError:
+        return backend.colour(live.dormant)
+    except NotThere:
         raise StoreError(
             f"{live.dormant} is empty: generation {live.generation} is the only one in the store."
         ) from None
@@ -149,7 +145,7 @@ def _behind(folder: Path, live: Pointer) -> Colour:
 def _whole(colour: Colour) -> int:
     """Return how many draws a colour holds, all of them readable and all counts as its heartbeat says."""
     if problem := counts_problem(colour, colour.heartbeat):
-        raise BrokenValue(f"{colour.path} is damaged: {problem}")
+        raise BrokenValue(f"{colour.where} is damaged: {problem}")
     draws = 0
     for key, value in colour.pairs():
         if key.startswith(DRAWS):
@@ -158,10 +154,10 @@ def _whole(colour: Colour) -> int:
     return draws
 
 
-def _changes(folder: Path, withdrawn: Pointer, behind: Colour) -> int:
+def _changes(backend: Backend, withdrawn: Pointer, behind: Colour) -> int:
     """Count the keys that readers see changed; all of them where the withdrawn colour cannot be read."""
     try:
-        there = open_colour(colour_path(folder, withdrawn.colour)).pairs()
+        there = backend.colour(withdrawn.colour).pairs()
         return Differences(there).counted(behind.pairs())
-    except (OSError, StoreError, lmdb.Error):
+    except StoreError:
         return behind.heartbeat.keys

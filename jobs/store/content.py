@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 from jobs.store import keys
 from jobs.store.bounds import Figures, PageFigures
 from jobs.store.codec import encode_names
-from jobs.store.colours import Pair
 from jobs.store.encode import COLUMNS, NAMED, EncodeError, NameBook, encode
 from jobs.store.errors import StoreError
 from jobs.store.pages import PERSONAL
+from jobs.store.walks import Pair
 
 ROWS = 50_000
 SAMPLES_A_BATCH = 8

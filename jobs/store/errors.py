@@ -18,6 +18,14 @@ class NewerSchema(StoreError):
     """A value or pointer written for readers newer than this one."""
 
 
+class NotThere(StoreError):
+    """A colour that no export has finished."""
+
+
+class Busy(StoreError):
+    """Another export is at work."""
+
+
 class StoreGone(StoreError):
     """There is no store to read. `layout` is the built-in default to show instead."""
 

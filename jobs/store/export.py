@@ -1,31 +1,28 @@
 """One export: the dormant colour built and verified, then made the live one.
 
-A crash anywhere leaves the live colour as it was: what is built stands beside its place until it is verified,
-and nobody looks at the dormant colour before the pointer, moved last and in one step, names it.
+A crash anywhere leaves the live colour as it was: nobody looks at the dormant one before the pointer, moved
+last and in one step, names it.
 """
 
-import fcntl
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from jobs.contracts import contract
 from jobs.store import verify
+from jobs.store.backends import Address, Backend, Colour
 from jobs.store.bounds import Bounds, Verdict, judge, nights_between
 from jobs.store.codec import Names
-from jobs.store.colours import Building, Colour, Differences, Heartbeat, Tally, colour_path, open_colour
 from jobs.store.content import Content, Inputs
 from jobs.store.encode import NameBook
 from jobs.store.errors import StoreError
-from jobs.store.pointer import COLOURS, Pointer, read_pointer, write_pointer
-from jobs.store.reader import folder_of
+from jobs.store.heartbeat import Heartbeat
+from jobs.store.pointer import COLOURS, Pointer
+from jobs.store.walks import Differences, Tally
+from jobs.store.writers import Writer, writer_of
 
-SCRATCH = "scratch"
 HOW_TO_ACCEPT = (
     " If that is as it should be, run the day again with the reason why:"
     " `vitrine run export --with accept='…'`, or the field accept of the DAG."
@@ -117,7 +114,7 @@ def row_of(pointer: Pointer, heartbeat: Heartbeat | None, refused: str = "") -> 
 
 
 def export(
-    url: str,
+    url: Address,
     night: Night,
     inputs: Inputs,
     *,
@@ -130,27 +127,26 @@ def export(
 
     Raises
     ------
-    ExportError
+    StoreError
         When another export is at work, the inputs lack something, or the new colour is not as wanted.
 
     """
-    folder = folder_of(url)
-    folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder):
-        live = read_pointer(folder)
+    writer = writer_of(url)
+    with writer.alone() as scratch:
+        live = writer.backend.pointer()
         if live is not None and night.day < live.layout_date:
             told = f"The store is at the night of {live.layout_date}: the older {night.day} is not exported."
             return Exported("older", live, told)
         if not len(inputs.shared_lists):
             raise ExportError(f"product_lists has no list of {night.day}; run that job for the day first.")
-        colour = _colour(folder, live)
-        content = Content(inputs, NameBook(colour.names if colour else NO_NAMES), str(folder / SCRATCH))
+        colour = _colour(writer.backend, live)
+        content = Content(inputs, NameBook(colour.names if colour else NO_NAMES), str(scratch))
         if live is not None and colour is not None and live.layout_date == night.day:
-            return _confirm(live, colour, content)
+            return _confirm(live, colour, writer.differences(colour), content)
         generation = max(live.generation if live else 0, numbered_after) + 1
-        place = colour_path(folder, live.dormant if live else COLOURS[0])
-        pointer, heartbeat = _build(place, colour, content, generation, night, step)
-        write_pointer(folder, pointer)
+        name = live.dormant if live else COLOURS[0]
+        pointer, heartbeat = _build(writer, name, colour, content, generation, night, step)
+        writer.flip(live, pointer)
         step("flipped")
         told = (
             f"Generation {generation} is live on {pointer.colour}: {pointer.layouts:,} layouts,"
@@ -162,19 +158,20 @@ def export(
 
 
 def _build(
-    place: Path,
+    writer: Writer,
+    name: str,
     live: Colour | None,
     content: Content,
     generation: int,
     night: Night,
     step: Callable[[str], None],
 ) -> tuple[Pointer, Heartbeat]:
-    """Build a colour beside its place, verify it, and put it there."""
-    building = Building(place)
+    """Build a colour beside the live one, and verify it."""
+    building = writer.build(name)
     try:
         step("begun")
         tally = Tally()
-        changes = Differences(live.pairs() if live else ())
+        changes = writer.differences(live)
         building.fill(changes.over(tally.over(content.pairs())))
         step("filled")
         heartbeat = Heartbeat(
@@ -193,12 +190,12 @@ def _build(
             )
         verdict = _judged(live, heartbeat, changes, night)
         heartbeat.why = verdict.off
-        pointer = night.pointer(place.stem, heartbeat, changes.count)
+        pointer = night.pointer(name, heartbeat, changes.count)
         if verdict.problem:
             raise Refused(pointer, heartbeat, f"{verdict.problem}.", HOW_TO_ACCEPT)
         building.finish(heartbeat)
         step("finished")
-        if problem := verify.problem_of(building.path, heartbeat, pointer, content.samples):
+        if problem := verify.problem_of(building, heartbeat, pointer, content.samples):
             raise Refused(pointer, heartbeat, problem)
         step("verified")
         building.install()
@@ -216,8 +213,7 @@ def _judged(live: Colour | None, now: Heartbeat, changes: Differences, night: Ni
     )
 
 
-def _confirm(live: Pointer, colour: Colour, content: Content) -> Exported:
-    changes = Differences(colour.pairs())
+def _confirm(live: Pointer, colour: Colour, changes: Differences, content: Content) -> Exported:
     for _ in changes.over(content.pairs()):
         if changes.count:
             break
@@ -231,29 +227,12 @@ def _confirm(live: Pointer, colour: Colour, content: Content) -> Exported:
     return Exported("other_inputs", live, told)
 
 
-def _colour(folder: Path, live: Pointer | None) -> Colour | None:
-    """Open the live colour; a broken one is not copied from, and so a new generation mends the store."""
+def _colour(backend: Backend, live: Pointer | None) -> Colour | None:
+    """Open the live colour; a broken one is not compared with, and so a new generation mends the store."""
     if live is None:
         return None
     try:
-        found = open_colour(colour_path(folder, live.colour))
-    except (OSError, StoreError):
+        found = backend.colour(live.colour)
+    except StoreError:
         return None
     return found if found.heartbeat.generation == live.generation else None
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other exports out, and clear what a killed one left."""
-    with (folder / "export.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ExportError(f"Another export is writing to {folder}: wait until it is done.") from None
-        scratch = folder / SCRATCH
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
-        try:
-            yield
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)

@@ -4,9 +4,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobs.store.colours import Colour
-
 if TYPE_CHECKING:
+    from jobs.store.backends import Colour
     from jobs.store.reader import Layout
 
 TILES = 12
@@ -46,7 +45,7 @@ class Page(NamedTuple):
     slots: tuple[Slot, ...]
 
 
-def product_lists(colour: Colour, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+def product_lists(colour: "Colour", names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Return lists by name, empty where there is none."""
     wanted = list(names)
     values = colour.get_all(f"list:{name}".encode() for name in wanted)
@@ -55,7 +54,7 @@ def product_lists(colour: Colour, names: Iterable[str]) -> dict[str, tuple[str, 
     }
 
 
-def compose(colour: Colour, subject: str, layout: "Layout") -> tuple[Slot, ...]:
+def compose(colour: "Colour", subject: str, layout: "Layout") -> tuple[Slot, ...]:
     """Fill each widget with products: the subject's own first, then the list's, 12 in all, none twice."""
     widgets = [
         _parsed(value) for value in colour.get_all(f"widget:{name}".encode() for name in layout.widgets)

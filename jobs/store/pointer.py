@@ -1,20 +1,13 @@
-"""The pointer: one small file, live.json, that names the live colour and until when it is good.
-
-It is replaced whole (written beside, synced, renamed, folder synced), so a reader finds the old or the new
-one, never a part.
-"""
+"""The pointer: the one small value that names the live colour, and until when it is good."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from jobs.store.errors import BrokenValue, NewerSchema
 
 FORMAT = 1
-FILE = "live.json"
 COLOURS = ("maize", "blue")
 
 
@@ -52,52 +45,33 @@ class Pointer:
         return COLOURS[1 - COLOURS.index(self.colour)]
 
 
-def read_pointer(folder: Path) -> Pointer | None:
-    """Return the pointer, None where there is none.
+def decode_pointer(value: bytes, where: str) -> Pointer:
+    """Read a pointer; `where` names it.
 
     Raises
     ------
     NewerSchema, BrokenValue
-        When it is there and cannot be read.
+        When it cannot be read.
 
     """
     try:
-        content = json.loads((folder / FILE).read_bytes())
-    except FileNotFoundError:
-        return None
+        content = json.loads(value)
     except ValueError as error:
-        raise BrokenValue(f"{folder / FILE} is not JSON: {error}.") from None
+        raise BrokenValue(f"{where} is not JSON: {error}.") from None
     if not isinstance(content, dict) or not isinstance(content.get("needs"), int):
-        raise BrokenValue(f"{folder / FILE} is no pointer.")
+        raise BrokenValue(f"{where} is no pointer.")
     if content["needs"] > FORMAT:
-        raise NewerSchema(
-            f"{folder / FILE} needs a reader of format {content['needs']}; this one knows {FORMAT}."
-        )
+        raise NewerSchema(f"{where} needs a reader of format {content['needs']}; this one knows {FORMAT}.")
     try:
         return Pointer(**{field.name: _parsed(field.type, content[field.name]) for field in fields(Pointer)})
     except (KeyError, TypeError, ValueError) as error:
-        raise BrokenValue(f"{folder / FILE} cannot be read: {error!r}.") from None
+        raise BrokenValue(f"{where} cannot be read: {error!r}.") from None
 
 
-def write_pointer(folder: Path, pointer: Pointer) -> None:
-    """Move readers to a generation, in one atomic step."""
+def encode_pointer(pointer: Pointer) -> bytes:
+    """Write a pointer, as JSON for people and readers of any language."""
     content = {"format": FORMAT, "needs": FORMAT, **asdict(pointer)}
-    beside = folder / f"{FILE}.new"
-    with beside.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1, default=lambda value: value.isoformat())
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(folder / FILE)
-    sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    return json.dumps(content, indent=1, default=lambda value: value.isoformat()).encode()
 
 
 def _parsed(kind: Any, value: Any) -> Any:

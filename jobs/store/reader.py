@@ -1,23 +1,21 @@
 """The reader: from a subject and a page to a layout, in a few microseconds, and never an exception on a miss.
 
-It imports the standard library and lmdb, nothing else. A `Store` may be shared by threads and used by forked
-processes.
+It imports the standard library and what its backend needs, nothing else. A `Store` may be shared by threads
+and used by forked processes.
 """
 
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import UTC, date, datetime
-from pathlib import Path
 from threading import Lock
 from typing import Literal, NamedTuple
 
 from jobs.store import keys
+from jobs.store.backends import Address, Backend, Colour, backend_of
 from jobs.store.codec import Draw, decode
-from jobs.store.colours import Colour, colour_path, open_colour
-from jobs.store.errors import StoreError, StoreGone
+from jobs.store.errors import NotThere, StoreError, StoreGone
 from jobs.store.pages import Page, compose, product_lists
-from jobs.store.pointer import FILE, Pointer, read_pointer
+from jobs.store.pointer import Pointer
 
 Clock = Callable[[], datetime]
 Freshness = Literal["fresh", "stale", "fallback"]
@@ -67,24 +65,23 @@ class Generation(NamedTuple):
 class Store:
     """A store opened for reading."""
 
-    def __init__(self, folder: Path, clock: Clock | None) -> None:
-        self._folder = folder
-        self._pointer_path = str(folder / FILE)
+    def __init__(self, backend: Backend, clock: Clock | None) -> None:
+        self._backend = backend
         self._clock = clock
         self._current: Generation | None = None
-        self._signature: tuple[int, int, int] | None = None
+        self._signature: Hashable | None = None
         self._lock = Lock()
         self._retry_at = 0.0
 
     @classmethod
-    def open(cls, url: str | Path, *, clock: Clock | Literal["now", "generation"] = "now") -> "Store":
-        """Name the store to read, `lmdb:FOLDER` or a folder; it need not be there yet.
+    def open(cls, url: Address, *, clock: Clock | Literal["now", "generation"] = "now") -> "Store":
+        """Name the store to read, as backends.py lists; it need not be there yet.
 
         `clock` tells the time as an aware datetime; `generation` stands still at noon of the day that the
         live generation is made for.
         """
         fixed = {"now": lambda: datetime.now(UTC), "generation": None}
-        return cls(folder_of(url), fixed[clock] if isinstance(clock, str) else clock)
+        return cls(backend_of(url), fixed[clock] if isinstance(clock, str) else clock)
 
     def get(self, subject: str, page: str) -> Layout:
         """Return a subject's layout of a page.
@@ -134,27 +131,23 @@ class Store:
             When there is no store.
 
         """
-        try:
-            status = os.stat(self._pointer_path)  # noqa: PTH116 - a Path costs twice as much, at each request
-        except OSError:
+        signature = self._backend.version()
+        if signature is None:
             if self._current is None:
-                raise StoreGone(
-                    f"There is no store at {self._folder}: run the export, or mend store.url."
-                ) from None
+                raise StoreGone(_absent(self._backend))
             return self._current
-        signature = (status.st_mtime_ns, status.st_ino, status.st_size)
         if signature == self._signature and self._current is not None:
             return self._current
         return self._reopen(signature)
 
-    def _reopen(self, signature: tuple[int, int, int]) -> Generation:
+    def _reopen(self, signature: Hashable) -> Generation:
         with self._lock:
             if self._current is not None and (
                 signature == self._signature or time.monotonic() < self._retry_at
             ):
                 return self._current
             try:
-                opened = open_live(self._folder)
+                opened = open_live(self._backend)
             except StoreError as error:
                 if self._current is None:
                     raise StoreGone(str(error)) from None
@@ -201,7 +194,7 @@ def built_in(subject: str, page: str, why: str, generation: int) -> Layout:
     )  # fmt: skip
 
 
-def open_live(folder: Path) -> Generation:
+def open_live(url: Address) -> Generation:
     """Open the live generation.
 
     Raises
@@ -212,14 +205,15 @@ def open_live(folder: Path) -> Generation:
         When the pointer names a generation that is not there.
 
     """
-    for _ in range(3):  # two exports between reading the pointer and opening the file: look again
-        pointer = read_pointer(folder)
+    backend = backend_of(url)
+    for _ in range(3):  # two exports between reading the pointer and opening the colour: look again
+        pointer = backend.pointer()
         if pointer is None:
-            raise StoreGone(f"There is no store at {folder}: run the export, or mend store.url.")
+            raise StoreGone(_absent(backend))
         try:
-            colour = open_colour(colour_path(folder, pointer.colour))
-        except OSError as error:
-            problem = f"The pointer names {pointer.colour}, which cannot be opened: {error}."
+            colour = backend.colour(pointer.colour)
+        except NotThere as error:
+            problem = f"The pointer names {error}"
             continue
         if colour.heartbeat.generation == pointer.generation:
             return Generation(pointer, colour)
@@ -230,16 +224,5 @@ def open_live(folder: Path) -> Generation:
     raise StoreError(problem)
 
 
-def folder_of(url: str | Path) -> Path:
-    """Return the folder of an address, `lmdb:FOLDER` or a folder.
-
-    Raises
-    ------
-    StoreError
-        When the address is of another kind.
-
-    """
-    scheme, colon, rest = str(url).partition(":")
-    if colon and scheme != "lmdb":
-        raise StoreError(f"store.url = {url} names no backend that this version has; give lmdb:FOLDER.")
-    return Path(rest if colon else scheme)
+def _absent(backend: Backend) -> str:
+    return f"There is no store at {backend.where}: run the export, or mend store.url."

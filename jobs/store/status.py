@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from jobs.store.colours import colour_path, open_colour
+from jobs.store.backends import Address, Backend, backend_of
 from jobs.store.errors import StoreError
-from jobs.store.pointer import Pointer, read_pointer
-from jobs.store.reader import folder_of, open_live
+from jobs.store.pointer import Pointer
+from jobs.store.reader import open_live
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Status:
             return [self.problem or "The store is empty: nothing was exported yet."]
         behind = f"generation {self.dormant_generation}" if self.dormant_generation else "nothing"
         at = self.live
-        size = f"{at.size:,} bytes ({self.file_bytes:,} on disk)"
+        size = f"{at.size:,} bytes" + (f" ({self.file_bytes:,} on disk)" if self.file_bytes else "")
         defaults = ", ".join(f"{count} of {page}" for page, count in sorted(self.defaults.items()))
         told = [
             f"generation {at.generation} on {at.colour}, {self.state}",
@@ -42,16 +41,16 @@ class Status:
         return told + ([self.problem] if self.problem else [])
 
 
-def live(url: str | Path) -> Pointer | None:
+def live(url: Address) -> Pointer | None:
     """Return the live generation's pointer, None where nothing was exported yet."""
-    return read_pointer(folder_of(url))
+    return backend_of(url).pointer()
 
 
-def status(url: str | Path, now: datetime) -> Status:
+def status(url: Address, now: datetime) -> Status:
     """Look at the store as a reader would."""
-    folder = folder_of(url)
+    backend = backend_of(url)
     try:
-        pointer = read_pointer(folder)
+        pointer = backend.pointer()
     except StoreError as error:
         return Status(None, "broken", None, 0, {}, str(error))
     if pointer is None:
@@ -63,17 +62,16 @@ def status(url: str | Path, now: datetime) -> Status:
         if now < pointer.valid_until
         else "past its validity"
     )
-    behind = _generation(colour_path(folder, pointer.dormant))
+    behind = _generation(backend, pointer.dormant)
     try:
-        generation = open_live(folder)
+        colour = open_live(backend).colour
     except StoreError as error:
         return Status(pointer, "broken", behind, 0, {}, str(error))
-    size = colour_path(folder, pointer.colour).stat().st_size
-    return Status(pointer, state, behind, size, generation.colour.heartbeat.defaults, "")
+    return Status(pointer, state, behind, colour.stored_bytes(), colour.heartbeat.defaults, "")
 
 
-def _generation(path: Path) -> int | None:
+def _generation(backend: Backend, colour: str) -> int | None:
     try:
-        return open_colour(path).heartbeat.generation
-    except (OSError, StoreError):
+        return backend.colour(colour).heartbeat.generation
+    except StoreError:
         return None

@@ -1,46 +1,36 @@
 """Is a newly built colour what it should be? Asked through the reader, before anyone is moved to it."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from struct import Struct
 from typing import Any
 
-from jobs.store.colours import Colour, Heartbeat, Tally, open_colour
 from jobs.store.errors import StoreError
+from jobs.store.heartbeat import Heartbeat
 from jobs.store.keys import default_key, draw_key
 from jobs.store.pointer import Pointer
 from jobs.store.reader import Generation
+from jobs.store.writers import Building
 
 _FLOAT = Struct("<f")
 
 
-def problem_of(path: Path, wanted: Heartbeat, pointer: Pointer, samples: Iterable[Mapping[str, Any]]) -> str:
+def problem_of(
+    building: Building, wanted: Heartbeat, pointer: Pointer, samples: Iterable[Mapping[str, Any]]
+) -> str:
     """Return what is wrong with a colour, empty when nothing is.
 
     `samples` are rows of `layouts`, as they went in: they must come out again.
     """
     try:
-        colour = open_colour(path)
-        return (
-            counts_problem(colour, wanted)
-            or _defaults(Generation(pointer, colour), samples)
-            or next(filter(None, (_sample(Generation(pointer, colour), row) for row in samples)), "")
+        if problem := building.problem(wanted):
+            return problem
+        generation = Generation(pointer, building.colour())
+        samples = list(samples)
+        return _defaults(generation, samples) or next(
+            filter(None, (_sample(generation, row) for row in samples)), ""
         )
     except (OSError, StoreError) as error:
         return str(error)
-
-
-def counts_problem(colour: Colour, wanted: Heartbeat) -> str:
-    """Return how a colour's heartbeat, counts or digest differ from what is wanted, empty if they agree."""
-    if colour.heartbeat != wanted:
-        return f"its heartbeat is {colour.heartbeat}, not {wanted}."
-    found = Tally()
-    for _ in found.over(colour.pairs()):
-        pass
-    for name in ("keys", "layouts", "size", "digest"):
-        if getattr(found, name) != getattr(wanted, name):
-            return f"its {name} came out as {getattr(found, name)}, not {getattr(wanted, name)}."
-    return ""
 
 
 def _defaults(generation: Generation, samples: Iterable[Mapping[str, Any]]) -> str:

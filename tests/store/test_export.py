@@ -15,9 +15,12 @@ import pytest
 
 from jobs.store import Store, live, open_live, status
 from jobs.store.care import rollback
-from jobs.store.colours import Building, Differences, Heartbeat, Tally, open_colour
 from jobs.store.content import TwoRows
+from jobs.store.errors import StoreError
 from jobs.store.export import ExportError, export
+from jobs.store.heartbeat import Heartbeat
+from jobs.store.on_lmdb import LmdbBuilding, open_colour
+from jobs.store.walks import Differences, Tally
 from tests.store import crash
 from tests.store import given as nights
 from tests.store.forks import Forks
@@ -189,7 +192,7 @@ def test_two_rows_for_one_key_stop_the_export(tmp_path):
 def test_verification_finds_what_is_not_as_wanted(tmp_path, monkeypatch, damage):
     first_night(tmp_path)
     before = live(tmp_path)
-    fill, finish = Building.fill, Building.finish
+    fill, finish = LmdbBuilding.fill, LmdbBuilding.finish
 
     def bad_fill(self, pairs):
         for number, (key, value) in enumerate(pairs):
@@ -202,8 +205,8 @@ def test_verification_finds_what_is_not_as_wanted(tmp_path, monkeypatch, damage)
         wrong = Heartbeat(**{**heartbeat.__dict__, "generation": 9}) if damage == "heartbeat" else heartbeat
         finish(self, wrong)
 
-    monkeypatch.setattr(Building, "fill", bad_fill)
-    monkeypatch.setattr(Building, "finish", bad_finish)
+    monkeypatch.setattr(LmdbBuilding, "fill", bad_fill)
+    monkeypatch.setattr(LmdbBuilding, "finish", bad_finish)
     if damage == "layout":
         monkeypatch.setattr("jobs.store.encode._days", lambda column: np.full(len(column), 1))
     with pytest.raises(ExportError, match="Generation 2 is not shown, the one before stays"):
@@ -218,7 +221,7 @@ def test_only_one_export_at_a_time(tmp_path):
 
     def meanwhile(step):
         if step == "filled":
-            with pytest.raises(ExportError, match="Another export is writing"):
+            with pytest.raises(StoreError, match="Another export is writing"):
                 first_night(tmp_path)
             outcomes.append(step)
 
@@ -355,7 +358,7 @@ def test_a_digest_does_not_depend_on_how_the_walk_was_cut():
 
 
 def test_an_unfinished_file_is_no_colour(tmp_path):
-    building = Building(tmp_path / "maize.lmdb")
+    building = LmdbBuilding(tmp_path / "maize.lmdb")
     building.fill([(b"a", b"1")])
     building.install()
     building._env.close()

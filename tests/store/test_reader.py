@@ -159,8 +159,8 @@ def test_a_value_of_a_newer_schema_gives_the_default(folder, monkeypatch):
 
 
 def test_an_address_of_another_backend_is_refused():
-    with pytest.raises(StoreError, match="give lmdb:FOLDER"):
-        Store.open("redis://localhost")
+    with pytest.raises(StoreError, match="not one of lmdb:FOLDER"):
+        Store.open("memcached://localhost")
 
 
 def test_lists_hold_products_in_order(folder):

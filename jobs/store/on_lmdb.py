@@ -1,0 +1,246 @@
+"""A store in LMDB: each colour is one immutable file, maize.lmdb or blue.lmdb, and live.json is the pointer.
+
+A colour is built beside its place and renamed into it. A reader that still has an older file of that name
+open keeps it (its inode lives on), so no file that anyone reads is ever written to. The pointer is replaced
+whole (written beside, synced, renamed, folder synced): a reader finds the old or the new one, never a part.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from weakref import WeakValueDictionary
+
+import lmdb
+
+from jobs.store import keys
+from jobs.store.codec import Names, decode_names
+from jobs.store.errors import BrokenValue, Busy, NotThere
+from jobs.store.heartbeat import Heartbeat, read_heartbeat
+from jobs.store.pointer import Pointer, decode_pointer, encode_pointer
+from jobs.store.walks import Differences, Pair, counts_problem
+
+BATCH = 20_000
+FIRST_MAP = 64 << 20
+POINTER = "live.json"
+SCRATCH = "scratch"
+
+
+class LmdbColour:
+    """A colour's file, opened for reading; shared by all that read it in this process, as LMDB demands."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.where = str(path)
+        self.env = lmdb.open(
+            str(path),
+            subdir=False,
+            readonly=True,
+            lock=False,
+            create=False,
+            readahead=False,
+            max_spare_txns=16,
+        )
+        self.heartbeat = read_heartbeat(self.get(keys.GENERATION), self.where)
+        self.names: Names = decode_names(self.get(keys.NAMES) or b"")
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return a key's value."""
+        with self.env.begin() as reading:
+            return reading.get(key)
+
+    def get_all(self, wanted: Iterable[bytes]) -> list[bytes | None]:
+        """Return the values of several keys."""
+        with self.env.begin() as reading:
+            return [reading.get(key) for key in wanted]
+
+    def pairs(self) -> Iterator[Pair]:
+        """Walk over all keys and values in order, but for the heartbeat."""
+        try:
+            with self.env.begin() as reading:
+                for key, value in reading.cursor():
+                    if key != keys.GENERATION:
+                        yield key, value
+        except lmdb.Error as error:
+            raise BrokenValue(f"{self.path} is damaged: {error}.") from None
+
+    def stored_bytes(self) -> int:
+        """Return the file's size."""
+        return self.path.stat().st_size
+
+
+class LmdbBackend:
+    """A folder with two colours and a pointer; it need not be there yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.where = str(folder)
+        self._pointer = str(folder / POINTER)
+
+    def version(self) -> Hashable | None:
+        """Return the pointer file's time, inode and size."""
+        try:
+            status = os.stat(self._pointer)  # noqa: PTH116 - a Path costs twice as much, at each request
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ino, status.st_size
+
+    def pointer(self) -> Pointer | None:
+        """Return the pointer, None where there is none."""
+        path = self.folder / POINTER
+        try:
+            return decode_pointer(path.read_bytes(), str(path))
+        except FileNotFoundError:
+            return None
+
+    def colour(self, name: str) -> LmdbColour:
+        """Open a finished colour."""
+        try:
+            return open_colour(self.path(name))
+        except OSError as error:
+            raise NotThere(f"{name} cannot be opened: {error}.") from None
+
+    def path(self, colour: str) -> Path:
+        """Return the file of a colour."""
+        return self.folder / f"{colour}.lmdb"
+
+
+_open: WeakValueDictionary[tuple[int, int], LmdbColour] = WeakValueDictionary()
+_opening = Lock()
+
+
+def open_colour(path: Path) -> LmdbColour:
+    """Open a finished colour's file for reading.
+
+    Raises
+    ------
+    FileNotFoundError, BrokenValue
+        When it is not there, or is no finished generation.
+
+    """
+    with _opening:
+        status = path.stat()
+        found = _open.get((status.st_dev, status.st_ino))
+        if found is None:
+            try:
+                found = LmdbColour(path)
+            except lmdb.Error as error:
+                raise BrokenValue(f"{path} is no colour of a store: {error}.") from None
+            _open[status.st_dev, status.st_ino] = found
+        return found
+
+
+class LmdbBuilding:
+    """A colour being built beside its place, in order of keys: equal content gives equal bytes."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.path = place.with_name(place.name + ".building")
+        self.path.unlink(missing_ok=True)
+        self._env = lmdb.open(
+            str(self.path), subdir=False, lock=False, sync=False, metasync=False, map_size=FIRST_MAP
+        )
+
+    def fill(self, pairs: Iterable[Pair]) -> None:
+        """Append keys and values, given in order of keys."""
+        remaining = iter(pairs)
+        while batch := list(islice(remaining, BATCH)):
+            self._append(batch)
+
+    def finish(self, heartbeat: Heartbeat) -> None:
+        """Append the heartbeat, which sorts after all else, and make the file last."""
+        self._append([(keys.GENERATION, heartbeat.value())])
+        self._env.sync(True)
+        self._env.close()
+
+    def colour(self) -> LmdbColour:
+        """Open what was finished, before it is installed."""
+        return open_colour(self.path)
+
+    def problem(self, wanted: Heartbeat) -> str:
+        """Return how what was finished differs from what is wanted, empty if it does not."""
+        return counts_problem(self.colour(), wanted)
+
+    def install(self) -> None:
+        """Give the finished file the colour's name; readers do not look there before the pointer moves."""
+        self.path.rename(self.place)
+        sync_folder(self.place.parent)
+
+    def discard(self) -> None:
+        """Remove what was built and not installed."""
+        self._env.close()
+        self.path.unlink(missing_ok=True)
+
+    def _append(self, batch: list[Pair]) -> None:
+        while True:
+            try:
+                with self._env.begin(write=True) as writing:
+                    writing.cursor().putmulti(batch, append=True)
+                return
+            except lmdb.MapFullError:
+                self._env.set_mapsize(2 * self._env.info()["map_size"])
+
+
+class LmdbWriter:
+    """What exports do to a folder."""
+
+    def __init__(self, backend: LmdbBackend) -> None:
+        self.backend = backend
+
+    @contextmanager
+    def alone(self) -> Iterator[Path]:
+        """Keep other exports out, clear what a killed one left, and give a folder for scratch."""
+        folder = self.backend.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "export.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Busy(f"Another export is writing to {folder}: wait until it is done.") from None
+            scratch = folder / SCRATCH
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            try:
+                yield scratch
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+
+    def differences(self, live: LmdbColour | None) -> Differences:
+        """Return a walk that counts what differs from the live colour."""
+        return Differences(live.pairs() if live else ())
+
+    def build(self, colour: str) -> LmdbBuilding:
+        """Begin a colour."""
+        return LmdbBuilding(self.backend.path(colour))
+
+    def flip(self, before: Pointer | None, after: Pointer) -> None:  # noqa: ARG002 - the lock kept others out
+        """Move readers to a generation, in one atomic step."""
+        beside = self.backend.folder / f"{POINTER}.new"
+        with beside.open("wb") as file:
+            file.write(encode_pointer(after))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.rename(self.backend.folder / POINTER)
+        sync_folder(self.backend.folder)
+
+    def clear(self) -> list[str]:
+        """Remove what killed exports left behind, and tell what."""
+        told = []
+        folder = self.backend.folder
+        for path in sorted([*folder.glob("*.building"), *folder.glob(f"{POINTER}.new")]):
+            told.append(f"{path.name}: {path.stat().st_size:,} bytes removed")
+            path.unlink()
+        return told
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder last through a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
