@@ -284,7 +284,9 @@ def store_rollback() -> None:
     from jobs.store import care
 
     config = load()
-    typer.echo(care.rollback(config.store_url, config.business_time_zone, datetime.now(UTC)))
+    typer.echo(
+        care.rollback(config.store_url, config.business_time_zone, datetime.now(UTC), config.store_terms)
+    )
 
 
 @store_app.command("gc")
@@ -293,7 +295,8 @@ def store_gc() -> None:
     from jobs.config import load
     from jobs.store import care
 
-    typer.echo("\n".join(care.collect(load().store_url)))
+    config = load()
+    typer.echo("\n".join(care.collect(config.store_url, config.store_terms)))
 
 
 @model_app.command("list")

@@ -31,6 +31,7 @@ from pydantic import (
 
 from jobs.model_specs import ModelSpec as ModelSpec
 from jobs.specs import Policy as Policy
+from jobs.store.terms import Terms
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORTEST_DAY_HOURS = 23  # the one on which summer time begins
@@ -154,6 +155,8 @@ class StoreSettings(Strict):
     url: str
     valid_nights: int = Field(gt=0)
     bounds: StoreBounds = StoreBounds()
+    renewal_nights: int = Field(default=7, gt=0)
+    grace_seconds: float = Field(default=60, ge=2)
     clock: Literal["now", "generation"] = "now"
 
 
@@ -407,6 +410,11 @@ class Config(Strict):
         """Address of the store, with a relative path taken from the data home."""
         scheme, _, rest = self.store.url.partition(":")
         return f"{scheme}:{self.home / rest}" if scheme == "lmdb" else self.store.url
+
+    @property
+    def store_terms(self) -> Terms:
+        """By which terms a remote store is written to."""
+        return Terms(self.home / "store-work", self.store.renewal_nights, self.store.grace_seconds)
 
 
 Model = TypeVar("Model", bound=BaseModel)

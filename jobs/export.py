@@ -74,7 +74,14 @@ def run(
     )
     inputs = read_inputs(tables, day, versions)
     try:
-        done = export(config.store_url, night, inputs, numbered_after=max(exported, default=0), step=step)
+        done = export(
+            config.store_url,
+            night,
+            inputs,
+            terms=config.store_terms,
+            numbered_after=max(exported, default=0),
+            step=step,
+        )
     except Refused as refused:
         _note(tables, refused.row)
         raise

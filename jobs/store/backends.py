@@ -3,6 +3,7 @@
 | address | backend | file |
 |---|---|---|
 | `lmdb:FOLDER`, or a folder | LMDB: two files and a pointer beside them | on_lmdb.py |
+| `redis://`, `rediss://`, each also with `+cluster` | a server of the Redis protocol | on_redis.py |
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -52,6 +53,8 @@ class Backend(Protocol):
         """Open a finished colour."""
 
 
+REDIS = ("redis", "rediss", "redis+cluster", "rediss+cluster")
+
 Address = str | Path | Backend
 
 
@@ -69,4 +72,11 @@ def backend_of(address: Address) -> Backend:
     scheme, colon, rest = str(address).partition(":")
     if not colon or scheme == "lmdb":
         return on_lmdb.LmdbBackend(Path(rest if colon else scheme))
-    raise StoreError(f"store.url names the backend {scheme}:, which is not one of lmdb:FOLDER.")
+    if scheme in REDIS:
+        try:
+            from jobs.store.on_redis import RedisBackend
+        except ImportError:
+            raise StoreError(f"{scheme}: needs redis-py: pip install 'vitrine[redis]'.") from None
+        return RedisBackend(str(address))
+    known = ", ".join(f"{one}:" for one in ("lmdb", *REDIS))
+    raise StoreError(f"store.url names the backend {scheme}:, which is not one of {known}.")

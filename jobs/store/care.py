@@ -11,6 +11,7 @@ from jobs.store.errors import BrokenValue, NotThere, StoreError, StoreGone
 from jobs.store.export import Night
 from jobs.store.pointer import Pointer
 from jobs.store.reader import open_live
+from jobs.store.terms import Terms
 from jobs.store.walks import Differences, Move, counts_problem
 from jobs.store.writers import writer_of
 
@@ -74,7 +75,7 @@ def verify(url: Address) -> str:
     )
 
 
-def rollback(url: Address, business_time_zone: str, at: datetime) -> str:
+def rollback(url: Address, business_time_zone: str, at: datetime, terms: Terms | None = None) -> str:
     """Move readers back to the generation before, once it proved whole; tell what was done.
 
     It is valid as long as the one that is withdrawn would have been, so that a roll-back never shortens the
@@ -86,7 +87,7 @@ def rollback(url: Address, business_time_zone: str, at: datetime) -> str:
         When there is no earlier generation, it is not whole, or an export is at work; nothing is moved then.
 
     """
-    writer = writer_of(url)
+    writer = writer_of(url, terms)
     backend = writer.backend
     _pointer(backend)  # a store that is not there is not to be made
     with writer.alone():
@@ -110,7 +111,7 @@ def rollback(url: Address, business_time_zone: str, at: datetime) -> str:
     )
 
 
-def collect(url: Address) -> list[str]:
+def collect(url: Address, terms: Terms | None = None) -> list[str]:
     """Remove what killed exports left behind, and tell what; both colours stay, for readers and roll-backs.
 
     Raises
@@ -119,7 +120,7 @@ def collect(url: Address) -> list[str]:
         When an export is at work.
 
     """
-    writer = writer_of(url)
+    writer = writer_of(url, terms)
     if writer.backend.pointer() is None:
         return ["There is no store yet: nothing to remove."]
     with writer.alone():

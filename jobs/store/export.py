@@ -20,6 +20,7 @@ from jobs.store.encode import NameBook
 from jobs.store.errors import StoreError
 from jobs.store.heartbeat import Heartbeat
 from jobs.store.pointer import COLOURS, Pointer
+from jobs.store.terms import Terms
 from jobs.store.walks import Differences, Tally
 from jobs.store.writers import Writer, writer_of
 
@@ -118,12 +119,14 @@ def export(
     night: Night,
     inputs: Inputs,
     *,
+    terms: Terms | None = None,
     numbered_after: int = 0,
     step: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Build, verify and flip to the generation of a night; tell what was done.
 
-    `numbered_after` is the highest generation ever exported; `step` is told each step that is done.
+    `terms` say how a remote store is written to; `numbered_after` is the highest generation
+    ever exported; `step` is told each step that is done.
 
     Raises
     ------
@@ -131,7 +134,7 @@ def export(
         When another export is at work, the inputs lack something, or the new colour is not as wanted.
 
     """
-    writer = writer_of(url)
+    writer = writer_of(url, terms)
     with writer.alone() as scratch:
         live = writer.backend.pointer()
         if live is not None and night.day < live.layout_date:

@@ -149,11 +149,22 @@ class LmdbBuilding:
         """Append keys and values, given in order of keys."""
         remaining = iter(pairs)
         while batch := list(islice(remaining, BATCH)):
-            self._append(batch)
+            self._write(batch)
+
+    def put(self, pairs: Iterable[Pair]) -> None:
+        """Add keys and values in any order."""
+        self._write(list(pairs), append=False)
+
+    def pairs(self) -> Iterator[Pair]:
+        """Walk over what is there so far, in order of keys, but for the heartbeat."""
+        with self._env.begin() as reading:
+            for key, value in reading.cursor():
+                if key != keys.GENERATION:
+                    yield key, value
 
     def finish(self, heartbeat: Heartbeat) -> None:
         """Append the heartbeat, which sorts after all else, and make the file last."""
-        self._append([(keys.GENERATION, heartbeat.value())])
+        self._write([(keys.GENERATION, heartbeat.value())])
         self._env.sync(True)
         self._env.close()
 
@@ -175,11 +186,11 @@ class LmdbBuilding:
         self._env.close()
         self.path.unlink(missing_ok=True)
 
-    def _append(self, batch: list[Pair]) -> None:
+    def _write(self, batch: list[Pair], *, append: bool = True) -> None:
         while True:
             try:
                 with self._env.begin(write=True) as writing:
-                    writing.cursor().putmulti(batch, append=True)
+                    writing.cursor().putmulti(batch, append=append)
                 return
             except lmdb.MapFullError:
                 self._env.set_mapsize(2 * self._env.info()["map_size"])

@@ -95,11 +95,10 @@ class Store:
 
         """
         try:
-            generation = self.generation()
+            return self._layout(self.generation(), subject, page)
         except StoreGone as gone:
             gone.layout = built_in(subject, page, str(gone), 0)
             raise
-        return self._layout(generation, subject, page)
 
     def page(self, subject: str, page: str) -> Page:
         """Return a subject's layout of a page with the products that each widget shows.
@@ -112,11 +111,11 @@ class Store:
         """
         try:
             generation = self.generation()
+            layout = self._layout(generation, subject, page)
+            return Page(layout, compose(generation.colour, subject, layout))
         except StoreGone as gone:
             gone.layout = built_in(subject, page, str(gone), 0)
             raise
-        layout = self._layout(generation, subject, page)
-        return Page(layout, compose(generation.colour, subject, layout))
 
     def products(self, *lists: str) -> dict[str, tuple[str, ...]]:
         """Return the products of lists: `bestsellers`, `trending`, `category:NAME`; none for unknown ones."""
@@ -173,11 +172,15 @@ class Store:
                 draw = generation.draw(keys.draw_key(subject, page))
                 if draw is None:
                     freshness, why = "fallback", NO_SUBJECT
+        except StoreGone:
+            raise
         except StoreError as error:
             freshness, why = "fallback", str(error)
         if draw is None:
             try:
                 draw = generation.default(subject, page)
+            except StoreGone:
+                raise
             except StoreError as error:
                 why = str(error)
         if draw is None:

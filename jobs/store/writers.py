@@ -9,6 +9,7 @@ from jobs.store.backends import Address, Backend, Colour, backend_of
 from jobs.store.heartbeat import Heartbeat
 from jobs.store.on_lmdb import LmdbBackend, LmdbWriter
 from jobs.store.pointer import Pointer
+from jobs.store.terms import Terms
 from jobs.store.walks import Differences, Pair
 
 
@@ -55,8 +56,14 @@ class Writer(Protocol):
         """Remove what killed exports left behind, and tell what."""
 
 
-def writer_of(address: Address) -> Writer:
-    """Return what writes to the store at an address."""
+def writer_of(address: Address, terms: Terms | None = None) -> Writer:
+    """Return what writes to the store at an address; one that is not in this machine's files needs terms."""
     backend: Backend = backend_of(address)
-    assert isinstance(backend, LmdbBackend)
-    return LmdbWriter(backend)
+    if isinstance(backend, LmdbBackend):
+        return LmdbWriter(backend)
+    from jobs.store.on_redis import RedisBackend
+    from jobs.store.redis_export import RedisWriter
+
+    assert isinstance(backend, RedisBackend)
+    assert terms is not None, "a remote store needs a folder to work in"
+    return RedisWriter(backend, terms)

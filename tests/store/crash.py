@@ -10,9 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 
+import jobs.store.redis_export  # noqa: F401 - so that forked processes have it
 from jobs.store import Store
 from jobs.store.content import Inputs
 from jobs.store.export import export
+from jobs.store.terms import Terms
 from tests.store import given as nights
 from tests.store import peak as peaks
 
@@ -37,8 +39,11 @@ def rows_of_night(epoch: int) -> Rows:
     return nights.layouts(subjects, dict.fromkeys(subjects, epoch)), nights.lists(subjects)
 
 
-def write(folder: str, where: str, batch: int = 0) -> None:
-    """Export the second night; kill this process after the named step, or while that batch is read."""
+def write(url: str, where: str, batch: int = 0, work: str = "") -> None:
+    """Export the second night; kill this process after the named step, or while that batch is read.
+
+    A store that is remote needs a folder for its work.
+    """
 
     def die_at(step: str) -> None:
         if step == where:
@@ -60,14 +65,17 @@ def write(folder: str, where: str, batch: int = 0) -> None:
     given = Inputs(
         dying, inputs.strongest, inputs.own_lists, inputs.shared_lists, inputs.widgets, inputs.products
     )
+    folder = work or url
+    Path(folder).mkdir(exist_ok=True)
     Path(folder, "exporting").touch()
-    export(folder, nights.night(nights.DAY + timedelta(1), "run-2"), given, step=die_at)
+    terms = Terms(Path(work), renewal_nights=3, grace_seconds=0, lock_seconds=0.5) if work else None
+    export(url, nights.night(nights.DAY + timedelta(1), "run-2"), given, terms=terms, step=die_at)
 
 
-def keep_reading(folder: str) -> int:
+def keep_reading(url: str, folder: str = "") -> int:
     """Read layouts until it is over; each must be of the generation that it says it is of. Count reads."""
     over, reads = _terminated(), 0
-    store = Store.open(folder, clock=lambda: nights.NOON)
+    store = Store.open(url, clock=lambda: nights.NOON)
     while not over():
         number = 10 + reads % (SUBJECTS - 10)
         found = store.get(nights.subject(number), "home")
@@ -75,8 +83,19 @@ def keep_reading(folder: str) -> int:
         assert found.draw_id == nights.layout(nights.subject(number), "home", epoch)["draw_id"], found
         reads += 1
         if reads == 1:
-            Path(folder, "reading").touch()
+            Path(folder or url, "reading").touch()
     return reads
+
+
+def epochs_of(store: Store) -> set[int]:
+    """Read everybody who is in both nights; return the epochs seen, each of its own generation."""
+    seen = set()
+    for number in range(10, SUBJECTS):
+        found = store.get(nights.subject(number), "home")
+        epoch = found.generation - 1
+        assert found.draw_id == nights.layout(nights.subject(number), "home", epoch)["draw_id"], found
+        seen.add(epoch)
+    return seen
 
 
 def rows_of(epoch: int, count: int) -> Inputs:

@@ -159,7 +159,7 @@ def test_a_value_of_a_newer_schema_gives_the_default(folder, monkeypatch):
 
 
 def test_an_address_of_another_backend_is_refused():
-    with pytest.raises(StoreError, match="not one of lmdb:FOLDER"):
+    with pytest.raises(StoreError, match="not one of lmdb:"):
         Store.open("memcached://localhost")
 
 

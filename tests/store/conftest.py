@@ -1,0 +1,77 @@
+"""Stores of every kind, for the tests that all of them must pass."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.store import Store, live
+from jobs.store.export import export
+from jobs.store.reader import open_live
+from jobs.store.terms import Terms
+from tests.store.given import NOON
+from tests.store.servers import HOST, Cluster, Server, free_ports
+
+KINDS = ("lmdb", "redis", "cluster")
+numbers = itertools.count()
+
+
+@dataclass
+class Place:
+    """Where a test's store is, and by which terms it is written to."""
+
+    url: str
+    terms: Terms
+
+    def export(self, night: Any, inputs: Any, **more: Any) -> Any:
+        return export(self.url, night, inputs, terms=self.terms, **more)
+
+    def store(self) -> Store:
+        return Store.open(self.url, clock=lambda: NOON)
+
+    def content(self) -> dict[bytes, bytes]:
+        """Return all keys and values of the live generation."""
+        return dict(open_live(self.url).colour.pairs())
+
+    def live(self) -> Any:
+        return live(self.url)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Return a Redis server."""
+    started = Server(tmp_path_factory.mktemp("redis"), free_ports(1)[0]).wait()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Return a cluster of three masters."""
+    started = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield started
+    started.stop()
+
+
+@pytest.fixture(params=KINDS)
+def place(request, tmp_path) -> Place:
+    """Return an empty store of each kind."""
+    return _place(request, tmp_path, request.param)
+
+
+@pytest.fixture(params=KINDS[1:])
+def remote(request, tmp_path) -> Place:
+    """Return an empty store on a server, and on a cluster."""
+    return _place(request, tmp_path, request.param)
+
+
+def _place(request, folder: Path, kind: str) -> Place:
+    terms = Terms(folder / "work", renewal_nights=3, grace_seconds=0, lock_seconds=0.5)
+    if kind == "lmdb":
+        return Place(f"lmdb:{folder / 'store'}", terms)
+    prefix = f"t{next(numbers)}"
+    if kind == "redis":
+        return Place(f"redis://{HOST}:{request.getfixturevalue('server').port}/0?prefix={prefix}", terms)
+    return Place(f"{request.getfixturevalue('cluster').url}?prefix={prefix}", terms)

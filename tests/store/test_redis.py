@@ -1,0 +1,336 @@
+"""The backend on Redis: what it writes, for how long, and what may happen to it on the way."""
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jobs.store import Store, StoreError, StoreGone, live
+from jobs.store.care import rollback, verify
+from jobs.store.errors import Busy
+from jobs.store.export import Refused
+from jobs.store.on_redis import REFRESH_SECONDS, RedisBackend
+from jobs.store.terms import DAY_SECONDS
+from tests.store import crash
+from tests.store import given as nights
+from tests.store.conftest import Place
+from tests.store.forks import Forks
+from tests.store.given import DAY, NOON, subject
+from tests.store.servers import HOST, Cluster, Server, free_ports, until
+
+ZONE = "America/New_York"
+
+
+def night(days=0, run="run-1"):
+    return nights.night(DAY + timedelta(days), run)
+
+
+def export_nights(place, count, subjects=40):
+    """Export nights on which subject number N moves in night N."""
+    for epoch in range(count):
+        rows = nights.layouts(range(subjects), dict.fromkeys(range(1, epoch + 1), 1))
+        done = place.export(night(epoch), nights.inputs(rows))
+    return done
+
+
+def calls(server):
+    """Return how often each command was asked for."""
+    told = server.client().info("commandstats")
+    return {name.removeprefix("cmdstat_"): about["calls"] for name, about in told.items()}
+
+
+def client_of(place):
+    return RedisBackend(place.url).client
+
+
+@pytest.fixture
+def single(server, tmp_path) -> Place:
+    """Return an empty store on the server alone."""
+    from tests.store.conftest import _place
+
+    class Asked:
+        def getfixturevalue(self, _):
+            return server
+
+    return _place(Asked(), tmp_path, "redis")
+
+
+def test_only_what_differs_is_written_who_left_is_deleted_and_a_part_is_renewed(single, server):
+    export_nights(single, 3)
+    before = calls(server)
+    rows = nights.layouts(range(1, 40), {1: 1, 2: 1, 3: 1})
+    done = single.export(night(3), nights.inputs(rows))
+    after = calls(server)
+    new = {name: after[name] - before.get(name, 0) for name in after}
+    # Blue holds night 1: 2 and 3 moved since, on two pages each. Beside them: heartbeat, lock, pointer.
+    assert 4 <= new["set"] <= 4 + 4
+    assert new["unlink"] == 2
+    keys = done.live.keys
+    assert 0.15 * keys < new["expire"] < 0.55 * keys
+    # Everything is read back, once.
+    assert keys <= new["get"] < keys + 300
+
+
+def test_a_lost_folder_of_work_costs_reads_and_no_writes(single, server):
+    export_nights(single, 2)
+    for path in single.terms.work.iterdir():
+        if path.is_file():
+            path.unlink()
+    before = calls(server)
+    done = single.export(night(2), nights.inputs(nights.layouts(range(40), {1: 1, 2: 1})))
+    assert done.live.changed == 2 + 0
+    assert calls(server)["set"] - before["set"] < 12
+    assert verify(single.url).startswith("Generation 3 on maize is whole")
+
+
+def test_parts_come_round_before_their_time_is_up(single):
+    """Set every key's time to live far down: a round of nights later all of them are up again."""
+    export_nights(single, 2)
+    client, pattern = client_of(single), f"{RedisBackend(single.url).prefix}:*"
+    for key in client.scan_iter(match=pattern):
+        assert 0 < client.ttl(key) <= single.terms.life_seconds == 13 * DAY_SECONDS
+        client.expire(key, 1000)
+    for epoch in range(2, 2 + 2 * 3):
+        single.export(night(epoch), nights.inputs(nights.layouts(range(40), {1: 1})))
+    assert min(client.ttl(key) for key in client.scan_iter(match=pattern)) > 2 * 3 * DAY_SECONDS
+
+
+@pytest.mark.parametrize("damage", ["value", "key", "left over", "heartbeat"])
+def test_what_the_server_lost_or_changed_is_found_before_readers_move(remote, damage):
+    remote.export(night(), crash.first())
+    remote.export(night(1), crash.second())
+    before, client, prefix = remote.live(), client_of(remote), RedisBackend(remote.url).prefix
+    who = f"{prefix}:maize:layout:home:{subject(50)}"
+
+    def harm(step):
+        if step == "finished":
+            if damage == "value":
+                client.set(who, b"x" * 52)
+            elif damage == "key":
+                client.delete(who)
+            elif damage == "left over":
+                client.set(f"{prefix}:maize:layout:home:{subject(0)}", b"x")
+            else:
+                client.set(f"{prefix}:maize:~generation", b"{}")
+
+    rows = nights.layouts(range(20, 160), dict.fromkeys(range(20, 160), 2))
+    with pytest.raises(Refused, match="Generation 3 is not shown, the one before stays"):
+        remote.export(night(2), nights.inputs(rows), step=harm)
+    assert (remote.live(), crash.epochs_of(remote.store())) == (before, {1})
+    done = remote.export(night(2), nights.inputs(rows), numbered_after=3)
+    assert (done.outcome, done.live.generation) == ("exported", 4)
+    assert verify(remote.url).startswith("Generation 4 on maize is whole")
+
+
+def test_readers_are_led_by_the_pointer_within_a_second_and_the_colour_they_left_stays(single, monkeypatch):
+    monkeypatch.setattr("jobs.store.on_redis.REFRESH_SECONDS", 1000)
+    patient = Place(single.url, replace(single.terms, grace_seconds=1.5))
+    patient.export(night(), crash.first())
+    store = patient.store()
+    assert crash.epochs_of(store) == {0}
+    patient.export(night(1), crash.second())
+    flipped = time.monotonic()
+    assert store.get(subject(50), "home").generation == 1  # still on the colour that was left, and whole
+    store._backend._look_at = 0.0
+    assert crash.epochs_of(store) == {1}
+    patient.export(night(2), nights.inputs(nights.layouts(range(5))))
+    assert time.monotonic() - flipped > 1.5
+
+
+def test_a_pointer_that_another_export_moved_is_not_moved(single):
+    single.export(night(), crash.first())
+
+    def meanwhile(step):
+        if step == "installed":
+            client = client_of(single)
+            key = RedisBackend(single.url).key("live")
+            client.set(key, client.get(key) + b" ")
+
+    with pytest.raises(StoreError, match="another generation went live meanwhile"):
+        single.export(night(1), crash.second(), step=meanwhile)
+    assert single.live().generation == 1
+
+
+def test_a_lost_lock_moves_nothing_and_a_held_one_keeps_others_out(single, tmp_path):
+    single.export(night(), crash.first())
+    other = Place(single.url, replace(single.terms, work=tmp_path / "elsewhere"))
+    client, lock = client_of(single), RedisBackend(single.url).key("lock")
+
+    def meanwhile(step):
+        if step == "filled":
+            with pytest.raises(Busy, match="Another export is writing"):
+                other.export(night(1), crash.second())
+            with pytest.raises(Busy, match="Another export is writing"):
+                single.export(night(1), crash.second())
+        if step == "installed":
+            client.set(lock, "somebody else's")
+
+    with pytest.raises(StoreError, match="its lock was lost"):
+        single.export(night(1), crash.second(), step=meanwhile)
+    assert (single.live().generation, client.get(lock)) == (1, b"somebody else's")
+    client.delete(lock)
+    assert single.export(night(1), crash.second()).outcome == "exported"
+
+
+def test_connections_that_break_are_made_anew_and_nothing_is_lost(single, server):
+    single.export(night(), crash.first())
+    killed = []
+
+    def cut(step):
+        killed.append(server.client().client_kill_filter(_type="normal", skipme=True))
+
+    done = single.export(night(1), crash.second(), step=cut)
+    assert (done.outcome, len(killed), max(killed) > 0) == ("exported", 6, True)
+    assert verify(single.url).startswith("Generation 2 on blue is whole")
+
+
+def test_a_full_server_stops_with_its_words_and_leaves_the_night_before(tmp_path):
+    server = Server(tmp_path / "server", free_ports(1)[0], ["--maxmemory-policy", "noeviction"]).wait()
+    place = Place(f"redis://{HOST}:{server.port}", terms(tmp_path))
+    try:
+        place.export(night(), crash.first())
+
+        def fill(step):
+            if step == "filled":
+                server.client().config_set("maxmemory", "1mb")
+
+        with pytest.raises(StoreError, match="refused: OOM command not allowed"):
+            place.export(night(1), crash.second(), step=fill)
+        assert crash.epochs_of(place.store()) == {0}
+        server.client().config_set("maxmemory", 0)
+        assert place.export(night(1), crash.second()).outcome == "exported"
+        server.client().config_set("min-replicas-to-write", 1)
+        with pytest.raises(StoreError, match="NOREPLICAS"):
+            place.export(night(2), nights.inputs(nights.layouts(range(9))))
+        assert crash.epochs_of(place.store()) == {1}
+    finally:
+        server.stop()
+
+
+def test_a_reader_says_that_the_store_is_gone_with_a_page_to_show_and_finds_it_again(tmp_path, monkeypatch):
+    port = free_ports(1)[0]
+    server = Server(tmp_path / "server", port).wait()
+    place = Place(f"redis://{HOST}:{port}", terms(tmp_path))
+    try:
+        place.export(night(), crash.first())
+        store = place.store()
+        assert store.get(subject(20), "home").freshness == "fresh"
+        server.stop()
+        for ask in (store.get, store.page, Store.open(place.url).get):
+            with pytest.raises(StoreGone, match="does not answer") as gone:
+                ask(subject(20), "home")
+            assert gone.value.layout.policy_version == "built-in"
+        server = Server(tmp_path / "server", port).wait()
+        place.export(night(1), crash.second())
+        time.sleep(REFRESH_SECONDS)
+        assert (
+            store.get(subject(20), "home").generation == 2 or store.get(subject(20), "home").generation == 1
+        )
+    finally:
+        server.stop()
+
+
+def test_tls_user_and_password_are_taken_and_never_told(tmp_path, monkeypatch):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-keyout", str(key), "-out", str(certificate), "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    plain, port = free_ports(2)
+    options = ["--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+    options += ["--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no"]
+    server = Server(tmp_path / "server", plain, options).wait()
+    server.client().execute_command("ACL", "SETUSER", "shop", "on", ">sesame", "~*", "&*", "+@all")
+    server.client().execute_command("ACL", "SETUSER", "default", "off")
+    place = Place(f"rediss://localhost:{port}?ssl_ca_certs={certificate}", terms(tmp_path))
+    try:
+        monkeypatch.setenv("VITRINE_STORE_USER", "shop")
+        monkeypatch.setenv("VITRINE_STORE_PASSWORD", "sesame")
+        place.export(night(), crash.first())
+        assert crash.epochs_of(place.store()) == {0}
+        monkeypatch.setenv("VITRINE_STORE_PASSWORD", "open it")
+        with pytest.raises(StoreError, match="takes no such user or password") as told:
+            live(place.url)
+        assert "open it" not in str(told.value)
+        with_login = f"rediss://shop:open-it@localhost:{port}?ssl_ca_certs={certificate}"
+        assert "open-it" not in RedisBackend(with_login).where
+    finally:
+        server.stop()
+
+
+def terms(folder: Path) -> Any:
+    from jobs.store.terms import Terms
+
+    return Terms(folder / "work", renewal_nights=3, grace_seconds=0, lock_seconds=0.5)
+
+
+@pytest.fixture(scope="module")
+def forks():
+    with Forks() as started:
+        yield started
+
+
+def test_kill_9_at_random_moments_under_a_reader_in_another_process(remote, forks, tmp_path):
+    remote.export(night(), crash.first())
+    remote.export(night(1, "run-2"), crash.second())
+    wanted = (replace(remote.live(), generation=2, changed=0), remote.content())
+    rollback(remote.url, ZONE, NOON, remote.terms)
+    reader = forks.start("keep_reading", remote.url, str(tmp_path))
+    while not (tmp_path / "reading").exists():
+        time.sleep(0.01)
+    for wait in np.random.default_rng(8).uniform(0, 0.5, 5):
+        started = remote.terms.work / "exporting"
+        started.unlink(missing_ok=True)
+        writer = forks.start("write", remote.url, "never", 0, str(remote.terms.work))
+        while not started.exists():
+            time.sleep(0.001)
+        time.sleep(wait)
+        os.kill(writer, signal.SIGKILL)
+        forks.wait(writer)
+        assert crash.epochs_of(remote.store()) <= {0, 1}
+        time.sleep(remote.terms.lock_seconds)  # the killed export's lock ends
+        if remote.live().generation == 2:
+            rollback(remote.url, ZONE, NOON, remote.terms)
+            time.sleep(REFRESH_SECONDS)
+    ended, reads = forks.stop(reader)
+    assert (ended, reads > 50) == (0, True)
+    remote.export(night(1, "run-2"), crash.second())
+    assert (replace(remote.live(), changed=0), remote.content()) == wanted
+
+
+@pytest.mark.parametrize("replicas", [0, 1])
+def test_a_master_killed_on_the_way_leaves_yesterday_live_or_the_export_whole(tmp_path, replicas):
+    cluster = Cluster(tmp_path / "cluster", replicas=replicas)
+    place = Place(cluster.url, terms(tmp_path))
+    try:
+        place.export(night(), crash.first())
+        first = place.content()
+        own = RedisBackend(place.url)
+        pointers = own.client.get_node_from_key(own.key("live")).port
+        # Not the master that holds the pointer: where that is gone alone, nobody can say what is live.
+        victim = next(server for server in cluster.servers[:3] if server.port != pointers)
+
+        def kill(step):
+            if step == "filled":
+                victim.stop()
+
+        try:
+            done = place.export(night(1), crash.second(), step=kill)
+        except StoreError:
+            assert place.live().generation == 1
+        else:
+            assert done.live.generation == 2
+            assert verify(place.url).startswith("Generation 2 on blue is whole")
+        if replicas:
+            until(lambda: place.live().generation == 2 or place.content() == first)
+    finally:
+        cluster.stop()
