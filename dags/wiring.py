@@ -250,7 +250,17 @@ def job(
     }
     if on_engine and configured("engine", "kind") == "submit":
         return _submitted(name, arguments, shared)
+    login = store_login()
+    shared |= {"env": login, "append_env": True} if login else {}
     return BashOperator(bash_command=" ".join(["vitrine", "run", name, *arguments]), **shared)
+
+
+def store_login() -> dict[str, str]:
+    """Return the variables that hold the store's user and password, from the connection that conf/ names."""
+    name = configured("store", "connection")
+    parts = {"VITRINE_STORE_USER": "login", "VITRINE_STORE_PASSWORD": "password"}
+    # Airflow hides the password of a connection wherever it would be shown.
+    return {key: f"{{{{ conn.{name}.{part} or '' }}}}" for key, part in parts.items()} if name else {}
 
 
 def wait_for(name: str, *, at_most: timedelta | None = None) -> BaseOperator:
@@ -292,5 +302,6 @@ def _submitted(name: str, arguments: list[str], shared: dict[str, Any]) -> BaseO
         jars=",".join(str(jar) for jar in sorted((home / "jars").glob("*.jar"))),
         conf=dict(configured("engine", "settings") or {}),
         name=f"vitrine-{name}",
+        env_vars=store_login(),
         **shared,
     )

@@ -155,6 +155,7 @@ class StoreSettings(Strict):
     url: str
     valid_nights: int = Field(gt=0)
     bounds: StoreBounds = StoreBounds()
+    connection: str | None = Field(default=None, pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")
     renewal_nights: int = Field(default=7, gt=0)
     grace_seconds: float = Field(default=60, ge=2)
     clock: Literal["now", "generation"] = "now"

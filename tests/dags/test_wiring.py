@@ -117,3 +117,19 @@ def test_a_run_id_cannot_smuggle_in_a_command(dags, run, render):
 def test_an_emoji_in_an_answer_comes_through_to_the_job():
     given = with_arguments(load(), "releases", [f"answer={wiring.to_json({'names': ['core 🎉']})}"])
     assert given.jobs["releases"]["answer"] == {"names": ["core 🎉"]}
+
+
+def test_tasks_get_the_stores_login_from_the_connection_that_conf_names(monkeypatch):
+    import wiring
+
+    assert wiring.job("layouts").env is None
+    known = wiring.configured
+    monkeypatch.setattr(
+        wiring, "configured", lambda *path: "shop_store" if path == ("store", "connection") else known(*path)
+    )
+    task = wiring.job("layouts")
+    assert task.append_env is True
+    assert task.env == {
+        "VITRINE_STORE_USER": "{{ conn.shop_store.login or '' }}",
+        "VITRINE_STORE_PASSWORD": "{{ conn.shop_store.password or '' }}",
+    }
