@@ -68,7 +68,7 @@ def remote(request, tmp_path) -> Place:
 
 
 def _place(request, folder: Path, kind: str) -> Place:
-    terms = Terms(folder / "work", renewal_nights=3, grace_seconds=0, lock_seconds=0.5)
+    terms = Terms(folder / "work", renewal_nights=3, grace_seconds=0)
     if kind == "lmdb":
         return Place(f"lmdb:{folder / 'store'}", terms)
     prefix = f"t{next(numbers)}"

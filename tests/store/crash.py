@@ -18,6 +18,7 @@ from jobs.store.terms import Terms
 from tests.store import given as nights
 from tests.store import peak as peaks
 
+LOCK_SECONDS = 0.5  # how long a writer that is killed keeps others out
 SUBJECTS = 150
 Rows = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 
@@ -68,7 +69,7 @@ def write(url: str, where: str, batch: int = 0, work: str = "") -> None:
     folder = work or url
     Path(folder).mkdir(exist_ok=True)
     Path(folder, "exporting").touch()
-    terms = Terms(Path(work), renewal_nights=3, grace_seconds=0, lock_seconds=0.5) if work else None
+    terms = Terms(Path(work), renewal_nights=3, grace_seconds=0, lock_seconds=LOCK_SECONDS) if work else None
     export(url, nights.night(nights.DAY + timedelta(1), "run-2"), given, terms=terms, step=die_at)
 
 
