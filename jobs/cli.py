@@ -175,6 +175,23 @@ def sweep(
 
 
 @app.command()
+def rekey(
+    drop_unknown: Annotated[
+        bool,
+        typer.Option("--drop-unknown", help="drop the rows of whose raw id the lake has nothing any more"),
+    ] = False,
+    days_at_once: Annotated[int, typer.Option(min=1, help="days of a table in one transaction")] = 30,
+) -> None:
+    """Change the key of pseudonyms: all tables, and the store, from `ids.before` (conf/) to `ids.key_id`."""
+    from jobs import rekey as job
+    from jobs.config import load
+    from jobs.spark import session
+
+    config = load()
+    job.rekey(config, session(config), drop_unknown=drop_unknown, days_at_once=days_at_once, tell=typer.echo)
+
+
+@app.command()
 def dictionary(
     output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write")] = Path(
         "dictionary.html"

@@ -49,10 +49,20 @@ class Strict(BaseModel):
 
 
 class Ids(Strict):
-    """How raw ids become pseudonyms. The key comes from VITRINE_ID_KEY; only the demo has one in its file."""
+    """How raw ids become pseudonyms. The key comes from VITRINE_ID_KEY; only the demo has one in its file.
+
+    While the key changes, `before` is the id of the one before, which VITRINE_ID_KEY_BEFORE holds.
+    """
 
     key_id: str = Field(pattern=r"^[a-z0-9]{1,8}$")
+    before: str | None = Field(default=None, pattern=r"^[a-z0-9]{1,8}$")
     demo_key: str | None = None
+
+    @model_validator(mode="after")
+    def _differ(self) -> "Ids":
+        if self.before == self.key_id:
+            raise ValueError(f"before = {self.before!r} must name another key than key_id: pseudonyms tell")
+        return self
 
     @property
     def key(self) -> bytes:
@@ -60,6 +70,16 @@ class Ids(Strict):
         secret = os.environ.get("VITRINE_ID_KEY") or self.demo_key
         if not secret:
             raise ConfigError("No key for pseudonyms: set VITRINE_ID_KEY in the environment of the jobs.")
+        return secret.encode()
+
+    @property
+    def key_before(self) -> bytes:
+        """Return the secret that `before` names, or say where it is expected."""
+        secret = os.environ.get("VITRINE_ID_KEY_BEFORE")
+        if not secret:
+            raise ConfigError(f"No key for the pseudonyms of {self.before}: set VITRINE_ID_KEY_BEFORE, too.")
+        if secret.encode() == self.key:
+            raise ConfigError("VITRINE_ID_KEY_BEFORE is VITRINE_ID_KEY: the key has not changed.")
         return secret.encode()
 
 

@@ -27,17 +27,21 @@ _PRIMITIVES = {
 }
 
 
+Pseudonym = Literal["own", "other", "kept", "tail"]
+
+
 class Column(Strict):
     """A column: its type, what it means, and whether it holds personal data.
 
-    pseudonym: it names the person whose row it is (own), or another one (other).
+    pseudonym: it names the person whose row it is (own), or another one (other); it names whom the table is
+    there to remember (kept); or it is an id that ends with the last digits of a pseudonym (tail).
     """
 
     type: str
     meaning: str = Field(alias="is")
     personal: bool = False
     label: bool = False  # known only later: what a model is to predict
-    pseudonym: Literal["own", "other"] | None = None
+    pseudonym: Pseudonym | None = None
 
     @field_validator("type")
     @classmethod
@@ -100,9 +104,9 @@ class Contract(Strict):
         """Columns that hold personal data."""
         return [name for name, column in self.columns.items() if column.personal]
 
-    def pseudonyms(self, of: Literal["own", "other"]) -> list[str]:
-        """Columns that hold the pseudonym of the person whose row it is, or of another one."""
-        return [name for name, column in self.columns.items() if column.pseudonym == of]
+    def pseudonyms(self, *of: Pseudonym) -> list[str]:
+        """Columns that hold a pseudonym, or a part of one, in these ways."""
+        return [name for name, column in self.columns.items() if column.pseudonym in of]
 
     @property
     def arrow_schema(self) -> pa.Schema:

@@ -4,20 +4,23 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.contracts import Contract
+from jobs.sources import changes
 from jobs.tables import Tables
 
 TABLE = "erasures"
 PSEUDONYM = "([a-z0-9]{1,8}-[0-9a-f]{32})"
+TAIL = "-([0-9a-f]{16})$"
 REASON = "a row must not be of who asked to be forgotten"
 
 
 def turned_away(built: DataFrame, about: Contract, tables: Tables, spark: SparkSession) -> DataFrame:
     """Turn away the rows of who is in `erasures`, and take their name out of the rows of others.
 
+    A row whose own id ends with their pseudonym's digits is theirs too: a recruit, what a device did.
+
     As they are now, whatever a DAG run has pinned: nobody comes back by a backfill.
     """
-    named = [*about.pseudonyms("own"), *about.pseudonyms("other")]
-    if not named or not tables.exists(TABLE) or not tables.files(TABLE):
+    if not about.pseudonyms("own", "other", "tail") or not tables.exists(TABLE) or not tables.files(TABLE):
         return built
     erased = spark.read.format("delta").load(tables.path(TABLE)).select("subject").distinct()
     return without(built, about, erased)
@@ -25,12 +28,15 @@ def turned_away(built: DataFrame, about: Contract, tables: Tables, spark: SparkS
 
 def without(built: DataFrame, about: Contract, erased: DataFrame) -> DataFrame:
     """Give the rows of the erased their reason; `erased` has their `subject`."""
-    own = [name for name in about.pseudonyms("own") if name in built.columns]
+    own = [name for name in about.pseudonyms("own", "tail") if name in built.columns]
     other = [name for name in about.pseudonyms("other") if name in built.columns]
     columns = built.columns
     for name in (*own, *other):
-        listed = erased.select(F.col("subject").alias(_flag(name)))
-        built = built.join(F.broadcast(listed), pseudonym(name) == F.col(_flag(name)), how="left")
+        is_tail = name in about.pseudonyms("tail")
+        subject = changes.tail("subject") if is_tail else F.col("subject")
+        listed = erased.select(subject.alias(_flag(name))).distinct()
+        found = pseudonym(name, TAIL if is_tail else PSEUDONYM)
+        built = built.join(F.broadcast(listed), found == F.col(_flag(name)), how="left")
     is_erased = [F.col(_flag(name)).isNotNull() for name in own]
     given = F.col("_reason") if "_reason" in columns else F.lit(None).cast("string")
     reason = F.coalesce(*[F.when(erased_is, F.lit(REASON)) for erased_is in is_erased], given)
@@ -41,9 +47,9 @@ def without(built: DataFrame, about: Contract, erased: DataFrame) -> DataFrame:
     return built.withColumns({**hidden, "_reason": reason}).drop(*flags)
 
 
-def pseudonym(name: str) -> Column:
-    """The pseudonym in a column's values: a value may be one, or hold one."""
-    return F.regexp_extract(F.col(f"`{name}`"), PSEUDONYM, 1)
+def pseudonym(name: str, form: str = PSEUDONYM) -> Column:
+    """The pseudonym in a column's values: a value may be one, or hold one, or (TAIL) the end of one."""
+    return F.regexp_extract(F.col(f"`{name}`"), form, 1)
 
 
 def _flag(name: str) -> str:

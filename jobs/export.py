@@ -10,7 +10,8 @@ A generation that is too far from the one before (`store.bounds` in conf/) is re
 person may accept it with `--with accept='why'`, which is kept.
 
 A night older than the live generation's exports nothing; the live night again confirms it when nothing
-differs, and exports nothing when something does: history is not rewritten.
+differs, and exports nothing when something does: history is not rewritten. While the key of pseudonyms
+changes (jobs/rotation.py), each subject's keys are there under both.
 """
 
 import json
@@ -24,13 +25,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from jobs import runs, shell
+from jobs import rotation, runs, shell
 from jobs.config import Config, ConfigError, Page
 from jobs.contracts import contract
 from jobs.publish import Stopped
 from jobs.runs import Run
 from jobs.scenarios import LIVE
 from jobs.shell import Ask
+from jobs.store.aliases import under_both
 from jobs.store.bounds import Bounds
 from jobs.store.content import Inputs, newest
 from jobs.store.errors import StoreError
@@ -42,6 +44,7 @@ __all__ = ["JOB", "READS", "ExportError", "Exported", "read_inputs", "run"]
 READS = ("layouts", "subject_features", "product_lists", "widgets", "products")
 LIST_COLUMNS = ("list_key", "kind", "subject", "category", "products")
 STRONGEST = ("subject", "category1", "category2")
+ANOTHER_KEY = "the key of pseudonyms changes"
 
 
 def run(
@@ -54,10 +57,12 @@ def run(
     at: datetime,
     accept: str = "",
     step: Callable[[str], None] = lambda _: None,
+    again: bool = False,
 ) -> Exported:
     """Export a night's layouts from the tables at these versions, and keep its row in `exports`.
 
-    `accept` is why a person wants the generation though it is beyond the bounds of conf/.
+    `accept` is why a person wants the generation though it is beyond the bounds of conf/. `again` exports the
+    live night once more, under further pseudonyms; no value that readers have may change.
     """
     exported = tables.read("exports", columns=["generation"])["generation"].to_pylist()
     content = json.dumps({"day": day.isoformat(), "versions": {name: versions.get(name) for name in READS}})
@@ -70,9 +75,11 @@ def run(
         blake2b(content.encode(), digest_size=16).hexdigest(),
         {name: _rules(page) for name, page in config.pages.items()},
         Bounds(**config.store.bounds.model_dump()),
-        accept,
+        accept or (ANOTHER_KEY if again else ""),
     )
     inputs = read_inputs(tables, day, versions)
+    if rotation.has_names(config):
+        inputs = under_both(inputs, rotation.names_path(config))
     try:
         done = export(
             config.store_url,
@@ -81,6 +88,7 @@ def run(
             terms=config.store_terms,
             numbered_after=max(exported, default=0),
             step=step,
+            again=again,
         )
     except Refused as refused:
         _note(tables, refused.row)

@@ -178,10 +178,24 @@ def lake_files(config: Config, read: Lake, days: Sequence[date]) -> list[tuple[A
                 # Where services have folders of their own, one that is missing would hide behind the others.
                 if own := _by_day(f"{config.lake}/{source.path}/{service}"):
                     _require(f"{source.path}/{service}", service, due, own)
-        for day in sorted(wanted & by_day.keys()):
-            settings = (source.rename, source.ignore, source.services)
-            found += [(path, name, source.form, day, *settings) for path in sorted(by_day[day])]
+        found += _listed(name, source, {day: by_day[day] for day in wanted & by_day.keys()})
     return found
+
+
+def all_files(config: Config, read: Lake) -> list[tuple[Any, ...]]:
+    """List the sources' files of all days that the lake holds: rows of FILES."""
+    return [
+        row
+        for name, source in read.sources(config).items()
+        for row in _listed(name, source, _by_day(f"{config.lake}/{source.path}"))
+    ]
+
+
+def _listed(name: str, source: Source, by_day: Mapping[date, Sequence[str]]) -> list[tuple[Any, ...]]:
+    settings = (source.rename, source.ignore, source.services)
+    return [
+        (path, name, source.form, day, *settings) for day in sorted(by_day) for path in sorted(by_day[day])
+    ]
 
 
 def _by_day(folder: str) -> dict[date, list[str]]:

@@ -214,7 +214,9 @@ def _recruits(users: DataFrame, days: Sequence[date], zone: str, subject_buckets
         arrived.crossJoin(F.broadcast(first_day))
         .where(is_new)
         .select(
-            F.sha2(F.concat_ws("/", "subject", day.cast("string")), 256).alias("outcome_id"),
+            F.concat_ws("-", F.lit("recruit"), day.cast("string"), changes.tail("subject")).alias(
+                "outcome_id"
+            ),
             F.col("subject").alias("led"),
             day.alias("outcome_date"),
             last_second.alias("happened_at"),

@@ -18,8 +18,13 @@ from jobs.config import ROOT
 from jobs.tables import Tables
 
 PIN = "pin"
+REKEY = "rekey"
 DONE = ("published", "unchanged")
 NEVER = -1  # no version of a table
+
+
+class StalePin(RuntimeError):
+    """A DAG run pinned tables before their pseudonyms changed."""
 
 
 class NotRun(LookupError):
@@ -71,9 +76,21 @@ def pin(tables: Tables, dag_run: str, names: Iterable[str], at: datetime) -> dic
 
 
 def resolve(tables: Tables, names: Sequence[str], dag_run: str | None) -> dict[str, int | None]:
-    """Return the version at which each table is to be read: of this DAG run, else pinned, else newest."""
+    """Return the version at which each table is to be read: of this DAG run, else pinned, else newest.
+
+    Raises
+    ------
+    StalePin
+        When the pinned versions are of before the key of pseudonyms changed.
+
+    """
     mine = of_dag_run(tables, dag_run) if dag_run else []
     pins = [row for row in mine if row["job"] == PIN]
+    if pins and any(row["started_at"] > pins[0]["started_at"] for row in of_job(tables, REKEY)):
+        raise StalePin(
+            f"{dag_run} pinned its tables before the key of pseudonyms changed: clear its task `pin`, and"
+            " with it all after it."
+        )
     pinned = dict(pins[0]["inputs"]) if pins else {}
     written = {
         row["output"]: row["output_version"] for row in mine if row["output"] and row["status"] in DONE

@@ -16,6 +16,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.shell import Days, Job
+from jobs.sources import changes
 
 MICROS_PER_MINUTE = 60_000_000
 
@@ -71,9 +72,7 @@ def _summarise(events: DataFrame) -> DataFrame:
             F.coalesce(F.bool_or("is_bot"), F.lit(False)).alias("is_bot"),
         )
         .select(
-            F.sha2(F.concat_ws("|", "subject", F.col("_started").cast("string")), 256)
-            .substr(1, 32)
-            .alias("session_id"),
+            F.concat_ws("-", F.col("_started").cast("string"), changes.tail("subject")).alias("session_id"),
             "subject",
             "subject_bucket",
             "session_date",

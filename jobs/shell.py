@@ -22,7 +22,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs import checks, erased, inputs, publish, runs, store, telemetry
+from jobs import checks, erased, inputs, publish, rotation, runs, store, telemetry
 from jobs.config import Config, ConfigError, load
 from jobs.contracts import contract
 from jobs.inputs import Buckets, Days, Lake, MissingInput, Read, State, Until
@@ -122,7 +122,7 @@ def main(
     try:
         config = with_arguments(load(), name, asked.given)
         done = run(Ask(asked.start, asked.end or asked.start + timedelta(1), asked.dag_run), config)
-    except (ConfigError, EngineGone, MissingInput, Stopped) as error:
+    except (ConfigError, EngineGone, MissingInput, Stopped, runs.StalePin) as error:
         sys.exit(f"{name}: {error}")
     print(describe(done))
 
@@ -199,7 +199,19 @@ def read_versions(job: Job, tables: Tables, dag_run: str | None) -> dict[str, in
 
 @contextmanager
 def recorded(name: str, ask: Ask, config: Config, versions: Mapping[str, int | None]) -> Iterator[Run]:
-    """Give a run its manifest, which is kept whatever becomes of it; `versions` are those it reads."""
+    """Give a run its manifest, which is kept whatever becomes of it; `versions` are those it reads.
+
+    Raises
+    ------
+    Stopped
+        While the key of pseudonyms changes: rows of both keys would not find one another.
+
+    """
+    if rotation.is_under_way(config):
+        raise Stopped(
+            f"The pseudonyms of key {config.ids.before} are not yet those of {config.ids.key_id}: run"
+            " `vitrine rekey` to its end first."
+        )
     unique = uuid.uuid4().hex[:12]
     run = Run(
         f"{name}-{ask.start}-{unique}",

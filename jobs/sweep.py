@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from jobs import rotation
 from jobs.config import Config
 from jobs.contracts import Contract, all_tables, contract
-from jobs.erased import PSEUDONYM, TABLE
+from jobs.erased import PSEUDONYM, TABLE, TAIL
 from jobs.tables import Tables, discard, located
 
 BATCH_ROWS = 65_536
@@ -54,6 +55,8 @@ def sweep(config: Config, day: date, *, vacuum_hours: int) -> list[Swept]:
     """
     tables = Tables(config.tables)
     erased = pa.chunked_array(tables.read(TABLE, ds.field("changed_date") <= day, ["subject"])["subject"])
+    if config.ids.before is None:
+        discard(rotation.folder(config))  # who holds both names of a person could tell the old from the new
     swept = [_table(tables, contract(name), day, erased.unique(), vacuum_hours) for name in all_tables()]
     return [one for one in swept if one.days or one.rows]
 
@@ -91,12 +94,12 @@ def _rewrite(
     tables: Tables, about: Contract, staged: str, erased: pa.Array, beyond: set[str]
 ) -> tuple[list[str], int]:
     """Write each file that names an erased person anew, without; return the old ones, and rows left out."""
-    own, other = about.pseudonyms("own"), about.pseudonyms("other")
-    if not len(erased) or not (own or other):
+    named = about.pseudonyms("own", "other", "tail")
+    if not len(erased) or not named:
         return [], 0
     root, gone, rows = tables.path(about.table), [], 0
     for path, _ in tables.files(about.table):
-        if path in beyond or not _names_one(path, [*own, *other], erased):
+        if path in beyond or not _names_one(path, about, named, erased):
             continue
         relative = unquote(path.removeprefix(f"{root}/"))
         rows += _copy(path, f"{root}/{staged}/{_partition(relative)}", about, erased)
@@ -104,9 +107,9 @@ def _rewrite(
     return gone, rows
 
 
-def _names_one(path: str, columns: Sequence[str], erased: pa.Array) -> bool:
+def _names_one(path: str, about: Contract, columns: Sequence[str], erased: pa.Array) -> bool:
     return any(
-        pc.any(_is_among(batch[name], erased)).as_py()
+        pc.any(_is_among(batch[name], erased, is_tail=name in about.pseudonyms("tail"))).as_py()
         for batch in _batches(path, columns)
         for name in batch.schema.names
     )
@@ -121,9 +124,10 @@ def _copy(path: str, target: str, about: Contract, erased: pa.Array) -> int:
         for batch in _batches(path):
             rows = pa.Table.from_batches([batch])
             keep = pa.chunked_array([pa.repeat(True, rows.num_rows)])
-            for column in about.pseudonyms("own"):
+            for column in about.pseudonyms("own", "tail"):
                 if column in rows.schema.names:
-                    keep = pc.and_(keep, pc.invert(_is_among(rows[column], erased)))
+                    is_tail = column in about.pseudonyms("tail")
+                    keep = pc.and_(keep, pc.invert(_is_among(rows[column], erased, is_tail=is_tail)))
             kept = rows.filter(keep)
             for column in about.pseudonyms("other"):
                 named = _is_among(kept[column], erased)
@@ -140,10 +144,13 @@ def _copy(path: str, target: str, about: Contract, erased: pa.Array) -> int:
     return left_out
 
 
-def _is_among(column: pa.ChunkedArray | pa.Array, erased: pa.Array) -> pa.ChunkedArray | pa.Array:
-    """Tell of each value whether it is, or holds, the pseudonym of an erased person."""
-    named = pc.struct_field(pc.extract_regex(column, f"(?P<id>{PSEUDONYM[1:-1]})"), "id")
-    return pc.fill_null(pc.is_in(named, value_set=erased), False)
+def _is_among(
+    column: pa.ChunkedArray | pa.Array, erased: pa.Array, *, is_tail: bool = False
+) -> pa.ChunkedArray | pa.Array:
+    """Tell of each value whether it is, or holds, the pseudonym of an erased person, or ends with its end."""
+    form, wanted = (TAIL, pc.utf8_slice_codeunits(erased, -16)) if is_tail else (PSEUDONYM, erased)
+    named = pc.struct_field(pc.extract_regex(column, form.replace("(", "(?P<id>", 1)), "id")
+    return pc.fill_null(pc.is_in(named, value_set=wanted), False)
 
 
 def _batches(path: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:

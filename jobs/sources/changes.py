@@ -21,6 +21,11 @@ def bucket(subject: Column, buckets: int) -> Column:
     return (F.conv(F.right(subject, F.lit(4)), 16, 10).cast("int") % buckets).cast("int")
 
 
+def tail(pseudonym: str) -> Column:
+    """The end of a pseudonym, by which an id may name its owner: 64 bits, as in `hits.event_id`."""
+    return F.right(F.col(pseudonym), F.lit(16))
+
+
 def newest(rows: DataFrame, *keys: str, arrived: str | None = None, said: str | None = None) -> DataFrame:
     """Keep one row per key: the last of the last file, or of the last day that it `arrived` on.
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Any
 
 from jobs.ids import pseudonym
@@ -84,6 +85,10 @@ class Door:
     key_id: str
     bot_agents: tuple[str, ...] = ()
 
+    def pseudonym(self, kind: str, raw: str) -> str:
+        """Return the pseudonym of a raw id of a kind, user or device."""
+        return pseudonym(kind, raw, key=self.key, key_id=self.key_id)
+
 
 class Remembered(dict[str, Any]):
     """A bounded memory of a function of one string: ids and user agents come again and again."""
@@ -103,8 +108,8 @@ class Gate:
     """The door, opened inside a task: pseudonyms and bots, remembered."""
 
     def __init__(self, door: Door) -> None:
-        self.devices = Remembered(lambda raw: pseudonym("device", raw, key=door.key, key_id=door.key_id))
-        self.users = Remembered(lambda raw: pseudonym("user", raw, key=door.key, key_id=door.key_id))
+        self.devices = Remembered(partial(door.pseudonym, "device"))
+        self.users = Remembered(partial(door.pseudonym, "user"))
         agents = re.compile("|".join(map(re.escape, door.bot_agents)) or "(?!)", re.IGNORECASE)
         self.skipped: Counter[str] = Counter()  # of the file at hand, by what they are
         self.bots = Remembered(lambda agent: agents.search(agent) is not None)

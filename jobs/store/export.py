@@ -5,7 +5,7 @@ last and in one step, names it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -122,11 +122,13 @@ def export(
     terms: Terms | None = None,
     numbered_after: int = 0,
     step: Callable[[str], None] = lambda _: None,
+    again: bool = False,
 ) -> Exported:
     """Build, verify and flip to the generation of a night; tell what was done.
 
     `terms` say how a remote store is written to; `numbered_after` is the highest generation
-    ever exported; `step` is told each step that is done.
+    ever exported; `step` is told each step that is done. `again` exports the live night once more: keys may
+    come and go, values stay, and so does its validity.
 
     Raises
     ------
@@ -144,11 +146,13 @@ def export(
             raise ExportError(f"product_lists has no list of {night.day}; run that job for the day first.")
         colour = _colour(writer.backend, live)
         content = Content(inputs, NameBook(colour.names if colour else NO_NAMES), str(scratch))
-        if live is not None and colour is not None and live.layout_date == night.day:
+        is_again = live is not None and colour is not None and live.layout_date == night.day
+        if live is not None and colour is not None and is_again and not again:
             return _confirm(live, colour, writer.differences(colour), content)
         generation = max(live.generation if live else 0, numbered_after) + 1
         name = live.dormant if live else COLOURS[0]
-        pointer, heartbeat = _build(writer, name, colour, content, generation, night, step)
+        same = live if is_again else None
+        pointer, heartbeat = _build(writer, name, colour, content, generation, night, step, same)
         writer.flip(live, pointer)
         step("flipped")
         told = (
@@ -168,8 +172,9 @@ def _build(
     generation: int,
     night: Night,
     step: Callable[[str], None],
+    same: Pointer | None,
 ) -> tuple[Pointer, Heartbeat]:
-    """Build a colour beside the live one, and verify it."""
+    """Build a colour beside the live one, and verify it; `same`: that of this very night, as served."""
     building = writer.build(name)
     try:
         step("begun")
@@ -194,6 +199,10 @@ def _build(
         verdict = _judged(live, heartbeat, changes, night)
         heartbeat.why = verdict.off
         pointer = night.pointer(name, heartbeat, changes.count)
+        if same:
+            if changes.other:
+                raise ExportError(f"what was served stays, and {changes.other:,} of its values would change.")
+            pointer = replace(pointer, fresh_until=same.fresh_until, valid_until=same.valid_until)
         if verdict.problem:
             raise Refused(pointer, heartbeat, f"{verdict.problem}.", HOW_TO_ACCEPT)
         building.finish(heartbeat)

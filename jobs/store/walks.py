@@ -22,13 +22,15 @@ _LENGTHS = Struct("<II")
 class Differences:
     """A walk over what is wanted, beside what is there: how many keys are new, changed or gone.
 
-    `moves` counts the same of layouts alone, by page. `seen` turns a wanted value into what stands there for
+    `other` counts those of them that are there and wanted, with another value; `moves` counts all three of
+    layouts alone, by page. `seen` turns a wanted value into what stands there for
     it, as its digest.
     """
 
     def __init__(self, there: Iterable[Pair], seen: Callable[[bytes], bytes] | None = None) -> None:
         self._seen = seen or (lambda value: value)
         self.count = 0
+        self.other = 0
         self.first = b""
         self.moves: dict[str, Moves] = {}
         self._there = iter(there)
@@ -61,6 +63,7 @@ class Differences:
     def note(self, key: bytes, what: Move) -> None:
         """Count a key that is new, changed or gone."""
         self.count += 1
+        self.other += what == "changed"
         self.first = self.first or key
         if key.startswith(keys.LAYOUT):
             moves = self.moves.setdefault(key.split(b":", 2)[1].decode(), Moves())
