@@ -111,16 +111,18 @@ def _note(tables: Tables, refused: Mapping[str, Any]) -> None:
 
 
 def read_inputs(tables: Tables, day: date, versions: Mapping[str, int | None]) -> Inputs:
-    """Open what an export reads, without Spark."""
+    """Open what an export reads, without Spark; nobody who asked to be forgotten, as of now, is in it."""
+    forgotten = tables.read("erasures", columns=["subject"])["subject"].combine_chunks()
     own = ds.field("kind") == "own"
-    of_day = ds.field("list_date") == day
+    of_day, of_features = ds.field("list_date") == day, ds.field("feature_date") == day
+    present = ~ds.field("subject").isin(forgotten)
     live = (ds.field("layout_date") == day) & (ds.field("scenario") == LIVE)
     shared = _reader(tables, "product_lists", versions, LIST_COLUMNS, of_day & ~own).read_all()
     products = newest(_as_of(tables, "products", versions, day), "product_id", "changed_date")
     return Inputs(
-        layouts=lambda columns: _reader(tables, "layouts", versions, columns, live),
-        strongest=_reader(tables, "subject_features", versions, STRONGEST, ds.field("feature_date") == day),
-        own_lists=_reader(tables, "product_lists", versions, LIST_COLUMNS, of_day & own),
+        layouts=lambda columns: _reader(tables, "layouts", versions, columns, live & present),
+        strongest=_reader(tables, "subject_features", versions, STRONGEST, of_features & present),
+        own_lists=_reader(tables, "product_lists", versions, LIST_COLUMNS, of_day & own & present),
         shared_lists=shared,
         widgets=newest(_as_of(tables, "widgets", versions, day), "widget", "changed_date"),
         products=products.filter(pc.fill_null(products["is_merchandise"], True)),

@@ -65,6 +65,16 @@ def test_a_night_is_exported_and_noted(config, tables):
     assert rows[0]["valid_until"] == datetime(2018, 1, 3, 5, tzinfo=UTC)
 
 
+def test_nobody_who_asked_to_be_forgotten_is_exported(config, tables):
+    pinned = versions(tables)
+    tables.append("erasures", [{"subject": subject(4), "changed_date": DAY + timedelta(1)}])
+    done = run(config, tables, DAY, versions=pinned, run_id="r1", at=AT)
+    store = Store.open(config.store_url, clock="generation")
+    assert done.live.layouts == 18
+    assert not [key for key, _ in store.generation().colour.pairs() if subject(4).encode() in key]
+    assert store.get(subject(4), "home").freshness == "fallback"
+
+
 def test_readers_get_the_live_rows_and_products_as_of_the_night(config, tables):
     run(config, tables, DAY, versions=versions(tables), run_id="r1", at=AT)
     store = Store.open(config.store_url, clock="generation")
