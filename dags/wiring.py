@@ -88,7 +88,7 @@ def to_day(params: Mapping[str, Any], dag_run: Any) -> str:
 
 
 def last_day(params: Mapping[str, Any], dag_run: Any) -> str:
-    """Return how `vitrine newest` is told a monthly run's day: the one asked for, else its interval's last.
+    """Return how `vitrine newest` is told a longer run's day: the one asked for, else its interval's last.
 
     A run by hand takes the newest there is, whenever it is started.
     """
@@ -128,6 +128,11 @@ def monthly(params: Mapping[str, Param]) -> dict[str, Any]:
     Several runs may be open at once: one that waits for a person holds none of the others up.
     """
     return {**_scheduled("0 5 1 * *", params), "max_active_runs": 4}
+
+
+def weekly(params: Mapping[str, Param]) -> dict[str, Any]:
+    """Return the arguments of a DAG that runs on Sundays at noon, when no night is at work."""
+    return {**_scheduled("0 12 * * 0", params), "max_active_runs": 1}
 
 
 def keyed() -> dict[str, Any]:
@@ -261,6 +266,13 @@ def store_login() -> dict[str, str]:
     parts = {"VITRINE_STORE_USER": "login", "VITRINE_STORE_PASSWORD": "password"}
     # Airflow hides the password of a connection wherever it would be shown.
     return {key: f"{{{{ conn.{name}.{part} or '' }}}}" for key, part in parts.items()} if name else {}
+
+
+def alone(name: str, command: str, **more: Any) -> BaseOperator:
+    """Make the task that runs a command while no job does: it takes every slot of the jobs' pool."""
+    # As many as jobs.house.airflow gives the pool; with fewer there the task would wait for ever.
+    slots = max(1, int(configured("airflow", "parallelism")) - 1)
+    return BashOperator(task_id=name, bash_command=command, pool=SPARK_POOL, pool_slots=slots, **more)
 
 
 def wait_for(name: str, *, at_most: timedelta | None = None) -> BaseOperator:

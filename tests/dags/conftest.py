@@ -29,11 +29,12 @@ def dags() -> Mapping[str, Any]:
     """Return the project's DAGs by id."""
     import closing_training
     import lake_etl
+    import maintenance
     import nightly_layouts
     import policy_evaluation
     import segmentation
 
-    modules = (lake_etl, policy_evaluation, nightly_layouts, segmentation, closing_training)
+    modules = (lake_etl, policy_evaluation, nightly_layouts, segmentation, closing_training, maintenance)
     return {module.dag.dag_id: module.dag for module in modules}
 
 

@@ -11,9 +11,9 @@ from wiring import ROOT
 
 EXPECTED = Path(__file__).parent / "expected"
 DAG_IDS = ("lake_etl", "policy_evaluation", "nightly_layouts")
-EVERY_ID = (*DAG_IDS, "segmentation", "closing_training")
+EVERY_ID = (*DAG_IDS, "segmentation", "closing_training", "maintenance")
 # What is no job: it decides how the run goes on.
-STEPS = ("pin", "as_of", "approval", "approved", "closing", "is_new")
+STEPS = ("pin", "as_of", "approval", "approved", "closing", "is_new", "sweep")
 # Jobs without Spark.
 LIGHT = ("segment_report", "releases")
 
@@ -84,7 +84,9 @@ def test_each_job_emits_its_table_and_uses_the_pool(dags):
             uris = [asset.uri for asset in task.outlets if asset.uri != "vitrine://closing/ended"]
             assert uris == ([f"vitrine://tables/{table}"] if makes_table else [])
             pool = "training" if dag.dag_id == "closing_training" else "spark"
-            assert task.pool == (pool if is_job and task.task_id not in LIGHT else "default_pool")
+            in_pool = (is_job and task.task_id not in LIGHT) or task.task_id == "sweep"
+            assert task.pool == (pool if in_pool else "default_pool")
+            assert task.pool_slots == (3 if task.task_id == "sweep" else 1)
 
 
 def test_every_table_is_made_by_one_task(dags):
@@ -114,7 +116,7 @@ def test_parsing_loads_no_engine_and_no_job():
         "import sys, airflow.sdk, airflow.providers.standard.operators.bash;"
         "import airflow.providers.standard.sensors.bash, airflow.providers.standard.operators.hitl;"
         "import airflow.providers.standard.decorators.short_circuit; known = set(sys.modules);"
-        "import lake_etl, policy_evaluation, nightly_layouts, segmentation, closing_training;"
+        "import lake_etl, policy_evaluation, nightly_layouts, segmentation, closing_training, maintenance;"
         f"print(sorted(set({heavy!r}) & (set(sys.modules) - known)), len(set(sys.modules) - known) < 40)"
     )
     said = subprocess.run(
