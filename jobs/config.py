@@ -122,6 +122,7 @@ class Source(Strict):
 
     `rename` maps columns of its files to the fields of our record; columns that it may have and we do not
     read are listed in `ignore`. `services` are those whose spans a source may hold; any when it names none.
+    `without_ids` says that tag hits may come without ids (consent mode): spans of the same events are sought.
     """
 
     form: Literal["otlp", "ga4", "records"]
@@ -132,6 +133,7 @@ class Source(Strict):
     rename: dict[str, str] = {}
     ignore: list[str] = []
     services: list[str] = []
+    without_ids: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> "Source":
@@ -141,6 +143,8 @@ class Source(Strict):
             raise ValueError(f"form {self.form!r} has no columns to rename or ignore")
         if self.services and self.form != "otlp":
             raise ValueError(f"form {self.form!r} does not come from services")
+        if self.without_ids and self.form != "ga4":
+            raise ValueError(f"form {self.form!r} has no hits without ids: only ga4 has, in consent mode")
         twice = sorted({ours for ours in self.rename.values() if list(self.rename.values()).count(ours) > 1})
         if twice:
             raise ValueError(f"two columns are renamed to {twice[0]!r}")

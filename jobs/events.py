@@ -26,6 +26,7 @@ from jobs.inputs import LATE
 from jobs.shell import Job, Lake, Until
 from jobs.sources import changes, days_in, ga4, hits, otlp
 from jobs.sources.hits import NOBODY, Door, Partly
+from jobs.without_ids import matched
 
 ONE_DAY = timedelta(1)
 
@@ -51,6 +52,8 @@ def build(
     partly = day_ends(days, late_days, copy_minutes, business_time_zone)
     delivered = otlp.parse(telemetry, door, partly).unionByName(ga4.parse(tags, door, partly))
     event_date = changes.business_day(F.col("event_at"), business_time_zone)
+    if any(source.without_ids for source in sources.values() if source.table == "events"):
+        delivered = matched(delivered, copy_minutes)
     dated = delivered.withColumn("event_date", event_date)
     merged = merge(
         dated.withColumn("untimely", changes.untimely("an event", "event_date", late_days)), sources

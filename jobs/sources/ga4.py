@@ -3,7 +3,8 @@
 Only the events that telemetry knows too are taken; others are skipped and counted. The parameter `event_id`
 is the id of the span that saw the same thing; a tag without it gets an id from its own content. 64-bit
 integers may be numbers or strings. A hit without ids whose `privacy_info.analytics_storage` is No (consent
-mode) is nobody's, and only counted.
+mode) is nobody's, and only counted: once, where it shares an event id or order with its span
+(`jobs.without_ids`).
 
 Fields: https://support.google.com/analytics/answer/7029846. Events and their parameters:
 https://developers.google.com/analytics/devguides/collection/ga4/reference/events. Consent mode:
