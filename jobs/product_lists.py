@@ -10,7 +10,8 @@ own:SUBJECT:NAME    what a subject bought on most visits in a category, then lat
 A visit is a subject and day. Ties go to the lower product id, by number where ids are numbers. Products that
 left the catalogue by that day are on no list; a product's category is the catalogue's of that day.
 
-Reads   order_lines and products (all until the interval's end), widgets, subject_features of the interval
+Reads   order_lines of the windows and since the newest checkpoint of subject_products, and that; products and
+        widgets until the interval's end, subject_features of the interval
 Writes  product_lists, partition list_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 """
@@ -21,7 +22,9 @@ from datetime import date, timedelta
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.shell import Days, Job, Until
+from jobs.contracts import contract
+from jobs.shell import Days, Job, State, Until
+from jobs.subject_products import history
 
 
 def build(
@@ -29,6 +32,7 @@ def build(
     products: DataFrame,
     widgets: DataFrame,
     subject_features: DataFrame,
+    subject_products: DataFrame | None = None,
     *,
     days: Sequence[date],
     window_days: int,
@@ -39,7 +43,7 @@ def build(
     category_length: int,
     own_length: int,
 ) -> DataFrame:
-    """Build every list of every day."""
+    """Build every list of every day; without checkpoints own lists read the whole of order_lines."""
     catalogue = F.broadcast(_catalogue(products))
     sold = _sold(order_lines, catalogue, days, window_days, trend_days)
     growth = (F.col("recent") + trend_prior) / (F.col("earlier") * (trend_days / window_days) + trend_prior)
@@ -58,7 +62,11 @@ def build(
         F.lit(None).alias("latest"),
     )
     common = _lists(ranked, F.when(F.col("kind") == "category", category_length).otherwise(list_length))
-    own = _own(order_lines, catalogue, widgets, subject_features, days)
+    checkpoints = subject_products
+    if checkpoints is None:
+        checkpoints = order_lines.sparkSession.createDataFrame([], contract("subject_products").ddl)
+    bought = history(order_lines, checkpoints, before=days[0] + timedelta(1))
+    own = _own(bought, catalogue, widgets, subject_features, days)
     return common.unionByName(_lists(own, F.lit(own_length)))
 
 
@@ -101,7 +109,7 @@ def _sold(
 
 
 def _own(
-    order_lines: DataFrame,
+    bought: DataFrame,
     catalogue: DataFrame,
     widgets: DataFrame,
     subject_features: DataFrame,
@@ -109,16 +117,15 @@ def _own(
 ) -> DataFrame:
     """What each subject bought until each list day, in the categories that may be shown to it."""
     # All that follows is grouped by subject: history is shuffled once, however many groupings there are.
-    bought = order_lines.select("subject", "product_id", "order_date").repartition("subject").distinct()
-    history = (
-        bought.withColumn("list_date", _list_days(days, F.lit(days[-1])))
+    counted = (
+        bought.withColumn("list_date", _list_days(days, F.lit(days[-1]), "day"))
         .groupBy("list_date", "subject", "product_id")
-        .agg(F.count("*").alias("visits"), F.max("order_date").alias("latest"))
+        .agg(F.sum("visits").alias("visits"), F.max("latest_date").alias("latest"))
     )
     strongest = subject_features.select(
         F.col("feature_date").alias("list_date"), "subject", "category1", "category2"
     )
-    known = _as_of(history, catalogue).join(strongest, on=["list_date", "subject"], how="inner")
+    known = _as_of(counted, catalogue).join(strongest, on=["list_date", "subject"], how="inner")
     wanted = known.join(F.broadcast(_shown(widgets, days)), on=["list_date", "category"], how="left")
     own = F.col("category").eqNullSafe(F.col("category1")) | F.col("category").eqNullSafe(F.col("category2"))
     return wanted.where(F.col("is_shown").isNotNull() | own).select(
@@ -171,7 +178,13 @@ def _lists(entries: DataFrame, longest: Column) -> DataFrame:
 
 JOB = Job(
     build,
-    reads=(Until("order_lines"), Until("products"), Until("widgets"), Days("subject_features")),
+    reads=(
+        Until("order_lines"),
+        Until("products"),
+        Until("widgets"),
+        Days("subject_features"),
+        State("subject_products"),
+    ),
     writes="product_lists",
 )
 
