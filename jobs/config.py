@@ -416,6 +416,11 @@ class Config(Strict):
         return dict(self.jobs.get("subject_features", {}).get("demographics") or {})
 
     @property
+    def vector_version(self) -> str:
+        """The version of product vectors that subjects' vectors are made of."""
+        return str(self.jobs.get("product_vectors", {}).get("version", ""))
+
+    @property
     def home(self) -> Path:
         """The data home: VITRINE_HOME, or var/ beside conf/."""
         return home()

@@ -20,14 +20,13 @@ from jobs import maps
 from jobs.config import FeatureSet
 from jobs.scenarios import LIVE
 from jobs.shell import Days, Job, Until
-from jobs.subject_features import feature_columns
+from jobs.subject_features import MAPS, feature_columns
 from ml.features import assemble, column_names
 
 Batches = Iterator[pa.RecordBatch]
 
 STANDS_DAYS = 8
 """A layout is shown on the day after its night, or while the store keeps it valid."""
-MAPS = ("features", "widget_shares", "widget_reward_means")
 SCHEMA = (
     "draw_id string, decision_date date, subject string, subject_bucket int, page string, feature_set string,"
     " candidates array<string>, context array<float>, action_context array<float>, is_served boolean"

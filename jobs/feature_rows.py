@@ -1,7 +1,8 @@
 """Rows of subject_features out of sorted daily rows: Arrow in, Arrow out, a few whole subjects at a time.
 
-Input rows, sorted by subject and day, are of two kinds: activity (a day of a subject, or its checkpoint, as
-`jobs.subject_totals.history` gives them) and change (a row of users). A task's memory is bounded by
+Input rows, sorted by subject and day, are of three kinds: activity (a day of a subject, or its checkpoint, as
+`jobs.subject_totals.history` gives them), change (a row of users) and, where any set names them, tastes
+(`jobs.taste_rows`). A task's memory is bounded by
 CELLS_AT_ONCE, however long a history or interval is.
 """
 
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from jobs import maps
+from jobs.taste_rows import Measures, tastes_of
 from ml.features import RECENT_MEAN, Block, Declaration, Population, values_as_of
 
 Batches = Iterator[pa.RecordBatch]
@@ -31,7 +33,8 @@ CELLS_AT_ONCE = 2_000_000
 SCHEMA = (
     "subject string, subject_bucket int, feature_date date, last_active_date date, role string,"
     " region string, category1 string, category2 string, features map<string,double>,"
-    " widget_shares map<string,double>, widget_reward_means map<string,double>"
+    " widget_shares map<string,double>, widget_reward_means map<string,double>,"
+    " widget_click_rates map<string,double>, vector map<string,double>"
 )
 
 
@@ -41,8 +44,9 @@ def kernel(
     demographics: Scales,
     named: Collection[str],
     declared: Mapping[str, Declaration],
+    measures: Measures | None = None,
 ) -> Callable[[Batches], Batches]:
-    """Return the function for mapInArrow.
+    """Return the function for mapInArrow; `measures` are of the rows of tastes, if there are any.
 
     What is the same for all subjects of a day (the population's recent means), or stands in a column of its
     own (role and region), is made a feature only if it is `named`.
@@ -50,7 +54,8 @@ def kernel(
 
     def compute(batches: Batches) -> Batches:
         for rows in whole_subjects(batches, len(population.days) * max(len(population.categories), 1)):
-            yield from _features(rows, population, carousels, demographics, named, declared).to_batches()
+            found = _features(rows, population, carousels, demographics, named, declared, measures)
+            yield from found.to_batches()
 
     return compute
 
@@ -86,15 +91,17 @@ def _features(
     demographics: Scales,
     named: Collection[str],
     declared: Mapping[str, Declaration],
+    measures: Measures | None,
 ) -> pa.Table:
     """Features of whole subjects: one row per subject and day on which it has a history and has not left."""
     rows = rows.combine_chunks()
     starts = _starts(rows)
     subject = np.repeat(np.arange(len(starts)), np.diff(starts, append=rows.num_rows))
-    is_activity = rows.column("is_activity").to_numpy(zero_copy_only=False)
+    is_activity = _flags(rows, "is_activity") == 1
     block = _block(rows, subject, is_activity, population, len(starts))
     values = values_as_of(block, population, carousels, declared)
-    change = _last_change(rows, subject, is_activity, population.days, len(starts))
+    is_change = rows.column("is_activity").is_valid().to_numpy(zero_copy_only=False) & ~is_activity
+    change = _last_change(rows, subject, is_change, population.days, len(starts))
     left = _as_of(_flags(rows, "is_deleted"), change, 0.0) == 1
     at = np.nonzero(values.has_history & ~left)
     of_people = _demographics(rows, change, demographics) | _belongs(rows, change, named)
@@ -105,6 +112,7 @@ def _features(
     }
     who, person = pa.array(starts[at[0]]), pa.array(change[at], mask=change[at] < 0)
     category = pa.array(population.categories, pa.string())
+    rates, vector = _tastes(rows, subject, is_activity | is_change, population.days, len(starts), measures)
     columns = {
         "subject": rows.column("subject").take(who),
         "subject_bucket": rows.column("subject_bucket").take(who),
@@ -117,6 +125,8 @@ def _features(
         "features": _mapped(features, at),
         "widget_shares": _mapped(values.widget_shares, at),
         "widget_reward_means": _mapped(values.reward_means, at),
+        "widget_click_rates": _mapped(rates, at),
+        "vector": _mapped(vector, at),
     }
     return pa.table(columns)
 
@@ -141,9 +151,19 @@ def _block(rows: pa.Table, subject: Integers, is_activity: Flags, population: Po
     )
 
 
-def _last_change(rows: pa.Table, subject: Integers, is_activity: Flags, days: Integers, n: int) -> Integers:
+def _tastes(
+    rows: pa.Table, subject: Integers, is_other: Flags, days: Integers, n: int, measures: Measures | None
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Click rates by arm, and vectors by dimension."""
+    if measures is None:
+        return {}, {}
+    own = rows.filter(pa.array(~is_other)).combine_chunks()
+    return measures.values(tastes_of(own, subject[~is_other], _day_numbers(own), measures, n), days)
+
+
+def _last_change(rows: pa.Table, subject: Integers, is_change: Flags, days: Integers, n: int) -> Integers:
     """Row of each subject's newest change up to each day, (subjects, days), -1 where there is none."""
-    at = np.flatnonzero(~is_activity)
+    at = np.flatnonzero(is_change)
     day = _day_numbers(rows)[at]
     width = int(max(day.max(initial=0), days.max())) + 1
     wanted = np.arange(n)[:, None] * width + days[None, :]

@@ -31,6 +31,7 @@ from jobs.inputs import MissingInput
 from jobs.live import POLICY, LivePolicies
 from jobs.scenarios import BACKFILL, LIVE
 from jobs.shell import Days, Job, State, Until
+from jobs.subject_features import MAPS
 
 LONGEST_EPOCH = 7
 DEFAULT_VARIANTS = 64
@@ -41,7 +42,6 @@ EpochRow = tuple[date, date, date, int]
 EPOCH_ROW = "layout_date date, own_date date, feature_date date, page_bit long"
 
 KEYS = ("layout_date", "subject", "subject_bucket", "feature_date")
-MAPS = ("features", "widget_shares", "widget_reward_means")
 
 
 def build(

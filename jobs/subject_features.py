@@ -6,29 +6,40 @@ then has a row, save those who left.
 Lifetime values are the newest checkpoint of subject_totals that is older than every window, plus the days
 since: so a day costs the same whatever lies behind it.
 
-Reads   subject_totals; subject_daily since its checkpoint; users and widgets up to the last day
+Click rates and vectors are made where a feature set or segmentation names one (jobs/taste_rows.py).
+
+Reads   subject_totals; subject_daily since its checkpoint; users and widgets up to the last day;
+        subject_widgets, widget_stats and subject_vectors of the last 16 weeks
 Writes  subject_features, partition feature_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import Field
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from jobs import feature_rows, maps
-from jobs.config import Consent, Declaration, FeatureSet
+from jobs import feature_rows, maps, taste_rows
+from jobs.config import Consent, Declaration, FeatureSet, Segmentation
 from jobs.consent import without_refusals
 from jobs.shell import Job, State, Until
 from jobs.subject_totals import history
 from ml.features import MISSING, RECENT_DAYS, Population, population_as_of
 
 EPOCH = date(1970, 1, 1)
-MAPS = {"widget_shares": "share/", "widget_reward_means": "reward_mean/", "features": ""}
+MAPS = {
+    "widget_shares": "share/",
+    "widget_reward_means": "reward_mean/",
+    "widget_click_rates": taste_rows.CLICK_RATE,
+    "vector": taste_rows.VECTOR,
+    "features": "",
+}
 """Which map column holds the features whose names begin so."""
 
 
@@ -38,12 +49,18 @@ def build(
     users: DataFrame,
     widgets: DataFrame,
     consents: DataFrame,
+    subject_widgets: DataFrame | None = None,
+    widget_stats: DataFrame | None = None,
+    subject_vectors: DataFrame | None = None,
     *,
     days: Sequence[date],
     feature_declarations: Mapping[str, Declaration],
     feature_sets: Mapping[str, FeatureSet],
     demographics: Mapping[str, Sequence[str]],
     consent: Consent,
+    segmentation_specs: Mapping[str, Segmentation] = {},
+    vector_version: str = "",
+    vector_half_life_days: Annotated[float, Field(gt=0)] = 28.0,
 ) -> DataFrame:
     """Compute each subject's features as of the end of each day.
 
@@ -62,6 +79,13 @@ def build(
         "role", "region", "is_deleted", "has_demographics", *demographics,
     )  # fmt: skip
     rows = activity.unionByName(people, allowMissingColumns=True)
+    measures = None
+    tasted = [frame for frame in (subject_widgets, widget_stats, subject_vectors) if frame is not None]
+    if len(tasted) == 3 and names_tastes(feature_sets, segmentation_specs):
+        tastes, measures = taste_rows.prepare(
+            *tasted, days=days, version=vector_version, half_life_days=vector_half_life_days
+        )
+        rows = rows.unionByName(tastes, allowMissingColumns=True)
     compute = feature_rows.kernel(
         population,
         _carousels(changes, days, population),
@@ -72,6 +96,7 @@ def build(
             for feature in chosen.context
         },
         declared,
+        measures,
     )
     whole = rows.repartition("subject").sortWithinPartitions("subject", "day")
     found = whole.mapInArrow(compute, feature_rows.SCHEMA)
@@ -81,15 +106,26 @@ def build(
 def feature_columns(batch: pa.RecordBatch | pa.Table, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Read features out of rows of subject_features: by name (n,) float64, NaN where missing.
 
-    `share/WIDGET` and `reward_mean/PAGE/WIDGET` come from widget_shares and widget_reward_means, all other
-    names from features. Rows whose maps are null, subjects without history, are missing throughout.
+    `share/WIDGET`, `reward_mean/PAGE/WIDGET`, `click_rate/PAGE/WIDGET` and `vector/DIMENSION` come from maps
+    of their own (MAPS), all other names from features. Rows whose maps are null, subjects without history,
+    are missing throughout.
     """
     found: dict[str, NDArray[np.float64]] = {}
     for column, prefix in MAPS.items():
         own = [name for name in names if name.startswith(prefix) and name not in found]
+        if not own:
+            continue
         values = maps.table(batch.column(column), [name.removeprefix(prefix) for name in own])
         found |= {name: values[:, j] for j, name in enumerate(own)}
     return found
+
+
+def names_tastes(sets: Mapping[str, FeatureSet], specs: Mapping[str, Segmentation]) -> bool:
+    """Tell whether any set or segmentation names a click rate or a vector: else they are not made."""
+    names = [feature.name for one in sets.values() for feature in (*one.context, *one.action)]
+    names += [feature.name for spec in specs.values() for feature in spec.features]
+    tastes = (taste_rows.CLICK_RATE, taste_rows.VECTOR)
+    return any(name.removeprefix(MISSING).startswith(tastes) for name in names)
 
 
 def feature_column(name: str) -> Column:
@@ -142,6 +178,9 @@ JOB = Job(
         Until("users"),
         Until("widgets"),
         Until("consents"),
+        Until("subject_widgets", before=taste_rows.READ_DAYS),
+        Until("widget_stats", before=taste_rows.READ_DAYS),
+        Until("subject_vectors", before=taste_rows.READ_DAYS),
     ),
     writes="subject_features",
 )
