@@ -41,6 +41,7 @@ NEEDS = {
     "subject_scores": ["segments"],
     "contexts": ["subject_features"],
     "bandit_statistics": ["contexts"],
+    "bandit_totals": ["bandit_statistics"],
     "closing": ["closings", "bandit_statistics"],
 }
 

@@ -1,6 +1,6 @@
 """policies: for every day, each spec of conf/policies fitted on what was seen up to that day.
 
-Reads   bandit_statistics and widgets, up to the last day
+Reads   bandit_statistics since the newest checkpoint of bandit_totals, and that; widgets up to the last day
 Writes  policies, partition fitted_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 
@@ -22,18 +22,16 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs import algorithms
+from jobs.bandit_totals import Start, half_lives, joined, newest
 from jobs.config import FeatureSet, Policy, Reward
 from jobs.contracts import contract
 from jobs.epochs import widgets_as_of
-from jobs.shell import Job, Until
+from jobs.shell import Job, State, Until
+from jobs.statistic_rows import ORDER, daily, first_of
 from ml.bandits import statistics
 from ml.bandits.statistics import Statistics
 
-DailyStatistics = list[tuple[date, Statistics]]
 Changes = Sequence[Mapping[str, Any]]
-
-ORDER = ("page", "feature_set", "decision_date", "subject_bucket", "widget")
-
 
 LABELS = ("theme", "core_theme", "intent", "kind", "size", "page_context")
 
@@ -41,21 +39,29 @@ LABELS = ("theme", "core_theme", "intent", "kind", "size", "page_context")
 def build(
     bandit_statistics: DataFrame,
     widgets: DataFrame,
+    bandit_totals: DataFrame | None = None,
     *,
     days: Sequence[date],
     policies: Mapping[str, Policy],
     feature_sets: Mapping[str, FeatureSet],
     reward: Reward,
 ) -> DataFrame:
-    """Fit every spec for every day."""
+    """Fit every spec for every day; without checkpoints the whole of bandit_statistics is read."""
     specs = [spec for _, spec in sorted(policies.items())]
     wanted = bandit_statistics.where(F.col("reward_version") == reward.version).where(
         F.col("feature_set").isin([spec.feature_set for spec in specs])
     )
-    grouped = wanted.select(*ORDER, "reward_version", "n", "xx", "rx", "rr").repartition(
-        "page", "feature_set"
-    )
-    ordered = grouped.sortWithinPartitions(*ORDER)
+    totals = bandit_totals
+    if totals is None:
+        totals = wanted.sparkSession.createDataFrame([], contract("bandit_totals").ddl)
+    totals = totals.where(F.col("reward_version") == reward.version)
+    closed = days[0] - timedelta(max((spec.open_days for spec in specs), default=0))
+    groups = [(spec.page, spec.feature_set, reward.version) for spec in specs if spec.window_days is None]
+    before, lives = closed + timedelta(1), half_lives(specs)
+    start = newest(wanted, totals, before=before, lives=lives, groups=groups)
+    windows = [days[0] - timedelta(spec.window_days) for spec in specs if spec.window_days]
+    rows = joined(wanted, totals, start, min(windows, default=None))
+    ordered = rows.repartition("page", "feature_set").sortWithinPartitions(*ORDER)
     about = contract("policies")
     listed = widgets.select("widget", "changed_date", "pages", "is_deleted", *LABELS).collect()
     fit = partial(
@@ -64,6 +70,7 @@ def build(
         feature_sets=dict(feature_sets),
         changes=[row.asDict() for row in listed],
         days=list(days),
+        start=start,
         schema=about.arrow_schema,
     )
     return ordered.mapInArrow(fit, about.ddl)
@@ -76,6 +83,7 @@ def fit_all(
     feature_sets: Mapping[str, FeatureSet],
     changes: Changes,
     days: Sequence[date],
+    start: Start,
     schema: pa.Schema,
 ) -> Iterator[pa.RecordBatch]:
     """Fit the specs on the statistics of one partition: whole histories of pages and feature sets."""
@@ -86,37 +94,14 @@ def fit_all(
     for spec in specs:
         of_spec = (pc.field("page") == spec.page) & (pc.field("feature_set") == spec.feature_set)
         history = rows.filter(of_spec)
+        if spec.window_days is None:
+            history = start.rows_of(history, spec.half_life_days)
+        else:
+            history = history.filter(pc.field("half_life_days").is_null())
         if history.num_rows:
             features = feature_sets[spec.feature_set]
             fitted = list(fit_each(spec, features, history, changes, days))
             yield pa.RecordBatch.from_pylist(fitted, schema=schema)
-
-
-def daily(rows: pa.Table) -> tuple[list[str], DailyStatistics]:
-    """Return the arms, in the order of their names, and the statistics of each day, buckets summed in order.
-
-    `rows` are sorted by day, bucket and widget.
-    """
-    widgets = sorted(set(rows["widget"].to_pylist()))
-    places = {widget: place for place, widget in enumerate(widgets)}
-    arms = np.array([places[widget] for widget in rows["widget"].to_pylist()], dtype=np.int64)
-    columns = {name: rows[name].combine_chunks() for name in ("n", "xx", "rx", "rr")}
-    width = len(columns["rx"][0])
-    n = columns["n"].to_numpy(zero_copy_only=False)
-    rr = columns["rr"].to_numpy(zero_copy_only=False)
-    xx = _numbers(columns["xx"], statistics.triangle(width))
-    rx = _numbers(columns["rx"], width)
-    dates = rows["decision_date"].to_pylist()
-    found: DailyStatistics = []
-    for row, (day, arm) in enumerate(zip(dates, arms, strict=True)):
-        if not found or found[-1][0] != day:
-            found.append((day, statistics.empty(len(widgets), width)))
-        sums = found[-1][1]
-        sums.n[arm] += n[row]
-        sums.xx[arm] += xx[row]
-        sums.rx[arm] += rx[row]
-        sums.rr[arm] += rr[row]
-    return widgets, found
 
 
 def fit_each(
@@ -124,6 +109,7 @@ def fit_each(
 ) -> Iterator[dict[str, Any]]:
     """Fit one spec for each day that has anything to learn from."""
     seen, by_day = daily(history)
+    first = first_of(history)
     window = spec.window_days
     sums_as_of = statistics.as_of_each(
         by_day,
@@ -142,7 +128,7 @@ def fit_each(
             current = [name for name, about in labels.items() if _is_on(about, spec.page)]
             arms = sorted({*shown, *current})
         model = algorithms.fit(spec, features, arms, _of_arms(sums, seen, arms), labels)
-        oldest = day - timedelta(window - 1) if window else by_day[0][0]
+        oldest = day - timedelta(window - 1) if window else first
         yield {
             "policy_version": f"{spec.name}@{day}",
             "fitted_date": day,
@@ -151,7 +137,7 @@ def fit_each(
             "spec_digest": spec.digest,
             "feature_set": spec.feature_set,
             "reward_version": history["reward_version"][0].as_py(),
-            "fitted_from": next(then for then, _ in by_day if then >= oldest),
+            "fitted_from": next(then for then, _ in by_day if then >= oldest) if window else first,
             "widgets": arms,
             "n": _of_arms(sums, seen, arms).n,
             **algorithms.parameters(model),
@@ -173,16 +159,9 @@ def _is_on(widget: Mapping[str, Any], page: str) -> bool:
     return not widget["is_deleted"] and page in (widget["pages"] or [])
 
 
-def _numbers(column: pa.ListArray, width: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    values = column.flatten().to_numpy(zero_copy_only=False)
-    if len(values) != len(column) * width:
-        raise ValueError(
-            f"statistics of one feature set must all have {width} numbers: give a changed set a new name"
-        )
-    return values.reshape(len(column), width)
-
-
-JOB = Job(build, reads=(Until("bandit_statistics"), Until("widgets")), writes="policies")
+JOB = Job(
+    build, reads=(Until("bandit_statistics"), Until("widgets"), State("bandit_totals")), writes="policies"
+)
 
 if __name__ == "__main__":
     JOB.main()

@@ -228,6 +228,16 @@ def as_of_each(
         yield day, None if total is None else _aged(total[1], (day - total[0]).days, half_life_days)
 
 
+def running(
+    days: Sequence[tuple[date, Statistics]], half_life_days: float | None = None
+) -> tuple[date, Statistics] | None:
+    """Return the last of the days and the sum of all as of it; put before later days, it stands for them."""
+    total: tuple[date, Statistics] | None = None
+    for day, sums in days:
+        total = _plus(total, day, sums, half_life_days)
+    return total
+
+
 def unpack(packed: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     """Return the (k, d, d) symmetric matrices of (k, d(d+1)/2) upper triangles."""
     if packed.ndim != 2 or packed.shape[1] != triangle(width):
