@@ -118,8 +118,8 @@ def publish(
 
 def accept(built: DataFrame, about: Contract, days: Sequence[date]) -> DataFrame:
     """Cast to the contract, give every row that breaks a row rule its reason, drop rows of other days."""
-    typed = [_column(built, name, column.type).alias(name) for name, column in about.columns.items()]
-    notes = [_column(built, name, kind).alias(name) for name, kind in REJECTION.items()]
+    typed = [column_of(built, name, column.type).alias(name) for name, column in about.columns.items()]
+    notes = [column_of(built, name, kind).alias(name) for name, kind in REJECTION.items()]
     frame = built.select(*typed, *notes)
     broken = [
         F.when(~F.coalesce(F.expr(rule), F.lit(False)), F.lit(name)) for name, rule in about.rows.items()
@@ -132,6 +132,11 @@ def accept(built: DataFrame, about: Contract, days: Sequence[date]) -> DataFrame
     arrival = [name for name in ("arrival_date", about.day) if name in about.columns]
     own = F.when(F.col("rejected"), F.coalesce("_day", *arrival, F.lit(days[0]))).otherwise(F.col(about.day))
     return frame.withColumn("_day", own).where(_among(F.col("_day"), days))
+
+
+def column_of(frame: DataFrame, name: str, kind: str) -> Column:
+    """A column of a type, null where the frame has none of that name."""
+    return F.col(f"`{name}`").cast(kind) if name in frame.columns else F.lit(None).cast(kind)
 
 
 def write(frame: DataFrame, about: Contract, staged: Staged, *, is_bucketed: bool = False) -> None:
@@ -211,10 +216,6 @@ def _read(spark: SparkSession, path: str, about: Contract) -> DataFrame:
         if holds_files(path)
         else spark.createDataFrame([], about.ddl)
     )
-
-
-def _column(frame: DataFrame, name: str, kind: str) -> Column:
-    return F.col(f"`{name}`").cast(kind) if name in frame.columns else F.lit(None).cast(kind)
 
 
 def _among(column: Column, days: Sequence[date]) -> Column:

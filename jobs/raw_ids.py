@@ -5,7 +5,7 @@ Sources are read as their jobs read them, through a door that gives both names.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -16,6 +16,7 @@ from jobs.inputs import Lake
 from jobs.sources import ga4, otlp, records
 from jobs.sources.hits import Door
 
+FORMS = (("otlp", otlp.parse), ("ga4", ga4.parse))
 RECORDS = {
     "consents": consents.CONSENT,
     "erasures": erasures.ERASURE,
@@ -42,14 +43,24 @@ def names_of_lake(spark: SparkSession, config: Config) -> DataFrame:
     """Return every pseudonym that the lake's raw ids have: grain one raw id (before, now)."""
     ids = config.ids
     door = BothKeys(ids.key, ids.key_id, (), ids.key_before, str(ids.before))
-    pairs = []
-    for form, parse in (("otlp", otlp.parse), ("ga4", ga4.parse)):
-        files = inputs.all_files(config, Lake(form, table="events", form=form))
-        pairs.append(_pairs(parse(spark.createDataFrame(files, inputs.FILES), door), ["device", "user"]))
-    for table, record in RECORDS.items():
-        files = inputs.all_files(config, Lake(table))
-        named = [field.name for field in record.fields if field.id_of]
-        pairs.append(_pairs(records.parse(spark.createDataFrame(files, inputs.FILES), record, door), named))
+    # No file of a source: nothing to read.
+    readers = [(Lake(form, table="events", form=form), parse, ["device", "user"]) for form, parse in FORMS]
+    readers += [
+        (
+            Lake(table),
+            partial(records.parse, record=record),
+            [field.name for field in record.fields if field.id_of],
+        )
+        for table, record in RECORDS.items()
+    ]
+    listed = [(inputs.all_files(config, lake), parse, named) for lake, parse, named in readers]
+    pairs = [
+        _pairs(parse(spark.createDataFrame(files, inputs.FILES), door=door), named)
+        for files, parse, named in listed
+        if files
+    ]
+    if not pairs:
+        return spark.createDataFrame([], "before string, now string")
     both = F.split("pair", " ")
     return (
         reduce(DataFrame.unionByName, pairs).distinct().select(both[0].alias("before"), both[1].alias("now"))

@@ -190,7 +190,9 @@ def _publish(
 ) -> int:
     """Put rows in place of those of their days, which must be so many; return the table's version."""
     staged = publish.Staged(folder, f"{tables.path(about.table)}/{folder}")
-    publish.write(rows.select(*about.columns, F.lit(False).alias("rejected")), about, staged)
+    # A table of before its contract gained a column has none of it.
+    columns = [publish.column_of(rows, name, kind.type).alias(name) for name, kind in about.columns.items()]
+    publish.write(rows.select(*columns, F.lit(False).alias("rejected")), about, staged)
     problem = ""
     if kept is not None and kept != sum(rows_by_partition(staged.good, str(about.day)).values()):
         problem = f"{about.table} would have lost or doubled rows of {days[0]} to {days[-1]}"

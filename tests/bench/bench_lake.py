@@ -30,7 +30,8 @@ ROUNDS = 3
 TABLES = (
     "users", "products", "widgets", "closings", "consents", "orders", "order_lines", "events", "sessions",
     "decisions", "outcomes", "identities", "feedback", "subject_daily", "widget_stats", "subject_widgets",
-    "subject_totals", "subject_products", "subject_features", "contexts", "bandit_statistics", "bandit_totals", "policies",
+    "subject_totals", "subject_products", "subject_features", "contexts", "bandit_statistics",
+    "bandit_totals", "policies",
 )  # fmt: skip
 ONCE = ("users", "products", "widgets", "closings", "consents")  # who is there does not depend on history
 FIRST = date(2026, 2, 10)

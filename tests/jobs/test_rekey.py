@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
 from jobs import export, raw_ids, rekey, rotation, runs, shell, sweep
@@ -40,7 +41,6 @@ def of_key(ids: Ids, *, known: bool = True) -> Of:
 
 def given(of: Of) -> dict[str, list[dict[str, Any]]]:
     """Rows of every form in which a pseudonym is held."""
-    start = 1503331200123456
     told: dict[str, list[dict[str, Any]]] = {
         "erasures": [{"subject": of("u3"), "changed_date": DAY}],
         "users": [{"subject": of("u1"), "sponsor": of("u9"), "role": "customer", "changed_date": DAY},
@@ -52,9 +52,6 @@ def given(of: Of) -> dict[str, list[dict[str, Any]]]:
                     "subject_bucket": 1},
                    {"event_id": f"00f067aa0ba902b8-{of('u2')[-16:]}", "subject": of("u2"), "user": of("u2"),
                     "event_date": NEXT}],
-        "sessions": [{"session_id": f"{start}-{of('u1')[-16:]}", "subject": of("u1"), "session_date": DAY},
-                     {"session_id": "ab" * 16, "subject": of("u2"), "session_date": DAY}],
-        "identities": [{"device": of("d2"), "user": of("u2"), "login_date": DAY}],
         "product_lists": [{"list_key": f"own:{of('u1')}:TEA", "subject": of("u1"), "kind": "own",
                            "category": "TEA", "products": ["1", "2"], "list_date": NEXT}],
         "subject_features": [{"subject": of(f"u{n}"), "category1": "TEA", "feature_date": NEXT,
@@ -104,7 +101,11 @@ def made(home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, Tables]:
     config = load().model_copy(update={"ids": OLD})
     tables = Tables(config.tables)
     for name, rows in given(of_key(OLD)).items():
-        tables.append(name, rows)
+        if name == "subject_features":  # made before its contract gained a column
+            older = pa.Table.from_pylist(rows, schema=contract(name).arrow_schema).drop_columns(["vector"])
+            write_deltalake(tables.path(name), older, partition_by=contract(name).partition_by)
+        else:
+            tables.append(name, rows)
     versions = {name: tables.version(name) for name in export.READS}
     export.run(config, tables, NEXT, versions=versions, run_id="r1", at=datetime(2017, 8, 23, tzinfo=UTC))
     write_lake(home)
@@ -140,8 +141,7 @@ def test_killed_and_run_again_it_ends_as_if_the_new_key_had_made_it(
     assert content(tables, wanted) == {name: wanted_rows(name, rows) for name, rows in wanted.items()}
     assert {one.table: (one.days, one.unknown) for one in found} == {
         "erasures": (0, 0), "events": (1, 0),  # the rest of them was done before it was killed
-        "identities": (1, 0), "layouts": (1, 0), "product_lists": (1, 0), "sessions": (1, 0),
-        "subject_features": (1, 1), "users": (2, 1),
+        "layouts": (1, 0), "product_lists": (1, 0), "subject_features": (1, 1), "users": (2, 1),
     }  # fmt: skip
     assert "users: 2 days written anew; 1 pseudonyms are of no raw id in the lake" in told
     with shell.recorded("users", Ask(DAY, NEXT), config, {}) as run:
