@@ -21,7 +21,6 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import algorithms
 from jobs.config import Policy
 from jobs.contracts import contract
 from jobs.shell import Job, State, Until
@@ -87,7 +86,7 @@ def late(
 
 def half_lives(specs: Collection[Policy]) -> list[float]:
     """Return the half-lives of specs that learn from all days."""
-    from_all = [one for one in specs if algorithms.is_from_statistics(one) and one.window_days is None]
+    from_all = [one for one in specs if one.window_days is None]
     return sorted({one.half_life_days or NONE for one in from_all})
 
 
