@@ -267,6 +267,18 @@ def layout_page(
     show.page(load(), subject, output)
 
 
+@app.command("serve")
+def serve(
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on")] = 8090,
+) -> None:
+    """Serve the store over HTTP: /v1/layouts/PAGE?user=ID, /v1/lists/KEY, /v1/widgets/NAME, /health."""
+    from jobs.config import load
+    from jobs.serve import run
+
+    run(load(), host, port)
+
+
 @store_app.command("status")
 def store_status() -> None:
     """Say which generation is live, of which day, until when it is valid, and what it holds."""

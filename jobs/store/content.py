@@ -101,6 +101,8 @@ class Content:
         yield from _lists(self.inputs.shared_lists)
         yield keys.NAMES, encode_names(self.book.names())
         yield from _own(self.inputs, self.scratch)
+        for page, widgets in sorted(_choices(self.inputs.widgets).items()):
+            yield keys.page_key(page), _json({"candidates": widgets})
         yield from _entities("product", self.inputs.products, "product_id", TILE_FIELDS)
         yield from _entities("widget", self.inputs.widgets, "widget", WIDGET_LABELS)
 
@@ -140,10 +142,18 @@ class Content:
             self.defaults[entry["values"]] = self.defaults.get(entry["values"], 0) + entry["counts"]
 
 
+def _choices(widgets: pa.Table) -> dict[str, list[str]]:
+    """Return the widgets that each page chooses from."""
+    found: dict[str, list[str]] = {}
+    for row in widgets.select(["widget", "pages"]).sort_by("widget").to_pylist():
+        for page in row["pages"] or ():
+            found.setdefault(page, []).append(row["widget"])
+    return found
+
+
 def _choice(widgets: pa.Table, page: str) -> str:
     """Return a name for the widgets that a page may show."""
-    rows = widgets.select(["widget", "pages"]).to_pylist()
-    of_page = sorted(row["widget"] for row in rows if page in (row["pages"] or ()))
+    of_page = _choices(widgets).get(page, [])
     return f"{len(of_page)} ({blake2b(_json(of_page), digest_size=4).hexdigest()})"
 
 

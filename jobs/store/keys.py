@@ -7,6 +7,7 @@
 | `list:KEY` | JSON array of product ids: `list:bestsellers`, `list:trending`, `list:category:NAME` |
 | `names` | what the indices in draws stand for (codec.py) |
 | `own:SUBJECT` | JSON object: `category1`, `category2`: a name; NAME: [product id, ...]; `own:` is nobody's |
+| `page:PAGE` | JSON object: `candidates`, the widgets that it chooses from |
 | `product:ID` | JSON object: what a tile shows |
 | `widget:NAME` | JSON object: the widget's labels |
 | `~generation` | JSON: which generation this is, with counts: the heartbeat, written last |
@@ -28,6 +29,11 @@ def draw_key(subject: str, page: str) -> bytes:
 def default_key(page: str, number: int) -> bytes:
     """Return the key of a page's default variant."""
     return f"{DEFAULT_PREFIX}{page}:{number:02d}".encode()
+
+
+def page_key(page: str) -> bytes:
+    """Return the key of what is known of a page."""
+    return f"page:{page}".encode()
 
 
 def variant(subject: str, page: str, variants: int) -> int:

@@ -1,0 +1,225 @@
+"""serve: plain data, layouts, and decisions in the form that the lake reads."""
+
+import asyncio
+import base64
+import json
+import threading
+import time
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pytest
+import requests
+import uvicorn
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from jobs import decisions, events, feedback, outcomes
+from jobs.config import Consent, load, today_in
+from jobs.ids import pseudonym
+from jobs.serve import SERVICE, application
+from jobs.shell import Ask, run_job
+from jobs.store.export import export
+from jobs.tables import Tables
+from tests.jobs.sources.lake import message, put, span, tag
+from tests.store import given as nights
+
+KEY, KEY_ID = b"a key of tests", "k1"
+
+
+def subject(kind, raw):
+    return pseudonym(kind, raw, key=KEY, key_id=KEY_ID)
+
+
+class Served:
+    """The application on a folder, and the spans that it left."""
+
+    def __init__(self, folder, key=KEY, key_id=KEY_ID):
+        self.spans = InMemorySpanExporter()
+        provider = TracerProvider(resource=Resource.create({"service.name": SERVICE}))
+        provider.add_span_processor(SimpleSpanProcessor(self.spans))
+        self.application = application(
+            f"lmdb:{folder}", "generation", key, key_id, provider.get_tracer("vitrine")
+        )
+
+    def get(self, address, method="GET", headers=()):
+        path, _, query = address.partition("?")
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "query_string": query.encode(),
+            "headers": headers,
+        }
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        asyncio.run(self.application(scope, None, send))
+        return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+@pytest.fixture
+def served(tmp_path):
+    rows = [nights.layout(subject(kind, raw), "home") for kind, raw in (("user", "h1"), ("device", "d1"))]
+    inputs = nights.inputs([*rows, *nights.layouts([], pages=("home",))], nights.lists())
+    widgets = inputs.widgets.to_pylist()
+    schema = inputs.widgets.schema
+    of_home = [
+        {**row, "pages": ["home"] if row["widget"].startswith("category:") else None} for row in widgets
+    ]
+    object.__setattr__(inputs, "widgets", type(inputs.widgets).from_pylist(of_home, schema=schema))
+    export(str(tmp_path), nights.night(), inputs)
+    return Served(tmp_path)
+
+
+def test_plain_data_takes_no_context(served):
+    assert served.get("/v1/lists/bestsellers") == (200, {"products": [str(n) for n in range(12)]})
+    assert served.get("/v1/lists/category%3ACHEESE")[1]["products"][0] == "100"
+    assert served.get("/v1/lists/nothing") == (404, {"error": "There is no list nothing."})
+    assert served.get("/v1/widgets/category:1") == (
+        200,
+        {"labels": {"kind": "carousel", "category": "CHEESE", "pages": ["home"]}},
+    )
+    assert served.get("/v1/widgets/none")[0] == 404
+    assert served.get("/health") == (200, {"generation": 1, "serves_date": "2017-12-31"})
+    assert served.get("/v2/lists/bestsellers")[0] == 404
+    assert served.get("/v1/lists/bestsellers", method="POST")[0] == 405
+    assert not served.spans.get_finished_spans()
+
+
+@pytest.mark.parametrize(
+    ("query", "who"), [("user=h1", ("user", "h1")), ("device=d1&session=s", ("device", "d1"))]
+)
+def test_a_layout_is_the_subjects_own(served, query, who):
+    status, told = served.get(f"/v1/layouts/home?{query}")
+    row = nights.layout(subject(*who), "home")
+    assert (status, told["freshness"], told["why"]) == (200, "fresh", "")
+    for name in ("draw_id", "policy_version", "widgets", "reasons"):
+        assert told[name] == row[name]
+    assert subject(*who) not in json.dumps(told)
+
+
+def test_who_has_none_gets_a_default_and_who_is_nobody_a_sentence(served):
+    status, told = served.get("/v1/layouts/home?user=stranger")
+    assert (status, told["freshness"]) == (200, "fallback")
+    assert served.get("/v1/layouts/home") == (400, {"error": "Whose layout? Give user=ID or device=ID."})
+    assert served.get(f"/v1/layouts/home?user={'x' * 300}")[0] == 400
+
+
+def test_a_store_that_is_gone_is_503_with_a_page_to_show(tmp_path):
+    status, told = Served(tmp_path / "nowhere").get("/v1/layouts/home?user=h1")
+    assert (status, told["error"], told["widgets"]) == (
+        503,
+        "The store is gone.",
+        ["bestsellers", "trending"],
+    )
+
+
+def test_a_decision_is_logged_as_the_lake_reads_it(served):
+    """What the SDK exports, written as a collector's file exporter writes it, is read without a complaint."""
+    from jobs.sources import otlp
+
+    _, told = served.get(
+        "/v1/layouts/home?user=h1&device=d7&session=s1", headers=[(b"user-agent", b"Firefox")]
+    )
+    line = json.dumps(as_collector_writes(served.spans.get_finished_spans()))
+    span = json.loads(line)["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+    assert otlp.EVENT_NAMES[span["name"]] == "layout_served"
+    found = {}
+    for attribute in span["attributes"]:
+        place, read, _ = otlp.SLOTS[attribute["key"]]
+        found[attribute["key"]] = read(attribute["value"])
+        assert place >= 0
+    row = nights.layout(subject("user", "h1"), "home")
+    assert found == {
+        "user.id": "h1",
+        "device.id": "d7",
+        "session.id": "s1",
+        "user_agent.original": "Firefox",
+        "vitrine.page": "home",
+        "vitrine.decision_id": told["decision_id"],
+        "vitrine.draw_id": row["draw_id"],
+        "vitrine.widgets": row["widgets"],
+        "vitrine.candidates": sorted(f"category:{n}" for n in range(20)),
+        "vitrine.propensities": pytest.approx(row["propensities"]),
+        "vitrine.policy_version": row["policy_version"],
+    }
+    assert (len(span["spanId"]), len(span["traceId"]), span["kind"]) == (16, 32, "SPAN_KIND_SERVER")
+
+
+def test_what_was_served_becomes_feedback(home, spark):
+    """Serve a layout, let its page report what was seen and opened, and run the lake's jobs over it."""
+    config = load().model_copy(update={"consent": Consent(purpose="personalisation", by_default=True)})
+    key, key_id = config.ids.key, config.ids.key_id
+    who = pseudonym("user", "u1", key=key, key_id=key_id)
+    rows = [nights.layout(who, "home"), *nights.layouts([], pages=("home",))]
+    export(config.store_url, nights.night(), nights.inputs(rows, nights.lists()))
+    served = Served(config.store_url.removeprefix("lmdb:"), key, key_id)
+    _, told = served.get("/v1/layouts/home?user=u1&device=d1&session=s1")
+
+    product = {"product_id": "p1", "category": "TEA", "type": "TEA|TEA", "is_merchandise": True}
+    tables = Tables(config.tables)
+    known = {"changed_date": date(2017, 1, 1), "is_deleted": False}
+    tables.append("products", [{**product, **known}])
+    tables.append("widgets", [{"widget": f"category:{n}", **known} for n in range(20)])
+
+    decision = served.spans.get_finished_spans()[0]
+    at = datetime.fromtimestamp(decision.start_time / 1e9, UTC)
+    day = today_in(config.business_time_zone, at)
+    first = {"decision_id": told["decision_id"], "page": "home", "widget": told["widgets"][0], "position": 0}
+    reports = [
+        span("page.view", "00000000000000a1", at, page="home"),
+        span("widget.seen", "00000000000000a2", at + timedelta(milliseconds=5), **first),
+        span("product.view", "00000000000000a3", at + timedelta(milliseconds=9), **first, product_id="p1"),
+    ]
+    hit = tag("view_item", "00000000000000a3", at)
+    spans = json.dumps(as_collector_writes(served.spans.get_finished_spans()))
+    for source, lines in {
+        "telemetry": [spans, message(*reports)],
+        "tags": [hit],
+    }.items():
+        put(home / "lake" / source / f"date={day}" / f"{source}.jsonl", lines)
+    for job in (events, decisions, outcomes, feedback):
+        run_job(job.JOB, Ask(day, day + timedelta(1), "night"), config, spark)
+
+    found = sorted(tables.read("feedback").to_pylist(), key=lambda row: row["position"])
+    row = nights.layout(who, "home")
+    assert [(one["subject"], one["decision_id"], one["draw_id"]) for one in found] == 2 * [
+        (who, told["decision_id"], row["draw_id"])
+    ]
+    assert [one["widget"] for one in found] == row["widgets"]
+    assert [one["propensity"] for one in found] == pytest.approx(np.float32(row["propensities"]).tolist())
+    assert [(one["is_seen"], one["reward"]) for one in found] == [(True, 1.0), (False, 0.0)]
+
+
+def as_collector_writes(spans):
+    """Return spans in OTLP's JSON: protobuf's own, but for ids in hex."""
+    content = MessageToDict(encode_spans(spans))
+    for resource in content["resourceSpans"]:
+        for scope in resource["scopeSpans"]:
+            for one in scope["spans"]:
+                for name in ("traceId", "spanId"):
+                    one[name] = base64.b64decode(one[name]).hex()
+    return content
+
+
+def test_a_server_answers_over_http(served):
+    server = uvicorn.Server(uvicorn.Config(served.application, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        found = requests.get(f"http://127.0.0.1:{port}/v1/layouts/home?user=h1", timeout=10)
+        assert found.headers["content-type"] == "application/json"
+        assert found.json()["draw_id"] == nights.layout(subject("user", "h1"), "home")["draw_id"]
+    finally:
+        server.should_exit = True
+        thread.join()
