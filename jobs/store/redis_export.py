@@ -41,6 +41,7 @@ class RedisWriter:
         self._scratch = terms.work
         self._token = ""
         self._before = b""
+        self._kept = 0.0
 
     @contextmanager
     def alone(self) -> Iterator[Path]:
@@ -50,6 +51,7 @@ class RedisWriter:
         over = threading.Event()
         with self._local.alone() as scratch:
             self._scratch = scratch
+            self._kept = time.monotonic()
             self.backend.lock(self._token, milliseconds)
             keeper = threading.Thread(target=self._keep, args=(over, milliseconds), daemon=True)
             keeper.start()
@@ -93,12 +95,17 @@ class RedisWriter:
             here.keep(made, note)
         return note
 
+    def still_alone(self) -> None:
+        """Stop before anything is written that another export may have the right to write by now."""
+        if time.monotonic() - self._kept > self.terms.lock_seconds:
+            raise StoreError(f"The export's lock at {self.backend.where} was lost on the way: run it again.")
+
     def _keep(self, over: threading.Event, milliseconds: int) -> None:
         while not over.wait(self.terms.lock_seconds / 4):
-            try:
-                self.backend.keep_lock(self._token, milliseconds)
-            except StoreError:
-                continue  # the flip finds out whether the lock outlived this
+            began = time.monotonic()
+            with suppress(StoreError):  # one that cannot be reached keeps no lock: see still_alone
+                if self.backend.keep_lock(self._token, milliseconds):
+                    self._kept = began
 
     def _unlock(self) -> None:
         with suppress(StoreError):  # it ends by itself
@@ -132,9 +139,11 @@ class RedisBuilding:
         before = self._writer.held(self.name, self._heartbeat())
         day = date.fromisoformat(heartbeat.layout_date)
         due = before.due(self._terms.renewal_nights, day)
+        self._writer.still_alone()
         with self._backend.reached() as client:
             client.delete(self._prefix + keys.GENERATION)
         write(self._gone, self._push(due), of=lambda value: value)
+        self._writer.still_alone()
         with self._backend.reached() as client:
             client.set(self._prefix + keys.GENERATION, heartbeat.value(), ex=self._terms.life_seconds)
         renewed = {**before.renewed, **{str(part): day.isoformat() for part in due}}
@@ -201,6 +210,7 @@ class RedisBuilding:
 
     def _cut(self, rows: pa.RecordBatch) -> Iterator[tuple[Wire, pa.RecordBatch]]:
         for start in range(0, len(rows), BATCH):
+            self._writer.still_alone()
             yield from self._routed(rows.slice(start, BATCH))
 
     def _routed(self, rows: pa.RecordBatch) -> Iterator[tuple[Wire, pa.RecordBatch]]:
