@@ -14,6 +14,8 @@ from ml.ope.importance import IPS
 from ml.ope.log import Log
 from ml.ope.rows import rows_of
 from ml.ope.target import target_of
+from ml.rank.dpp import DPP
+from ml.rank.mmr import MMR
 from ml.touch import last_touch
 
 
@@ -36,6 +38,13 @@ def compile_all() -> None:
     one = np.zeros(1, dtype=np.int64)
     last_touch((one, one, one, one), (one, one, one), kinds=1, skew=0)
     evaluate()
+    rank()
+
+
+def rank() -> None:
+    """Compile rerankers, by similarity and by vectors: the same functions take both."""
+    for reranker in (MMR(), DPP()):
+        reranker.rerank(np.ones((1, 2), dtype=np.float32), np.eye(2, dtype=np.float32), length=1)
 
 
 def evaluate() -> None:
