@@ -3,6 +3,8 @@
 Run as `python -m ml.compiled`. Nothing depends on it but the time of the first job.
 """
 
+from typing import Any
+
 import numpy as np
 
 from ml.bandits.lints import LinTS
@@ -14,8 +16,10 @@ from ml.ope.importance import IPS
 from ml.ope.log import Log
 from ml.ope.rows import rows_of
 from ml.ope.target import target_of
+from ml.rank import ruled
 from ml.rank.dpp import DPP
 from ml.rank.mmr import MMR
+from ml.rank.rules import Rules
 from ml.touch import last_touch
 
 
@@ -42,9 +46,14 @@ def compile_all() -> None:
 
 
 def rank() -> None:
-    """Compile rerankers, by similarity and by vectors: the same functions take both."""
+    """Compile the draw under rules, and rerankers: the same functions take similarity and vectors."""
     for reranker in (MMR(), DPP()):
         reranker.rerank(np.ones((1, 2), dtype=np.float32), np.eye(2, dtype=np.float32), length=1)
+    scores, everyone, keys = np.ones((1, 2)), np.ones((1, 2), dtype=np.bool_), np.zeros(1, dtype=np.uint64)
+    about: dict[str, Any] = {"rule": DrawRule(temperature=1.0), "rules": Rules.of("ab", positions=1)}
+    drawn = ruled.draw(scores, everyone, uniforms=np.full((1, 1), 0.5), **about)
+    ruled.expected_along(scores, everyone, drawn.slates, scores, **about)
+    ruled.position_means(scores, everyone, positions=1, draws=2, seed=0, keys=keys, **about)
 
 
 def evaluate() -> None:

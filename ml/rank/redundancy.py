@@ -16,11 +16,11 @@ LEAST = 1e-6
 
 
 @numba.njit(cache=True, nogil=True)
-def nothing_yet(likeness, cost, residual):  # type: ignore[no-untyped-def]
-    """Begin a page: nothing is redundant."""
+def nothing_yet(cost, residual, components):  # type: ignore[no-untyped-def]
+    """Begin a page: nothing is redundant, and everyone's variance is that of a likeness of 1 to itself."""
     cost[:] = 0.0
-    for column in range(len(residual)):
-        residual[column] = likeness[column, column] if len(likeness) else 0.0
+    residual[:] = 1.0
+    components[:] = 0.0
 
 
 @numba.njit(cache=True, nogil=True)
@@ -31,7 +31,6 @@ def add(chosen, step, rules, cost, residual, components):  # type: ignore[no-unt
         for column in range(len(cost)):
             cost[column] = max(cost[column], min(likeness[chosen, column], 1.0))
     elif kind == 2:
-        components[step] = 0.0
         if residual[chosen] <= LEAST:
             return
         root = np.sqrt(residual[chosen])
