@@ -72,7 +72,7 @@ def _greedy(scores, similarity, vectors, ruled, bound, eligible, weight, varied,
                 continue
             best[row, step] = chosen
             if ruled:
-                place(chosen, step, may, bound, left, counts)
+                place(chosen, may, bound, left, counts)
             if varied and step + 1 < best.shape[1]:
                 if len(vectors):
                     cosines(chosen, vectors[row], inverse, near)

@@ -56,7 +56,7 @@ def _greedy(scores, similarity, vectors, ruled, bound, eligible, wanted, price, 
             best[row, step] = chosen
             own[chosen] = never
             if ruled:
-                place(chosen, step, may, bound, left, counts)
+                place(chosen, may, bound, left, counts)
             if len(vectors):
                 cosines(chosen, vectors[row], inverse, near)
             else:

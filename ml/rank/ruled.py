@@ -1,11 +1,9 @@
 """The draw under rules: `ml.draw`, position after position, from those whom the rules let stand there.
 
-The softmax looks at score - strength · redundancy with what stands on the page already. Temperature, floor and
-ε are those of `ml.draw`, over who may stand at the position, and so are the steps of 2⁻²⁴ that make
+The softmax looks at score - strength · redundancy with what stands on the page already. Temperature, floor
+and ε are those of `ml.draw`, over who may stand at the position, and so are the steps of 2⁻²⁴ that make
 propensities exact. A pinned widget has propensity 1. Without rules every function is that of `ml.draw` or
 `ml.marginals`.
-
-Where caps and blocks leave nobody, a position stays empty (-1, propensity 1); pins below it still stand.
 """
 
 from dataclasses import asdict
@@ -209,7 +207,7 @@ def _weigh(scores, eligible, position, slate, numbers, rules, page):  # type: ig
 
 @numba.njit(cache=True, nogil=True)
 def _place(chosen, position, eligible, rules, page):  # type: ignore[no-untyped-def]
-    place(chosen, position, eligible, rules, page.left, page.counts)
+    place(chosen, eligible, rules, page.left, page.counts)
     if rules.kind:
         add(chosen, position, rules, page.cost, page.residual, page.components)
 

@@ -10,7 +10,8 @@ pins, which are known ahead:
   leaves nobody for a position, it does not count there.
 - Two widgets that are blocked never share a page.
 
-Caps and blocks only ever take away: once they leave nobody, free positions stay empty to the page's end.
+Caps and blocks only ever take away: once they leave nobody, the pins that are left follow, and then the page
+ends, shorter than it could be (-1).
 """
 
 from collections.abc import Mapping, Sequence
@@ -168,11 +169,56 @@ def begin(eligible, rules, left, counts):  # type: ignore[no-untyped-def]
     for position in range(len(rules.pins)):
         pin = pin_of(position, eligible, rules)
         if pin >= 0:
-            take(pin, rules, left, counts)
+            _take(pin, rules, left, counts)
 
 
 @numba.njit(cache=True, nogil=True)
-def take(chosen, rules, left, counts):  # type: ignore[no-untyped-def]
+def options(position, slate, eligible, rules, left, allowed):  # type: ignore[no-untyped-def]
+    """Fill `allowed` with those who may stand at a position, given the slate before it; return how many."""
+    pin = pin_of(position, eligible, rules)
+    if pin >= 0 and pin not in slate[:position]:
+        allowed[:] = False
+        allowed[pin] = True
+        return 1
+    if _spaced(position, slate, eligible, rules, left, allowed) > 0:
+        return allowed.sum()
+    allowed[:] = left
+    if left.any():
+        return left.sum()
+    for later in range(position + 1, len(rules.pins)):
+        pin = pin_of(later, eligible, rules)
+        if pin >= 0 and pin not in slate[:position]:
+            allowed[pin] = True
+            return 1
+    return 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _spaced(position, slate, eligible, rules, left, allowed):  # type: ignore[no-untyped-def]
+    """Fill `allowed` with those of `left` that are no near neighbour of their theme; return how many."""
+    themes = rules.themes
+    allowed[:] = left
+    first, last = max(0, position - rules.spacing), min(len(rules.pins) - 1, position + rules.spacing)
+    for there in range(first, last + 1):
+        neighbour = slate[there] if there < position else pin_of(there, eligible, rules)
+        if there != position and neighbour >= 0 and themes[neighbour] >= 0:
+            for column in range(len(allowed)):
+                if themes[column] == themes[neighbour]:
+                    allowed[column] = False
+    return allowed.sum()
+
+
+@numba.njit(cache=True, nogil=True)
+def place(chosen, eligible, rules, left, counts):  # type: ignore[no-untyped-def]
+    """Note that the chosen one stands on the page; pins have been noted from the beginning."""
+    for position in range(len(rules.pins)):
+        if pin_of(position, eligible, rules) == chosen:
+            return
+    _take(chosen, rules, left, counts)
+
+
+@numba.njit(cache=True, nogil=True)
+def _take(chosen, rules, left, counts):  # type: ignore[no-untyped-def]
     """Take the chosen one, and whom it shuts out, from `left`."""
     themes, caps, blocked = rules.themes, rules.caps, rules.blocked
     theme = themes[chosen]
@@ -183,33 +229,3 @@ def take(chosen, rules, left, counts):  # type: ignore[no-untyped-def]
     for column in range(len(left)):
         if blocked[chosen, column] or (is_full and themes[column] == theme):
             left[column] = False
-
-
-@numba.njit(cache=True, nogil=True)
-def options(position, slate, eligible, rules, left, allowed):  # type: ignore[no-untyped-def]
-    """Fill `allowed` with those who may stand at a position, given the slate before it; return how many."""
-    pin = pin_of(position, eligible, rules)
-    if pin >= 0:
-        allowed[:] = False
-        allowed[pin] = True
-        return 1
-    themes, spacing = rules.themes, rules.spacing
-    allowed[:] = left
-    for there in range(max(0, position - spacing), min(len(rules.pins), position + spacing + 1)):
-        neighbour = slate[there] if there < position else pin_of(there, eligible, rules)
-        if there != position and neighbour >= 0 and themes[neighbour] >= 0:
-            for column in range(len(allowed)):
-                if themes[column] == themes[neighbour]:
-                    allowed[column] = False
-    count = allowed.sum()
-    if count == 0:
-        allowed[:] = left
-        count = left.sum()
-    return count
-
-
-@numba.njit(cache=True, nogil=True)
-def place(chosen, position, eligible, rules, left, counts):  # type: ignore[no-untyped-def]
-    """Note that the chosen one stands at a position; pins have been noted from the beginning."""
-    if pin_of(position, eligible, rules) < 0:
-        take(chosen, rules, left, counts)

@@ -59,19 +59,20 @@ def page(draw: st.DrawFn) -> Given:
 def allowed(given: Given, before: list[int], position: int) -> set[int]:
     """Who may stand at a position, as the rules are told to people."""
     pins = {place: widget for place, widget in given.pins.items() if given.eligible[widget]}
-    if position in pins:
+    if position in pins and pins[position] not in before:
         return {pins[position]}
     placed = {place: widget for place, widget in enumerate(before) if widget >= 0}
     there = {**pins, **placed}
+    taken = {*pins.values(), *placed.values()}
     left = set()
     for widget in range(given.k):
         theme = given.themes[widget]
-        taken = sum(given.themes[other] == theme for other in there.values())
+        count = sum(given.themes[other] == theme for other in taken)
         if (
             given.eligible[widget]
-            and widget not in there.values()
-            and not any({widget, other} == set(pair) for pair in given.blocked for other in there.values())
-            and (theme < 0 or taken < given.caps.get(theme, 99))
+            and widget not in taken
+            and not any({widget, other} == set(pair) for pair in given.blocked for other in taken)
+            and (theme < 0 or count < given.caps.get(theme, 99))
         ):
             left.add(widget)
     spaced = {
@@ -84,4 +85,5 @@ def allowed(given: Given, before: list[int], position: int) -> set[int]:
             for place, other in there.items()
         )
     }
-    return spaced or left
+    waiting = [pins[place] for place in sorted(pins) if place > position and pins[place] not in before]
+    return spaced or left or set(waiting[:1])
