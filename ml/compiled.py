@@ -12,6 +12,7 @@ from ml.bandits.statistics import of_rows
 from ml.draw import DrawRule, draw, first_position_probabilities, slate_propensities
 from ml.marginals import marginals
 from ml.ope.bootstrap import bootstrap
+from ml.ope.covered import counts
 from ml.ope.importance import IPS
 from ml.ope.log import Log
 from ml.ope.rows import rows_of
@@ -54,6 +55,8 @@ def rank() -> None:
     drawn = ruled.draw(scores, everyone, uniforms=np.full((1, 1), 0.5), **about)
     ruled.expected_along(scores, everyone, drawn.slates, scores, **about)
     ruled.position_means(scores, everyone, positions=1, draws=2, seed=0, keys=keys, **about)
+    logged = drawn.slates.astype(np.int64), everyone[:, :1], *[np.ones((1, 1))] * 3
+    counts(*logged, about["rules"], np.ones(1))
 
 
 def evaluate() -> None:

@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.draw import NOBODY, DrawRule
-from ml.marginals import marginals
 from ml.ope.log import Floats
 from ml.ope.slates import Exposures
+from ml.rank.ruled import position_means
+from ml.rank.rules import Rules
 
 DRAWS = 32
 """Draws that a serving's marginals are simulated from: their error is small beside one logged slate's."""
@@ -21,8 +22,9 @@ def exposures(
     *,
     seed: int,
     keys: NDArray[np.uint64],
+    rules: Rules | None = None,
 ) -> Exposures:
-    """Return the exposures of the logged widgets under a policy, and what a model expects of them.
+    """Return the exposures of the logged widgets under a policy, and what a model expects of it.
 
     Parameters
     ----------
@@ -38,19 +40,33 @@ def exposures(
         (n, k) r̂, made without the rewards of these rows; None without a model.
     seed, keys
         of the simulation, as for `ml.marginals.marginals`.
+    rules
+        under which the policy draws.
 
     """
+    of_all = of_widgets(values, rule, seen, seed=seed, keys=keys, rules=rules)
+    return of_logged(of_all, slates, seen, predictions)
+
+
+def of_widgets(
+    values: NDArray[np.floating],
+    rule: DrawRule,
+    seen: Floats,
+    *,
+    seed: int,
+    keys: NDArray[np.uint64],
+    rules: Rules | None = None,
+) -> Floats:
+    """Return the (n, k) exposures of all widgets under a policy."""
     everyone = np.ones(values.shape, dtype=np.bool_)
-    drawn = marginals(
-        values, everyone, positions=slates.shape[1], rule=rule, draws=DRAWS, seed=seed, keys=keys
+    means = position_means(
+        values, everyone, positions=len(seen), rule=rule, rules=rules, draws=DRAWS, seed=seed, keys=keys
     )
-    return of_marginals(drawn.means, slates, seen, predictions)
+    return of_marginals(means, seen)
 
 
-def of_marginals(
-    means: Floats, slates: NDArray[np.integer], seen: Floats, predictions: NDArray[np.floating] | None
-) -> Exposures:
-    """Return the exposures of a policy whose (n, K, k) marginals by position are known; else as `exposures`.
+def of_marginals(means: Floats, seen: Floats) -> Floats:
+    """Return the exposures of a policy whose (n, K, k) marginals by position are known; else as `of_widgets`.
 
     Raises
     ------
@@ -58,14 +74,25 @@ def of_marginals(
         When `seen` is not a number a position.
 
     """
+    if seen.shape != means.shape[1:2]:
+        raise ValueError(f"seen must have shape {means.shape[1:2]}, not {seen.shape}")
+    shares = seen / seen[0] if seen[0] > 0 else np.ones(len(seen))
+    return np.asarray(np.einsum("nka,k->na", means, shares))
+
+
+def of_logged(
+    of_all: Floats,
+    slates: NDArray[np.integer],
+    seen: Floats,
+    predictions: NDArray[np.floating] | None,
+) -> Exposures:
+    """Return what the estimator needs of the (n, k) exposures of all widgets."""
     if seen.shape != slates.shape[1:]:
         raise ValueError(f"seen must have shape {slates.shape[1:]}, not {seen.shape}")
-    shares = seen / seen[0] if seen[0] > 0 else np.ones(len(seen))
-    of_widgets = np.einsum("nka,k->na", means, shares)
-    logged = _at(of_widgets, slates, empty=np.nan)
+    logged = _at(of_all, slates, empty=np.nan)
     if predictions is None:
         return Exposures(logged)
-    modelled = seen[0] * (of_widgets * predictions).sum(axis=1)
+    modelled = seen[0] * (of_all * predictions).sum(axis=1)
     return Exposures(logged, _at(predictions, slates, empty=0.0), modelled)
 
 

@@ -16,7 +16,7 @@ from ml.ope.estimator import Estimator
 from ml.ope.importance import IPS, SNIPS, ClippedIPS
 from ml.ope.log import Floats, Integers
 from ml.ope.rows import Rows
-from ml.ope.slates import Exposures, Slates, along_look
+from ml.ope.slates import Exposures, Slates, looked_at
 from ml.ope.terms import Part, Terms
 
 MAIN = "reward"
@@ -103,13 +103,11 @@ class Judged:
             PREFIXES: Terms.mean_of(prefixes[np.arange(len(prefixes)), longest]),
             LAYOUTS: Terms.mean_of(np.ascontiguousarray(prefixes[:, -1])),
         }
-        return found if self.exposures is None else {LOOKS: self._looks(self.exposures.logged), **found}
+        return found if self.exposures is None else {LOOKS: self._looks(self.exposures), **found}
 
-    def _looks(self, exposures: Floats) -> Terms:
-        there = ~np.isnan(exposures)
-        seen = there if self.seen is None else self.seen
-        sights = there & np.logical_and.accumulate(seen | ~there, axis=1)
-        weights = along_look(self.propensities, exposures, self.seen, np.ones(exposures.shape))
+    def _looks(self, exposures: Exposures) -> Terms:
+        sights = looked_at(~np.isnan(exposures.logged), self.seen)
+        weights = exposures.total(self.propensities, self.seen, np.ones(sights.shape))
         return Terms((Part(weights, sights.sum(axis=1).astype(np.float64)),))
 
     def rows(self, wanted: NDArray[Any]) -> "Judged":
@@ -133,8 +131,7 @@ class Judged:
             known = [each for each in values if each is not None]
             return np.concatenate(known) if len(known) == len(values) else None
 
-        exposures = [part.exposures for part in parts]
-        known = [each for each in exposures if each is not None]
+        known = [part.exposures for part in parts if part.exposures is not None]
         return cls(
             np.concatenate([part.propensities for part in parts]),
             np.concatenate([part.probabilities for part in parts]),
@@ -143,13 +140,7 @@ class Judged:
             all_of([part.predicted for part in parts]),
             all_of([part.expected for part in parts]),
             all_of([part.seen for part in parts]),
-            Exposures(
-                np.concatenate([each.logged for each in known]),
-                all_of([each.rated for each in known]),
-                all_of([each.modelled for each in known]),
-            )
-            if len(known) == len(parts)
-            else None,
+            Exposures.joined(known) if len(known) == len(parts) else None,
         )
 
     def terms(self, goal: str) -> dict[str, Terms]:
@@ -178,7 +169,8 @@ class Judged:
         if goal == MAIN and self.predicted is not None and self.expected is not None:
             found = {CASCADE: slates.cascade_dr(given, self.predicted, self.expected), **found}
         if self.exposures is not None:
-            of_goal = self.exposures if goal == MAIN else Exposures(self.exposures.logged)
+            alone = Exposures(self.exposures.logged, counts=self.exposures.counts)
+            of_goal = self.exposures if goal == MAIN else alone
             name = POSITION_BASED[of_goal.rated is not None]
             found = {name: slates.position_based(given, of_goal), **found}
         return found

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from ml.draw import NOBODY, DrawRule, first_position_probabilities
 from ml.ope.log import Floats
+from ml.rank.ruled import expected_along
+from ml.rank.rules import Rules
 
 
 def along_prefixes(
@@ -24,6 +26,7 @@ def along_prefixes(
     rule: DrawRule,
     predictions: NDArray[np.floating],
     seen: Floats,
+    rules: Rules | None = None,
 ) -> tuple[Floats, Floats]:
     """Return (n, K) q̂ₖ of the logged widgets and (n, K) v̂ₖ.
 
@@ -39,11 +42,15 @@ def along_prefixes(
         (n, k) r̂, made without the rewards of these rows.
     seen
         (K,) sₖ.
+    rules
+        under which the target draws.
 
     """
     if seen.shape != slates.shape[1:]:
         raise ValueError(f"seen must have shape {slates.shape[1:]}, not {seen.shape}")
     predicted, expected = np.zeros(slates.shape), np.zeros(slates.shape)
+    if rules is not None:
+        return _under_rules(values, slates, rule, predictions, seen, rules)
     left = np.ones(values.shape, dtype=np.bool_)
     rest = np.cumsum(seen[::-1])[::-1]
     for position in range(slates.shape[1]):
@@ -56,3 +63,20 @@ def along_prefixes(
         expected[rows, position] = rest[position] * mean
         left[rows, logged] = False
     return predicted, expected
+
+
+def _under_rules(
+    values: NDArray[np.floating],
+    slates: NDArray[np.integer],
+    rule: DrawRule,
+    predictions: NDArray[np.floating],
+    seen: Floats,
+    rules: Rules,
+) -> tuple[Floats, Floats]:
+    everyone = np.ones(values.shape, dtype=np.bool_)
+    means = expected_along(values, everyone, slates, predictions, rule=rule, rules=rules)
+    there = slates != NOBODY
+    rated = np.take_along_axis(predictions, np.maximum(slates, 0), axis=1)
+    rest = np.cumsum(seen[::-1])[::-1]
+    predicted = np.where(there, seen * rated + (rest - seen) * means, 0.0)
+    return predicted, np.where(there, rest * means, 0.0)

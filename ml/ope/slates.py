@@ -6,6 +6,7 @@ A row's value is Σₖ αₖ rₖ: a position that was not seen counts as 0. All
 differences and the gate are those of single actions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,12 +117,16 @@ class Exposures:
         (n, K) r̂ of that widget when it is seen; None without a model.
     modelled
         (n,) s₁ Σₐ Eₐ r̂ₐ, over all widgets; None without a model.
+    counts
+        (n, K) how often each position's reward counts, of slates that were drawn under rules
+        (`ml.ope.covered`); NaN in rows of others; None when all are others.
 
     """
 
     logged: Floats
     rated: Floats | None = None
     modelled: Floats | None = None
+    counts: Floats | None = None
 
     def __post_init__(self) -> None:
         """Check that a model says both."""
@@ -131,7 +136,35 @@ class Exposures:
     def rows(self, wanted: NDArray[np.generic]) -> "Exposures":
         """Return some of the rows."""
         rated = None if self.rated is None else self.rated[wanted]
-        return Exposures(self.logged[wanted], rated, None if self.modelled is None else self.modelled[wanted])
+        modelled = None if self.modelled is None else self.modelled[wanted]
+        return Exposures(
+            self.logged[wanted], rated, modelled, None if self.counts is None else self.counts[wanted]
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Exposures"]) -> "Exposures":
+        """Put rows one after the other; a model that some lack, all do."""
+
+        def all_of(values: Sequence[Floats | None]) -> Floats | None:
+            known = [each for each in values if each is not None]
+            return np.concatenate(known) if len(known) == len(values) else None
+
+        counts = [
+            np.full(part.logged.shape, np.nan) if part.counts is None else part.counts for part in parts
+        ]
+        return cls(
+            np.concatenate([part.logged for part in parts]),
+            all_of([part.rated for part in parts]),
+            all_of([part.modelled for part in parts]),
+            None if all(part.counts is None for part in parts) else np.concatenate(counts),
+        )
+
+    def total(self, propensities: Floats, seen: NDArray[np.bool_] | None, values: Floats) -> Floats:
+        """Return (n,) the sum of the values of positions that were looked at, each as often as it counts."""
+        free = along_look(propensities, self.logged, seen, values)
+        if self.counts is None:
+            return free
+        return np.where(np.isnan(self.counts[:, 0]), free, (self.counts * values).sum(axis=1))
 
 
 def of_logged(values: Floats, slates: NDArray[np.integer], *, empty: float) -> Floats:
@@ -195,16 +228,16 @@ def position_based(slates: Slates, exposures: Exposures) -> Terms:
     propensities pⱼ of the log suffice, since a slate is a sample without replacement. Given the positions
     before j, E[Eⱼ eⱼ / pⱼ] is the sum over all widgets that are left, and those before it are known: each tⱼ
     estimates the whole sum (Des Raj 1956: Some estimators in sampling with varying probabilities without
-    replacement). Every widget that is left must have a chance, so a slate with a fixed position cannot be
-    judged so. It is linear in the exposures: where they are simulated it stays unbiased, and their error is
-    part of each row's.
+    replacement). So every widget that is left must have had a chance; where rules kept some out, `counts` of
+    the exposures say what each position is worth instead (`ml.ope.covered`). It is linear in the exposures:
+    where they are simulated it stays unbiased, and their error is part of each row's.
     """
     if exposures.logged.shape != slates.rewards.shape:
         raise ValueError(f"exposures must have shape {slates.rewards.shape}, not {exposures.logged.shape}")
     if slates.position_weights is not None:
         raise ValueError("weights of positions have no meaning where positions are alike")
     rated = np.zeros(slates.rewards.shape) if exposures.rated is None else exposures.rated
-    looked = along_look(slates.propensities, exposures.logged, slates.seen, slates.rewards - rated)
+    looked = exposures.total(slates.propensities, slates.seen, slates.rewards - rated)
     return Terms.mean_of(looked) if exposures.modelled is None else Terms.mean_of(exposures.modelled, looked)
 
 
@@ -213,11 +246,16 @@ def along_look(
 ) -> Floats:
     """Return (n,) the mean of tⱼ over the positions that were seen one after the other; 0 where none was."""
     there = ~np.isnan(exposures)
-    looked = there if seen is None else there & np.logical_and.accumulate(seen | ~there, axis=1)
+    looked = looked_at(there, seen)
     owed = np.where(looked, np.where(there, exposures, 0.0) * values, 0.0)
     whole = np.cumsum(owed, axis=1) - owed + owed / propensities
     count = looked.sum(axis=1)
     return np.asarray((whole * looked).sum(axis=1) / np.maximum(count, 1), dtype=np.float64)
+
+
+def looked_at(there: NDArray[np.bool_], seen: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Return (n, K) whether a position that holds something was seen, and all above it."""
+    return there if seen is None else there & np.logical_and.accumulate(seen | ~there, axis=1)
 
 
 def cascade_dr(slates: Slates, predicted: Floats, expected: Floats) -> Terms:

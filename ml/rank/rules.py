@@ -160,6 +160,15 @@ def pin_of(position, eligible, rules):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
+def is_pinned(column, eligible, rules):  # type: ignore[no-untyped-def]
+    """Tell whether a candidate is pinned to any position of this row."""
+    for position in range(len(rules.pins)):  # noqa: SIM110 - compiled
+        if pin_of(position, eligible, rules) == column:
+            return True
+    return False
+
+
+@numba.njit(cache=True, nogil=True)
 def begin(eligible, rules, left, counts):  # type: ignore[no-untyped-def]
     """Fill `left` with those who may stand at free positions at all, and `counts` with places by theme."""
     themes, caps = rules.themes, rules.caps
@@ -211,10 +220,8 @@ def _spaced(position, slate, eligible, rules, left, allowed):  # type: ignore[no
 @numba.njit(cache=True, nogil=True)
 def place(chosen, eligible, rules, left, counts):  # type: ignore[no-untyped-def]
     """Note that the chosen one stands on the page; pins have been noted from the beginning."""
-    for position in range(len(rules.pins)):
-        if pin_of(position, eligible, rules) == chosen:
-            return
-    _take(chosen, rules, left, counts)
+    if not is_pinned(chosen, eligible, rules):
+        _take(chosen, rules, left, counts)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ml.draw import DrawRule, draw, slate_propensities
 from ml.marginals import marginals
-from ml.ope.exposure import DRAWS, of_marginals
+from ml.ope.exposure import DRAWS, of_logged, of_marginals
 from ml.ope.judged import Judged
 from ml.ope.logged import Logged
 from ml.ope.prefixes import along_prefixes
@@ -179,7 +179,7 @@ def _judged(
         rows = np.flatnonzero(page.days == day)
         wide = np.tile(means, (len(rows), 1))
         predicted, expected = along_prefixes(values[rows], slates[rows], page.rule, wide, looks)
-        shown = of_marginals(mine[page.households[rows]], slates[rows], looks, wide)
+        shown = of_logged(of_marginals(mine[page.households[rows]], looks), slates[rows], looks, wide)
         own = whole.rows(rows)
         parts.append(replace(own, predicted=predicted, expected=expected, exposures=shown))
     return Judged.joined(parts)
