@@ -29,7 +29,9 @@ from pydantic import (
     model_validator,
 )
 
+from jobs.labels import Labels
 from jobs.model_specs import ModelSpec as ModelSpec
+from jobs.page_specs import Page as Page
 from jobs.specs import Policy as Policy
 from jobs.store.terms import Terms
 
@@ -219,16 +221,6 @@ class Gate(Strict):
     limits: Limits = Limits()
 
 
-class Page(Strict):
-    """A page: its positions and the policy that fills them."""
-
-    page: str
-    positions: int = Field(gt=0)
-    policy: str
-    temperature: float = Field(gt=0)
-    floor: float = Field(ge=0, lt=1)
-
-
 class Declaration(Strict):
     """A feature of a subject as of the end of a day: what it counts, over which days, how, where absent.
 
@@ -354,6 +346,7 @@ class Config(Strict):
     quiet_days: list[date] = []
     since: dict[str, date] = {}
     jobs: dict[str, dict[str, Any]] = {}
+    labels: Labels = Labels()
     pages: dict[str, Page]
     policies: dict[str, Policy]
     feature_declarations: dict[str, Declaration]
@@ -477,6 +470,7 @@ def load(root: Path | None = None, overlays: str | None = None) -> Config:
     merged: dict[str, Any] = {}
     for _, layer in layers:
         merged = _merge(merged, layer)
+    merged["labels"] = _checked(Labels, read_yaml(conf / "labels.yaml"), conf / "labels.yaml")
     merged["pages"] = _declared(conf / "pages", Page, "page")
     merged["policies"] = _declared(conf / "policies", Policy, "name")
     for name, source in merged.get("sources", {}).items():
@@ -585,6 +579,8 @@ def _cross_check(config: Config, conf: Path) -> None:
                 f"{_short(conf)}: sources.{name}.table = {source.table!r} is none of conf/contracts."
             )
     for page in config.pages.values():
+        for mistake in page.mistakes(config.labels.theme):
+            raise ConfigError(f"{_short(conf)}/pages/{page.page}.yaml: {mistake}.")
         if page.policy not in config.policies:
             known = ", ".join(sorted(config.policies))
             raise ConfigError(

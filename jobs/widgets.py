@@ -3,12 +3,16 @@
 Reads   the lake's widgets that arrived on the interval's days
 Writes  widgets, partition changed_date (the day of arrival)
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
+
+A widget without its labels, or with a value that conf/labels.yaml does not list, goes to quarantine: list the
+value, with two approvals, and run the day again.
 """
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.config import Ids
+from jobs.labels import LABELS, Label, Labels
 from jobs.shell import Job, Lake
 from jobs.sources import changes, records
 from jobs.sources.hits import Door
@@ -31,7 +35,7 @@ WIDGET = Record(
 )
 
 
-def build(widgets: DataFrame, *, ids: Ids) -> DataFrame:
+def build(widgets: DataFrame, *, ids: Ids, labels: Labels) -> DataFrame:
     """Take over the changes that arrived on each day."""
     arrived = records.parse(widgets, WIDGET, Door(ids.key, ids.key_id))
     changed = arrived.select(
@@ -49,7 +53,16 @@ def build(widgets: DataFrame, *, ids: Ids) -> DataFrame:
         F.coalesce("is_deleted", F.lit(False)).alias("is_deleted"),
         *changes.NOTES,
     )
-    return changes.newest(changed, "widget", "changed_date")
+    listed = changed.withColumn(
+        "_reason", F.coalesce("_reason", *(_unlisted(name, labels) for name in LABELS))
+    )
+    return changes.newest(listed, "widget", "changed_date")
+
+
+def _unlisted(label: Label, labels: Labels) -> Column:
+    """Why a value of a label cannot be; null where it is listed, or missing, which the contract tells."""
+    is_listed = F.col(label).isin(labels.values(label))
+    return F.when(~is_listed, F.lit(f"{label} must be one that conf/labels.yaml lists"))
 
 
 JOB = Job(build, reads=(Lake("widgets"),), writes="widgets")

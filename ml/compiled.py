@@ -55,8 +55,8 @@ def rank() -> None:
     drawn = ruled.draw(scores, everyone, uniforms=np.full((1, 1), 0.5), **about)
     ruled.expected_along(scores, everyone, drawn.slates, scores, **about)
     ruled.position_means(scores, everyone, positions=1, draws=2, seed=0, keys=keys, **about)
-    logged = drawn.slates.astype(np.int64), everyone[:, :1], *[np.ones((1, 1))] * 3
-    counts(*logged, about["rules"], np.ones(1))
+    one = np.ones((1, 1))
+    counts(drawn.slates, everyone[:, :1], one, one, one, about["rules"], np.ones(1))
 
 
 def evaluate() -> None:

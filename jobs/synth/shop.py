@@ -130,7 +130,8 @@ def widgets(size: Size) -> list[dict[str, object]]:
             category_name(int(name.removeprefix("category:c"))) if name.startswith("category:") else None
         )
         about = {"widget_id": name, "kind": "carousel", "pages": pages, "category": category}
-        rows.append({**about, "theme": category or "popular", **labels, "created_date": made})
+        theme = "assortment" if category else "popular"
+        rows.append({**about, "theme": theme, **labels, "created_date": made})
     return rows
 
 

@@ -230,3 +230,75 @@ def test_the_horizon_of_rewards_follows_from_the_windows_of_conf() -> None:
     assert feedback.reward_hours == max(1 + 10, 12)  # a basket within the session gap, or seen late
     short = config.reward.model_copy(update={"follow_hours": 2})
     assert feedback.model_copy(update={"reward": short}).reward_hours == 12
+
+
+@pytest.mark.parametrize(
+    ("rules", "sentence"),
+    [
+        ("caps: {bakery: 1}", "rules.caps: theme 'bakery' is none of conf/labels.yaml: assortment, drug gm,"),
+        ("caps: {grocery: -1}", "rules.caps.grocery = -1 cannot be: input should be greater than or equal"),
+        ("pins: {7: trending}", "rules.pins names position 7, but this page has positions 1 to 6."),
+        ("pins: {0: trending}", "rules.pins names position 0, but this page has positions 1 to 6."),
+        (
+            f"pins: {{{', '.join(f'{n}: w{n}' for n in range(1, 8))}}}",
+            "7 pins do not fit a page of 6 positions: take some out.",
+        ),
+        ("pins: {1: trending, 2: trending}", "'trending' is pinned twice; a page shows a widget once."),
+        ("pins: {1: a, 2: b}\n  blocked: [[b, a]]", "'b' and 'a' are pinned, and blocked beside each other."),
+        ("blocked: [[a, a]]", "blocked holds pairs of two widgets, as [a, b]: not ['a', 'a']."),
+        ("blocked: [[a, b, c]]", "blocked holds pairs of two widgets, as [a, b]: not ['a', 'b', 'c']."),
+        ("diversity: {kind: mmr}", "kind mmr at strength 0.0: mmr and dpp need one above 0, none 0."),
+        (
+            "diversity: {kind: random, strength: 1.0}",
+            "rules.diversity.kind = 'random' cannot be: input should be 'mmr', 'dpp' or 'none'.",
+        ),
+        (
+            "eligible: {trending: {roles: [king]}}",
+            "rules.eligible.trending.roles.0 = 'king' cannot be: input should be 'consultant',",
+        ),
+        ("eligible: {trending: {}}", "name the roles or regions that a widget is for, or leave it out."),
+        ("spaces: 1", "rules.spaces is not a known key; remove it or mend its spelling."),
+        (
+            f"caps: {{{', '.join(f'{name}: 0' for name in load(overlays='demo').labels.theme)}}}",
+            "rules.caps gives every theme 0 places: no widget is left for the page.",
+        ),
+    ],
+)  # fmt: skip
+def test_rules_that_cannot_be_are_refused_on_load(conf: Path, rules: str, sentence: str) -> None:
+    page = (conf / "pages" / "home.yaml").read_text()
+    (conf / "pages" / "home.yaml").write_text(f"{page}rules:\n  {rules}\n")
+    with pytest.raises(ConfigError) as error:
+        load(conf, overlays="demo")
+    assert sentence in str(error.value)
+    assert "home.yaml: " in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_rules_are_read(conf: Path) -> None:
+    page = (conf / "pages" / "home.yaml").read_text()
+    rules = """rules:
+  diversity: {kind: mmr, strength: 0.1}
+  caps: {grocery: 2}
+  spacing: 1
+  pins: {2: trending}
+  blocked: [[bestsellers, trending]]
+  eligible: {trending: {roles: [consultant]}}
+"""
+    (conf / "pages" / "home.yaml").write_text(page + rules)
+    told = load(conf, overlays="demo").pages["home"].rules
+    assert told is not None
+    assert told.pins == {2: "trending"}
+    assert told.blocked == [("bestsellers", "trending")]
+    assert told.named == {"trending": "pins", "bestsellers": "blocked"}
+    assert [told.eligible["trending"].has(role, None) for role in ("consultant", "direct", None)] == [
+        True, False, False,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", ["[A. Person]", "[A. Person, a.  person]", "[A. Person, '']", "[]"])
+def test_a_label_value_needs_two_people(conf: Path, names: str) -> None:
+    told = (conf / "labels.yaml").read_text()
+    new = f"  travel: {{approved_by: {names}, since: 2026-11-29}}\n"
+    (conf / "labels.yaml").write_text(told.replace("intent:\n", "intent:\n" + new))
+    with pytest.raises(ConfigError, match=r"labels\.yaml: intent\.travel\.approved_by = .* two diff"):
+        load(conf, overlays="demo")

@@ -6,8 +6,12 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from jobs import widgets
+from jobs.labels import Approval, Labels
 from tests.jobs.sources.door import IDS, judged
 from tests.jobs.sources.lake import DAY, file, listed, put
+
+APPROVED = Approval(approved_by=("A. Person", "B. Other"), since=DAY)
+LISTED = Labels(theme={"popular": APPROVED}, core_theme={"personal": APPROVED}, intent={"inspire": APPROVED})
 
 
 def test_widgets_are_taken_over_and_wrong_ones_told(spark: SparkSession, tmp_path: Path) -> None:
@@ -17,7 +21,7 @@ def test_widgets_are_taken_over_and_wrong_ones_told(spark: SparkSession, tmp_pat
         "pages": ["start", "home"],
         "category": None,
         "theme": "popular",
-        "core_theme": "discover",
+        "core_theme": "personal",
         "intent": "inspire",
         "size": "medium",
         "page_context": "any",
@@ -30,8 +34,11 @@ def test_widgets_are_taken_over_and_wrong_ones_told(spark: SparkSession, tmp_pat
         {**good_row, "widget_id": "c", "pages": "home"},
         {**good_row, "widget_id": "d", "is_deleted": True, "category": "SOUP"},
         {key: value for key, value in good_row.items() if key != "kind"},
+        {**good_row, "widget_id": "e", "theme": "poplar"},
+        {**good_row, "widget_id": "f", "intent": "popular"},
     ]
-    built = widgets.build(listed(spark, file(put(tmp_path / "w.jsonl", rows), "widgets")), ids=IDS)
+    arrived = listed(spark, file(put(tmp_path / "w.jsonl", rows), "widgets"))
+    built = widgets.build(arrived, ids=IDS, labels=LISTED)
     good, bad = judged("widgets", built, [DAY])
     taken = {key: value for key, value in good_row.items() if key != "widget_id"}
     assert good == [
@@ -56,4 +63,6 @@ def test_widgets_are_taken_over_and_wrong_ones_told(spark: SparkSession, tmp_pat
         (3, "a widget needs its labels"),
         (4, "column pages is not of type array<string>"),
         (6, "column kind is missing"),
+        (7, "theme must be one that conf/labels.yaml lists"),
+        (8, "intent must be one that conf/labels.yaml lists"),
     ]

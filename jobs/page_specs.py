@@ -1,0 +1,138 @@
+"""Pages, conf/pages: positions, the policy that fills them, and the rules that they are steered by.
+
+Positions are counted from 1 here, as people count them, and from 0 everywhere else.
+"""
+
+import json
+from collections.abc import Collection, Iterator
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Role = Literal["consultant", "recruiter", "customer", "direct"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Diversity(_Section):
+    """What redundancy costs a widget, in units of reward, by its likeness to those that stand above it.
+
+    mmr: a widget whose labels are all those of one above it loses `strength`. dpp: it loses `strength` times
+    minus the log of what is left of it beside all above it together.
+    """
+
+    kind: Literal["mmr", "dpp", "none"]
+    strength: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _means_something(self) -> "Diversity":
+        if (self.kind == "none") != (self.strength == 0):
+            raise ValueError(
+                f"kind {self.kind} at strength {self.strength}: mmr and dpp need one above 0, none 0"
+            )
+        return self
+
+
+class Audience(_Section):
+    """Whom a widget is for: these roles, in these regions; an empty list means all."""
+
+    roles: list[Role] = []
+    regions: list[str] = []
+
+    @model_validator(mode="after")
+    def _is_some(self) -> "Audience":
+        if not self.roles and not self.regions:
+            raise ValueError("name the roles or regions that a widget is for, or leave it out")
+        return self
+
+    def has(self, role: str | None, region: str | None) -> bool:
+        """Tell whether someone belongs to it: never who has no known role or region, where it counts."""
+        return (not self.roles or role in self.roles) and (not self.regions or region in self.regions)
+
+
+class PageRules(_Section):
+    """What may stand where on a page; see `ml.rank.rules` for what each comes to.
+
+    caps: most places by theme. spacing: least number of widgets between two of one theme. pins: widgets by
+    position. blocked: pairs that never share the page. eligible: by widget whom it is for.
+    """
+
+    diversity: Diversity = Diversity(kind="none")
+    caps: dict[str, Annotated[int, Field(ge=0)]] = {}
+    spacing: int = Field(default=0, ge=0)
+    pins: dict[int, str] = {}
+    blocked: list[tuple[str, str]] = []
+    eligible: dict[str, Audience] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pairs(cls, given: object) -> object:
+        if isinstance(given, dict) and isinstance(given.get("blocked"), list):
+            for pair in given["blocked"]:
+                if not isinstance(pair, list | tuple) or len(pair) != 2 or pair[0] == pair[1]:
+                    raise ValueError(f"blocked holds pairs of two widgets, as [a, b]: not {pair}")
+        return given
+
+    @field_validator("pins")
+    @classmethod
+    def _once(cls, pins: dict[int, str]) -> dict[int, str]:
+        names = list(pins.values())
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{twice[0]!r} is pinned twice; a page shows a widget once")
+        return pins
+
+    @model_validator(mode="after")
+    def _can_be(self) -> "PageRules":
+        pinned = set(self.pins.values())
+        if both := [pair for pair in self.blocked if set(pair) <= pinned]:
+            raise ValueError(f"{both[0][0]!r} and {both[0][1]!r} are pinned, and blocked beside each other")
+        return self
+
+    @property
+    def named(self) -> dict[str, str]:
+        """By widget the first rule that names it."""
+        found = [(name, "pins") for name in self.pins.values()]
+        found += [(name, "blocked") for pair in self.blocked for name in pair]
+        found += [(name, "eligible") for name in self.eligible]
+        return dict(reversed(found))
+
+    @property
+    def text(self) -> str:
+        """All of it, as one line: two texts, two sets of rules."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+
+class Page(_Section):
+    """A page: its positions, the policy that fills them, and its rules, if any."""
+
+    page: str
+    positions: int = Field(gt=0)
+    policy: str
+    temperature: float = Field(gt=0)
+    floor: float = Field(ge=0, lt=1)
+    rules: PageRules | None = None
+
+    @model_validator(mode="after")
+    def _has_room(self) -> "Page":
+        pins = self.rules.pins if self.rules else {}
+        if len(pins) > self.positions:
+            raise ValueError(
+                f"{len(pins)} pins do not fit a page of {self.positions} positions: take some out"
+            )
+        if outside := sorted(at for at in pins if not 1 <= at <= self.positions):
+            raise ValueError(
+                f"rules.pins names position {outside[0]}, but this page has positions 1 to {self.positions}"
+            )
+        return self
+
+    def mistakes(self, themes: Collection[str]) -> Iterator[str]:
+        """Say what cannot be, given the themes that widgets may have."""
+        rules = self.rules
+        if rules is None:
+            return
+        if unknown := sorted(set(rules.caps) - set(themes)):
+            yield f"rules.caps: theme {unknown[0]!r} is none of conf/labels.yaml: {', '.join(sorted(themes))}"
+        if not rules.pins and themes and all(rules.caps.get(theme) == 0 for theme in themes):
+            yield "rules.caps gives every theme 0 places: no widget is left for the page"
