@@ -29,7 +29,8 @@ STANDS_DAYS = 8
 """A layout is shown on the day after its night, or while the store keeps it valid."""
 SCHEMA = (
     "draw_id string, decision_date date, subject string, subject_bucket int, page string, feature_set string,"
-    " candidates array<string>, context array<float>, action_context array<float>, is_served boolean"
+    " candidates array<string>, context array<float>, action_context array<float>,"
+    " rules string, is_served boolean"
 )
 SAME = ("draw_id", "decision_date", "subject", "subject_bucket", "page")
 BETWEEN = "\x1f"
@@ -61,7 +62,7 @@ def _draws(decisions: DataFrame) -> DataFrame:
 
 def _with_stored(draws: DataFrame, layouts: DataFrame) -> DataFrame:
     """Give each draw its row of the newest night before the day it was served on, null where it has none."""
-    kept = ("subject", "subject_bucket", "feature_set", "candidates", "context", "action_context")
+    kept = ("subject", "subject_bucket", "feature_set", "candidates", "context", "action_context", "rules")
     live = layouts.where(F.col("scenario") == LIVE).select(
         F.col("draw_id").alias("drawn"), "layout_date", F.struct(*kept).alias("stored")
     )
@@ -70,7 +71,11 @@ def _with_stored(draws: DataFrame, layouts: DataFrame) -> DataFrame:
     nights = draws.join(live, on=same_draw, how="left").groupBy("draw_id", "decision_date")
     row = F.struct(*(name for name in draws.columns if name not in ("draw_id", "decision_date")))
     newest = nights.agg(F.any_value(row).alias("row"), F.max_by("stored", "layout_date").alias("stored"))
-    return newest.select("draw_id", "decision_date", "row.*", "stored")
+    # Under rules everyone may have candidates of their own, which a front end need not know.
+    own = F.when(F.col("stored.rules").isNotNull(), F.col("stored.candidates"))
+    return newest.select("draw_id", "decision_date", "row.*", "stored").withColumn(
+        "candidates", F.coalesce(own, "candidates")
+    )
 
 
 def _kernel(feature_sets: Mapping[str, FeatureSet]) -> Callable[[Batches], Batches]:
@@ -112,6 +117,7 @@ def _computed(rows: pa.RecordBatch, declared: FeatureSet) -> pa.RecordBatch:
         "candidates": rows.column("candidates"),
         "context": maps.lists(context, rows.num_rows),
         "action_context": maps.lists(action_context, rows.num_rows),
+        "rules": pc.struct_field(rows.column("stored"), "rules"),
         "is_served": pa.array(np.zeros(rows.num_rows, dtype=bool)),
     }
     return _ordered({name: rows.column(name) for name in SAME} | made)

@@ -6,7 +6,7 @@ on its own features, the rules and the seed only, never on the rows beside it.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -15,21 +15,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs import algorithms, maps
+from jobs import algorithms, maps, steering
 from jobs.config import FeatureSet, Page, Policy
 from jobs.epochs import EPOCH_ZERO
+from jobs.store.keys import DEFAULT_PREFIX
 from jobs.subject_features import feature_columns
 from ml.bandits.linear import COLD, Linear
 from ml.features import assemble, column_names
 from ml.randomness import subject_keys, uniform
-from ml.reasons import EXPLORED, part_columns, phrase, reasons
+from ml.rank import ruled
+from ml.rank.rules import Rules
+from ml.reasons import EXPLORED, PINNED, part_columns, phrase, reasons
 
 CHUNK_ROWS = 65_536
 
 
 @dataclass(frozen=True)
 class PageRules:
-    """A page and its spec; by day of a draw the candidates and the row of `policies`, none at first."""
+    """A page and its spec; by day of a draw its row of `policies`, candidates, and labels."""
 
     page: Page
     spec: Policy
@@ -38,6 +41,7 @@ class PageRules:
     scenario: str
     fitted: Mapping[date, Mapping[str, Any]]
     candidates: dict[date, list[str]]
+    labels: Mapping[date, steering.Labels] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -66,21 +70,50 @@ def draw_pages(
 
 
 class _PageDraw:
-    """Draws one page: keeps its models by day of the draw."""
+    """Draws one page: keeps its models by day of the draw and candidates."""
 
     def __init__(self, rules: PageRules, schema: pa.Schema) -> None:
         self.rules, self.schema = rules, schema
-        self.models: dict[date, Linear] = {}
+        self.models: dict[tuple[date, tuple[str, ...]], Linear] = {}
 
     def draw(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """Draw rows, the rows of one epoch at a time."""
         drawn_dates = rows["feature_date"]
         for drawn in sorted(set(pc.unique(drawn_dates).to_pylist())):
-            yield self.draw_epoch(rows.filter(pc.equal(drawn_dates, pa.scalar(drawn, pa.date32()))), drawn)
+            of_day = rows.filter(pc.equal(drawn_dates, pa.scalar(drawn, pa.date32())))
+            if self.rules.page.rules is None:
+                yield self.draw_epoch(of_day, drawn, self.rules.candidates[drawn], None)
+            else:
+                yield from self._draw_under_rules(of_day, drawn)
 
-    def draw_epoch(self, rows: pa.RecordBatch, drawn: date) -> pa.RecordBatch:
-        """Draw rows whose epoch began on one day."""
-        candidates, model = self.rules.candidates[drawn], self._model(drawn)
+    def _draw_under_rules(self, rows: pa.RecordBatch, drawn: date) -> Iterator[pa.RecordBatch]:
+        """Draw rows, those who may see the same widgets at a time.
+
+        Whom the rules leave nothing gets no layout of their own, but the page's defaults; should they leave
+        these nothing, defaults are drawn without rules.
+        """
+        page, everything = self.rules.page, self.rules.candidates[drawn]
+        whose: dict[tuple[str | None, str | None], list[int]] = {}
+        for row, who in enumerate(zip(rows["role"].to_pylist(), rows["region"].to_pylist(), strict=True)):
+            whose.setdefault(who, []).append(row)
+        audiences: dict[tuple[str, ...], list[int]] = {}
+        for who, of_kind in whose.items():
+            audiences.setdefault(steering.eligible(page, everything, *who), []).extend(of_kind)
+        for candidates, numbers in sorted(audiences.items()):
+            some = rows.take(pa.array(sorted(numbers)))
+            text = steering.bind(page, candidates, self.rules.labels[drawn])
+            if text is not None and candidates and not steering.read(text).is_empty:
+                yield self.draw_epoch(some, drawn, list(candidates), text)
+                continue
+            defaults = some.filter(pc.starts_with(some["subject"], DEFAULT_PREFIX))
+            if defaults.num_rows:
+                yield self.draw_epoch(defaults, drawn, everything, None)
+
+    def draw_epoch(
+        self, rows: pa.RecordBatch, drawn: date, candidates: list[str], text: str | None
+    ) -> pa.RecordBatch:
+        """Draw rows whose epoch began on one day, from these candidates, under the rules bound to them."""
+        model, bound = self._model(drawn, candidates), None if text is None else steering.read(text)
         columns = feature_columns(rows, column_names(self.rules.features, candidates))
         contexts, own = assemble(columns, self.rules.features, candidates, rows=rows.num_rows)
         subjects = rows["subject"].to_pylist()
@@ -92,28 +125,38 @@ class _PageDraw:
             uniform(seed, keys, page=page.page, purpose="draw", position=position, epoch=epoch)
             for position in range(page.positions)
         ]
-        slates, propensities = model.draw_from(
-            scores.astype(np.float64) + bonuses, np.stack(numbers, axis=1)[:, : len(candidates)]
+        slates, propensities = ruled.draw(
+            scores.astype(np.float64) + bonuses,
+            np.ones(scores.shape, dtype=np.bool_),
+            rule=model.rule,
+            uniforms=np.stack(numbers, axis=1)[:, : len(candidates)],
+            rules=bound,
         )
-        picked = np.arange(len(slates))[:, None]
+        there, picked = slates >= 0, np.arange(len(slates))[:, None]
+        slates = np.maximum(slates, 0)
         why = self._reasons(model, contexts, own, scores, slates, candidates)
-        values = {
+        placed = {
             "widgets": pa.array(candidates).take(pa.array(slates.ravel())),
             "scores": scores[picked, slates],
             "bonuses": bonuses[picked, slates],
             "propensities": propensities,
-            "reasons": why,
+            "reasons": why if bound is None else _pinned(why, slates, bound),
+        }
+        values = {
             "candidates": pa.array(candidates * rows.num_rows),
             "context": contexts,
             "action_context": own,
         }
         version = self._version(drawn)
         common = f"{self.rules.page.page}|{drawn}|{version}|{self.rules.digest}|{'|'.join(candidates)}"
+        common += "" if text is None else f"|{text}"
         named = {
             "draw_id": pa.array(draw_ids(common, subjects, [contexts, own, slates, propensities])),
             "drawn_date": drawn,
             "policy_version": version,
+            "rules": text,
         }
+        named |= {name: maps.lists_where(flat, there) for name, flat in placed.items()}
         return self._batch(
             rows, named | {name: maps.lists(flat, rows.num_rows) for name, flat in values.items()}
         )
@@ -122,18 +165,19 @@ class _PageDraw:
         fitted = self.rules.fitted.get(drawn)
         return str(fitted["policy_version"]) if fitted else f"{self.rules.spec.name}@none"
 
-    def _model(self, drawn: date) -> Linear:
-        """Return the policy over the day's candidates."""
-        if drawn not in self.models:
-            rules, candidates = self.rules, self.rules.candidates[drawn]
+    def _model(self, drawn: date, candidates: list[str]) -> Linear:
+        """Return the day's policy over these candidates."""
+        key = (drawn, tuple(candidates))
+        if key not in self.models:
+            rules = self.rules
             row, about = rules.fitted.get(drawn), (rules.spec, rules.features)
             if row is None:
-                self.models[drawn] = algorithms.before_anything_was_seen(*about, candidates, rules.page)
+                self.models[key] = algorithms.before_anything_was_seen(*about, candidates, rules.page)
             else:
                 places = {widget: place for place, widget in enumerate(row["widgets"])}
                 arms = np.array([places.get(widget, COLD) for widget in candidates])
-                self.models[drawn] = algorithms.restore(*about, row, rules.page).select(arms)
-        return self.models[drawn]
+                self.models[key] = algorithms.restore(*about, row, rules.page).select(arms)
+        return self.models[key]
 
     def _reasons(
         self,
@@ -158,12 +202,18 @@ class _PageDraw:
             "feature_set": self.rules.features.name,
         }
         arrays = []
-        for field in self.schema:
-            values = columns[field.name]
+        for column in self.schema:
+            values = columns[column.name]
             if not isinstance(values, pa.Array):
-                values = pa.repeat(pa.scalar(values, field.type), rows.num_rows)
-            arrays.append(values.cast(field.type))
+                values = pa.repeat(pa.scalar(values, column.type), rows.num_rows)
+            arrays.append(values.cast(column.type))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+
+def _pinned(why: pa.Array, slates: NDArray[np.int32], rules: Rules) -> pa.Array:
+    """Say of what stands where it was pinned that it was."""
+    is_pinned = np.isin(slates, rules.pins[rules.pins >= 0])
+    return pc.if_else(pa.array(is_pinned.ravel()), PINNED, why)
 
 
 def draw_ids(common: str, subjects: Sequence[str], content: Sequence[NDArray[Any]]) -> list[str]:

@@ -4,14 +4,15 @@ One row per serving and target policy: the probabilities of the layout as served
 along its prefixes. All that off-policy evaluation needs of a day is computed once, here; values over any
 days, by role or subject, are sums over these rows.
 
-Reads   feedback of the days and the day before, contexts of the days, policies up to the day before, and
-        subject_features of the evenings before
+Reads   feedback of the days and the day before, contexts of the days, policies up to the day before, widgets
+        (whose labels rules go by), and subject_features of the evenings before
 Writes  judgements, partition decision_date and subject_bucket
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 
 A day before which a spec was never fitted has no judgement of it. Days of the last `late_days` whose feedback
 was rebuilt since they were judged (what is earned after midnight belongs to the day before) are judged again,
-with the policies of then; verdicts that were given on them stay.
+with the policies of then; verdicts that were given on them stay. Specs are judged under the rules that their
+page has now; where a draw's own were others, `unsure` tells how much of that its log cannot tell.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,8 +27,11 @@ from jobs.algorithms import PARAMETERS
 from jobs.config import FeatureSet, Page, Policy
 from jobs.contracts import contract
 from jobs.credit import DIRECT
+from jobs.epochs import widgets_as_of
 from jobs.judging import Judged, judge
+from jobs.labels import LABELS
 from jobs.shell import Days, Job, Until
+from jobs.steering import Labels
 
 SERVING = ("decision_date", "subject_bucket", "page", "decision_id", "draw_id")
 PARALLEL = {
@@ -40,6 +44,7 @@ def build(
     feedback: DataFrame,
     contexts: DataFrame,
     policies: DataFrame,
+    widgets: DataFrame,
     subject_features: DataFrame,
     *,
     days: Sequence[date],
@@ -55,15 +60,23 @@ def build(
         for name, spec in sorted(specs.items())
     ]
     served = _servings(feedback.where(F.col("decision_date").isin(list(days))))
-    evening = subject_features.select("subject", F.date_add("feature_date", 1).alias("decision_date"), "role")
+    evening = subject_features.select(
+        "subject", F.date_add("feature_date", 1).alias("decision_date"), "role", "region"
+    )
     drawn = contexts.where(F.col("feature_set").isin(sorted({one.spec.feature_set for one in judged})))
-    own = drawn.select("draw_id", "decision_date", "feature_set", "candidates", "context", "action_context")
+    known = ("feature_set", "candidates", "context", "action_context", "rules")
+    own = drawn.select("draw_id", "decision_date", *known)
     rows = served.join(evening, on=["subject", "decision_date"], how="left").join(
         own, on=["draw_id", "decision_date"], how="inner"
     )
     about = contract("judgements")
     work = partial(
-        judge, judged=judged, seen=_seen_rates(feedback, days), seed=seed, schema=about.arrow_schema
+        judge,
+        judged=judged,
+        seen=_seen_rates(feedback, days),
+        labels=_labels(widgets, pages, days),
+        seed=seed,
+        schema=about.arrow_schema,
     )
     return rows.mapInArrow(work, about.ddl)
 
@@ -93,6 +106,14 @@ def _seen_rates(feedback: DataFrame, days: Sequence[date]) -> dict[tuple[str, da
     for row in sorted(seen.collect(), key=lambda row: row["position"]):
         rates.setdefault((row["page"], row["decision_date"] + timedelta(1)), []).append(row["share"])
     return {key: share for key, share in rates.items() if key[1] in set(days)}
+
+
+def _labels(widgets: DataFrame, pages: Mapping[str, Page], days: Sequence[date]) -> dict[date, Labels]:
+    """Return the widgets' labels as of each day; nothing where no page has rules that could ask."""
+    if all(page.rules is None for page in pages.values()):
+        return {}
+    changes = [row.asDict() for row in widgets.select("widget", "changed_date", *LABELS).collect()]
+    return {day: widgets_as_of(changes, day) for day in days}
 
 
 def _fitted(
@@ -129,6 +150,7 @@ JOB = Job(
         Days("feedback", before=1),
         Days("contexts"),
         Until("policies"),
+        Until("widgets"),
         Days("subject_features", before=1),
     ),
     writes="judgements",

@@ -2,6 +2,8 @@
 
 All that a worker needs travels as plain values; nothing is read here. A row's judgement depends on its own
 context, the fitted policies and the seed only, never on the rows beside it.
+
+A target draws under the rules that its page has now; what the log's own allowed stands beside its draws.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,21 +16,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs import algorithms, maps
+from jobs import algorithms, maps, steering
 from jobs.config import FeatureSet, Page, Policy
+from jobs.credit import DIRECT
 from jobs.epochs import EPOCH_ZERO
 from ml.bandits.linear import COLD, Linear
 from ml.bandits.ridge import Ridge
 from ml.draw import NOBODY
-from ml.ope.exposure import exposures
+from ml.ope import exposure
+from ml.ope.covered import counts, sure_from, unsure
 from ml.ope.prefixes import along_prefixes
+from ml.ope.slates import looked_at
 from ml.randomness import subject_keys
+from ml.rank import ruled
 
 BETWEEN = "\x1f"
 LEAST_SHOWN = 0.01
 """Least probability of the first position that `first` keeps: at most 100 a row, however many widgets."""
 
 Seen = Mapping[tuple[str, date], Sequence[float]]
+Labels = Mapping[date, steering.Labels]
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Judged:
 
 @dataclass(frozen=True, eq=False)
 class Servings:
-    """Servings of one page, day, feature set and list of candidates, as arrays."""
+    """Servings of one page, day, feature set, list of candidates and rules, as arrays."""
 
     day: date
     page: str
@@ -65,10 +72,19 @@ class Servings:
     slates: NDArray[np.int64]
     keys: NDArray[np.uint64]
     seen: NDArray[np.float64]
+    looked: NDArray[np.bool_]
+    propensities: NDArray[np.float64]
+    rules: str | None
 
 
 def judge(
-    batches: Iterator[pa.RecordBatch], *, judged: Sequence[Judged], seen: Seen, seed: int, schema: pa.Schema
+    batches: Iterator[pa.RecordBatch],
+    *,
+    judged: Sequence[Judged],
+    seen: Seen,
+    labels: Labels,
+    seed: int,
+    schema: pa.Schema,
 ) -> Iterator[pa.RecordBatch]:
     """Judge every policy at the servings that have contexts of its feature set."""
     for batch in batches:
@@ -78,14 +94,14 @@ def judge(
             here = [one for one in of_set if servings.day in one.fitted]
             predictions = _predictions(servings, here)
             for one in here:
-                yield _batch(rows, servings, one, predictions, seed, schema)
+                yield _batch(rows, servings, one, predictions, labels, seed, schema)
 
 
 def _alike(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Cut rows into those of one page, day, feature set, candidates and length."""
+    """Cut rows into those of one page, day, feature set, candidates, rules and length."""
     names = ("page", "decision_date", "feature_set")
     parts = [pc.cast(batch[name], pa.string()) for name in names]
-    parts += [pc.cast(pc.list_value_length(batch["widgets"]), pa.string())]
+    parts += [pc.cast(pc.list_value_length(batch["widgets"]), pa.string()), batch["rules"].fill_null("")]
     key = pc.binary_join_element_wise(*parts, pc.binary_join(batch["candidates"], BETWEEN), "\x1e")
     codes = key.dictionary_encode()
     indices = np.asarray(codes.indices)
@@ -101,6 +117,9 @@ def _servings(rows: pa.RecordBatch, seen: Seen) -> Servings:
     slates = np.asarray(columns, dtype=np.int64).reshape(rows.num_rows, -1)
     positions = slates.shape[1]
     known = list(seen.get((page, day), ()))[:positions]
+    # Who took something from a position has seen it, whatever became of the sighting.
+    came = [np.asarray(rows[name].flatten()) != 0 for name in ("rewards", *DIRECT)]
+    is_seen = np.any([rows["is_seen"].flatten().to_numpy(zero_copy_only=False), *came], axis=0)
     return Servings(
         day=day,
         page=page,
@@ -111,6 +130,9 @@ def _servings(rows: pa.RecordBatch, seen: Seen) -> Servings:
         keys=subject_keys(rows["subject"].to_pylist()),
         # Before anybody looked, every position counts: any numbers leave the estimators unbiased.
         seen=np.array(known + [1.0] * (positions - len(known))),
+        looked=looked_at(slates != NOBODY, is_seen.reshape(slates.shape)),
+        propensities=np.asarray(rows["propensities"].flatten()).reshape(slates.shape),
+        rules=rows["rules"][0].as_py(),
     )
 
 
@@ -128,14 +150,18 @@ def _batch(
     servings: Servings,
     one: Judged,
     predictions: NDArray[np.float32] | None,
+    labels: Labels,
     seed: int,
     schema: pa.Schema,
 ) -> pa.RecordBatch:
     model, about = one.model(servings.day, servings.candidates), servings
     epoch = (about.day - EPOCH_ZERO).days
     normals = model.normals(seed, about.keys, page=about.page, epoch=epoch, arms=about.candidates)
-    first = model.propensities(about.contexts, about.own, normals=normals)
-    probabilities = model.slate_propensities(about.contexts, about.slates, about.own, normals=normals)
+    values = model.values(about.contexts, about.own, normals)
+    text, eligible = _steered(rows, about, one.page, labels)
+    rules = None if text is None else steering.read(text)
+    first = ruled.first_position_probabilities(values, eligible, rule=model.rule, rules=rules)
+    probabilities = ruled.slate_propensities(values, eligible, about.slates, rule=model.rule, rules=rules)
     columns: dict[str, Any] = {name: rows[name] for name in schema.names if name in rows.schema.names}
     columns |= {
         "spec": one.spec.name,
@@ -145,16 +171,22 @@ def _batch(
         "first": _shown(first, about.candidates),
         "likeliest": pa.array(about.candidates).take(pa.array(first.argmax(axis=1))),
     }
-    values = model.values(about.contexts, about.own, normals)
+    looks = first
     if about.slates.shape[1] > 1:
-        drawn = exposures(
-            values, about.slates, model.rule, about.seen, predictions, seed=seed, keys=about.keys
+        looks = exposure.of_widgets(
+            values, model.rule, about.seen, seed=seed, keys=about.keys, rules=rules, eligible=eligible
         )
+        drawn = exposure.of_logged(looks, about.slates, about.seen, predictions)
         columns |= {"exposures": maps.lists(drawn.logged, rows.num_rows)}
         if drawn.rated is not None:
             columns |= {"rated": maps.lists(drawn.rated, rows.num_rows), "modelled": pa.array(drawn.modelled)}
+    if about.rules is not None:
+        is_other = np.logical_or(text != about.rules, ~eligible.all(axis=1))
+        columns |= _under_rules(about, looks, probabilities.astype(np.float64), is_other)
     if predictions is not None:
-        both = along_prefixes(values, about.slates, model.rule, predictions, about.seen)
+        both = along_prefixes(
+            values, about.slates, model.rule, predictions, about.seen, rules, eligible=eligible
+        )
         named = zip(("predicted", "expected"), both, strict=True)
         columns |= {name: maps.lists(each, rows.num_rows) for name, each in named}
     arrays = []
@@ -164,6 +196,42 @@ def _batch(
             value = pa.repeat(pa.scalar(value, column.type), rows.num_rows)
         arrays.append(value.cast(column.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _steered(
+    rows: pa.RecordBatch, about: Servings, page: Page | None, labels: Labels
+) -> tuple[str | None, NDArray[np.bool_]]:
+    """Return the rules of tonight, bound to the servings' candidates, and (n, k) whom they let see what."""
+    eligible = np.ones((rows.num_rows, len(about.candidates)), dtype=np.bool_)
+    if page is None or page.rules is None:
+        return None, eligible
+    for row, who in enumerate(zip(rows["role"].to_pylist(), rows["region"].to_pylist(), strict=True)):
+        if page.rules.eligible:
+            eligible[row] = np.isin(about.candidates, steering.eligible(page, about.candidates, *who))
+    return steering.bind(page, about.candidates, labels[about.day]), eligible
+
+
+def _under_rules(
+    about: Servings,
+    looks: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
+    is_other: NDArray[np.bool_],
+) -> dict[str, Any]:
+    """Return what the log's rules make of its positions, and what they leave open of a target's looks."""
+    assert about.rules is not None
+    rules, rows = steering.read(about.rules), len(about.slates)
+    opening = [widget for widget, at in zip(about.candidates, sure_from(rules), strict=True) if at == 0]
+    found: dict[str, Any] = {
+        "unsure": pa.array(np.where(is_other, unsure(looks, rules), 0.0)),
+        "opening": pa.array([opening] * rows, pa.list_(pa.string())),
+    }
+    if about.slates.shape[1] > 1:
+        logged = np.take_along_axis(looks, np.maximum(about.slates, 0), axis=1)
+        number = counts(
+            about.slates, about.looked, about.propensities, probabilities, logged, rules, about.seen
+        )
+        found["counts"] = maps.lists(number, rows)
+    return found
 
 
 def _shown(first: NDArray[np.float64], candidates: Sequence[str]) -> pa.MapArray:

@@ -9,9 +9,11 @@ On failure, mend the cause and clear the task: a rerun replaces the same partiti
 A subject's draw stands while its epoch lasts. An epoch begins on the day on which the subject was last
 active, on its own day of every `epoch_days` by hash, or on the day since when the page has its policy or
 candidates, whichever came last. Features and policy are those of that day, so any order of nights gives
-the same layouts. Positions, temperature and floor are those of the run: when they change, every draw does.
+the same layouts. Positions, temperature, floor and rules are those of the run: when they change, every draw
+does. Whom a widget is for is asked of a subject's role and region as of the night.
 """
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -22,12 +24,14 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs import steering
 from jobs.algorithms import PARAMETERS
 from jobs.config import ConfigError, FeatureSet, Page, Policy
 from jobs.contracts import contract
 from jobs.drawing import PageRules, draw_pages
-from jobs.epochs import EPOCH_ZERO, Epochs
+from jobs.epochs import EPOCH_ZERO, Epochs, widgets_as_of
 from jobs.inputs import MissingInput
+from jobs.labels import LABELS
 from jobs.live import POLICY, LivePolicies
 from jobs.scenarios import BACKFILL, LIVE
 from jobs.shell import Days, Job, State, Until
@@ -41,7 +45,9 @@ DEFAULT = "default:"
 EpochRow = tuple[date, date, date, int]
 EPOCH_ROW = "layout_date date, own_date date, feature_date date, page_bit long"
 
+LOG = logging.getLogger(__name__)
 KEYS = ("layout_date", "subject", "subject_bucket", "feature_date")
+WHO = ("role", "region")
 
 
 def build(
@@ -141,7 +147,8 @@ def _plans(
         row["feature_date"] for row in subject_features.select("feature_date").distinct().collect()
     )
     changes = [
-        row.asDict() for row in widgets.select("widget", "changed_date", "pages", "is_deleted").collect()
+        row.asDict()
+        for row in widgets.select("widget", "changed_date", "pages", "is_deleted", *LABELS).collect()
     ]
     fitted = policies.select("spec_digest", "fitted_date").collect()
     verdicts = releases.where(F.col("kind") == POLICY).select("kind", "name", "as_of_date", "details")
@@ -207,11 +214,31 @@ def _rules(
             raise MissingInput(
                 f"page {page.page!r} has no widget as of {empty[0]}: name it in a widget's pages."
             )
+        labels = {}
+        if page.rules is not None:
+            labels = {drawn: widgets_as_of(plan.epochs.changes, drawn) for drawn in days}
+            _warn(page, candidates[days[-1]], labels[days[-1]], days[-1])
         spec = specs[plan.spec]
         models = {drawn: fitted[version] for drawn, version in by_day.items()}
         features = feature_sets[spec.feature_set]
-        rules.append(PageRules(page, spec, features, seed, scenario, models, candidates))
+        rules.append(PageRules(page, spec, features, seed, scenario, models, candidates, labels))
     return rules
+
+
+def _warn(page: Page, candidates: Sequence[str], labels: Mapping[str, Mapping[str, Any]], day: date) -> None:
+    """Tell the operator of rules that the night's widgets cannot follow."""
+    for told in steering.unknown(page, candidates):
+        LOG.warning(
+            "Page %s: %s, which is none of its widgets as of %s: it is left out.", page.page, told, day
+        )
+    anybody = steering.eligible(page, candidates, None, None)
+    text = steering.bind(page, anybody, labels)
+    if not anybody or (text and steering.read(text).is_empty):
+        LOG.warning(
+            "Page %s: its rules leave no widget for everyone as of %s: its defaults are drawn without them.",
+            page.page,
+            day,
+        )
 
 
 def _fitted(policies: DataFrame, versions: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -242,8 +269,10 @@ def _subject_rows(
     own_date = F.greatest(F.date_sub("layout_date", age), F.least("last_active_date", "feature_date"))
     chosen = dated.withColumn("own_date", own_date).join(F.broadcast(epochs), on=keys, how="inner")
     # Who left, or took consent back, since the epoch began has no features of the night itself.
-    present = subject_features.select(F.col("feature_date").alias("layout_date"), "subject")
-    return chosen.join(present, on=["layout_date", "subject"], how="left_semi").select(*KEYS, *MAPS, "pages")
+    # Whom a widget is for is asked as of the night, too.
+    present = subject_features.select(F.col("feature_date").alias("layout_date"), "subject", *WHO)
+    kept = chosen.drop(*WHO).join(present, on=["layout_date", "subject"], how="inner")
+    return kept.select(*KEYS, *MAPS, *WHO, "pages")
 
 
 def _default_rows(subject_features: DataFrame, plans: Sequence[Plan], subject_buckets: int) -> DataFrame:
@@ -263,6 +292,7 @@ def _default_rows(subject_features: DataFrame, plans: Sequence[Plan], subject_bu
         rows, "layout_date date, subject string, subject_bucket int, feature_date date, pages long"
     )
     unknown = [F.lit(None).cast("map<string,double>").alias(name) for name in MAPS]
+    unknown += [F.lit(None).cast("string").alias(name) for name in WHO]
     return named.select(*KEYS, *unknown, "pages")
 
 

@@ -60,6 +60,15 @@ def lists(values: pa.Array | NDArray[Any], rows: int) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1, dtype=np.int32) * length), values)
 
 
+def lists_where(values: pa.Array | NDArray[Any], there: NDArray[np.bool_]) -> pa.ListArray:
+    """Cut flat values into lists of the places (n, length) that hold something, one for each row."""
+    if there.all():
+        return lists(values, len(there))
+    values = pa.array(values.ravel()) if isinstance(values, np.ndarray) else values
+    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values.filter(pa.array(there.ravel())))
+
+
 def _whole(column: pa.ChunkedArray | pa.Array) -> pa.MapArray:
     if isinstance(column, pa.ChunkedArray):
         return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

@@ -28,10 +28,13 @@ SUMMARIES = "page string, subject_bucket int, name string, summary binary"
 COLUMNS = (
     "page", "subject_bucket", "decision_date", "decision_id", "served_at", "subject", "role", "spec",
     "logging_policy", "widgets", "candidates", "propensities", "probabilities", "rewards", *DIRECT,
-    "predicted", "expected", "is_seen", "exposures", "rated", "modelled", "first", "likeliest",
+    "predicted", "expected", "is_seen", "exposures", "rated", "modelled", "counts", "unsure",
+    "opening", "first", "likeliest",
 )  # fmt: skip
 
 Named = Mapping[str, Any]
+
+KEPT_OUT = "widgets that the log's rules kept out"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +60,10 @@ class Servings:
 
     def logged(self) -> Logged:
         """Return what was shown first."""
-        offsets = np.asarray(pc.list_value_length(self.table["candidates"])).cumsum()
+        openers = pc.coalesce(self.table["opening"], self.table["candidates"])
+        offsets = np.asarray(pc.list_value_length(openers)).cumsum()
         owner = np.repeat(np.arange(len(offsets)), np.diff(offsets, prepend=0))
-        codes = pc.list_flatten(self.table["candidates"]).combine_chunks().dictionary_encode()
+        codes = pc.list_flatten(openers).combine_chunks().dictionary_encode()
         could = np.zeros((len(codes.dictionary), len(offsets)), dtype=np.bool_)
         could[np.asarray(codes.indices), owner] = True
         shown = pc.list_element(self.table["widgets"], 0)
@@ -73,10 +77,11 @@ class Servings:
         )
 
     def first(self) -> dict[str, float]:
-        """Return by widget the target's probability at the first position, summed."""
+        """Return by widget the target's probability at the first position, summed; and what was kept out."""
         keys = maps.keys_of(self.table["first"])
         sums = np.nansum(maps.table(self.table["first"], keys), axis=0)
-        return dict(zip(keys, sums.tolist(), strict=True))
+        kept_out = pc.sum(self.table["unsure"]).as_py() or 0.0
+        return dict(zip(keys, sums.tolist(), strict=True)) | ({KEPT_OUT: kept_out} if kept_out else {})
 
     def nights(self, zone: str, hours: int) -> NDArray[np.datetime64]:
         """(n,) the day at whose end all that may come of each has come: so many hours after it."""
@@ -102,7 +107,8 @@ def served(by_spec: Mapping[str, Servings]) -> dict[str, Servings]:
     """Return by logging policy what it served, as a target: every serving that was judged, once.
 
     It would have drawn what it drew, so each serving counts once in every estimate. What specs are judged by
-    beside their probabilities (predictions, exposures, what they show first) is theirs, and not its own.
+    beside their probabilities (predictions, exposures, what they show first, what the log's rules leave
+    open of it) is theirs, and not its own.
     """
     whole = pa.concat_tables([each.table for each in by_spec.values()])
     ids = whole["decision_id"].to_numpy(zero_copy_only=False).astype(str)
@@ -113,7 +119,7 @@ def served(by_spec: Mapping[str, Servings]) -> dict[str, Servings]:
         "probabilities": own["propensities"],
         "first": pa.MapArray.from_arrays(pa.array(places), shown, pa.array(np.ones(len(own)))),
         "likeliest": shown,
-        **dict.fromkeys(("predicted", "expected", "exposures", "rated", "modelled")),
+        **dict.fromkeys(("predicted", "expected", "exposures", "rated", "modelled", "counts", "unsure")),
     }
     for name, values in columns.items():
         field = own.schema.field(name)
@@ -133,9 +139,10 @@ def _judged(table: pa.Table) -> Judged:
 
     def matrix(name: str, fill: float) -> NDArray[np.float64]:
         flat = np.asarray(pc.list_flatten(table[name]), dtype=np.float64)
-        if (lengths == positions).all():
+        told = np.asarray(table[name].is_valid())
+        if (lengths == positions).all() and told.all():
             return flat.reshape(-1, positions)
-        there = np.arange(positions) < lengths[:, None]
+        there = (np.arange(positions) < lengths[:, None]) & told[:, None]
         full = np.full(there.shape, fill)
         full[there] = flat
         return full
@@ -157,10 +164,15 @@ def _judged(table: pa.Table) -> Judged:
 
 
 def _exposures(table: pa.Table, matrix: Callable[[str, float], NDArray[np.float64]]) -> Exposures:
+    logged = matrix("exposures", np.nan)
+    counts = None if table["counts"].null_count == len(table) else matrix("counts", np.nan)
+    if counts is not None:
+        # Short of a full page nothing counts; only a row without counts of its own has none.
+        counts = np.where(np.isnan(counts[:, :1]), np.nan, np.nan_to_num(counts))
     if table["modelled"].null_count:
-        return Exposures(matrix("exposures", np.nan))
+        return Exposures(logged, counts=counts)
     modelled = np.asarray(table["modelled"], dtype=np.float64)
-    return Exposures(matrix("exposures", np.nan), matrix("rated", 0.0), modelled)
+    return Exposures(logged, matrix("rated", 0.0), modelled, counts)
 
 
 def summarised(

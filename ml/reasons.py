@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ml.bandits.linear import Linear
 
 EXPLORED = "explored"
+PINNED = "pinned"
 POPULAR = "popular now"
 TRENDING = "trending"
 SIMILAR = "liked by similar shoppers"

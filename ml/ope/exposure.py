@@ -56,9 +56,10 @@ def of_widgets(
     seed: int,
     keys: NDArray[np.uint64],
     rules: Rules | None = None,
+    eligible: NDArray[np.bool_] | None = None,
 ) -> Floats:
-    """Return the (n, k) exposures of all widgets under a policy."""
-    everyone = np.ones(values.shape, dtype=np.bool_)
+    """Return the (n, k) exposures of all widgets under a policy, of those that are eligible."""
+    everyone = np.ones(values.shape, dtype=np.bool_) if eligible is None else eligible
     means = position_means(
         values, everyone, positions=len(seen), rule=rule, rules=rules, draws=DRAWS, seed=seed, keys=keys
     )

@@ -27,6 +27,8 @@ def along_prefixes(
     predictions: NDArray[np.floating],
     seen: Floats,
     rules: Rules | None = None,
+    *,
+    eligible: NDArray[np.bool_] | None = None,
 ) -> tuple[Floats, Floats]:
     """Return (n, K) q̂ₖ of the logged widgets and (n, K) v̂ₖ.
 
@@ -42,16 +44,17 @@ def along_prefixes(
         (n, k) r̂, made without the rewards of these rows.
     seen
         (K,) sₖ.
-    rules
-        under which the target draws.
+    rules, eligible
+        under which the target draws, and (n, k) from whom; None for no rules, and all.
 
     """
     if seen.shape != slates.shape[1:]:
         raise ValueError(f"seen must have shape {slates.shape[1:]}, not {seen.shape}")
     predicted, expected = np.zeros(slates.shape), np.zeros(slates.shape)
+    everyone = np.ones(values.shape, dtype=np.bool_) if eligible is None else eligible
     if rules is not None:
-        return _under_rules(values, slates, rule, predictions, seen, rules)
-    left = np.ones(values.shape, dtype=np.bool_)
+        return _under_rules(values, everyone, slates, rule, predictions, seen, rules)
+    left = everyone.copy()
     rest = np.cumsum(seen[::-1])[::-1]
     for position in range(slates.shape[1]):
         rows = np.flatnonzero(slates[:, position] != NOBODY)
@@ -67,14 +70,14 @@ def along_prefixes(
 
 def _under_rules(
     values: NDArray[np.floating],
+    eligible: NDArray[np.bool_],
     slates: NDArray[np.integer],
     rule: DrawRule,
     predictions: NDArray[np.floating],
     seen: Floats,
     rules: Rules,
 ) -> tuple[Floats, Floats]:
-    everyone = np.ones(values.shape, dtype=np.bool_)
-    means = expected_along(values, everyone, slates, predictions, rule=rule, rules=rules)
+    means = expected_along(values, eligible, slates, predictions, rule=rule, rules=rules)
     there = slates != NOBODY
     rated = np.take_along_axis(predictions, np.maximum(slates, 0), axis=1)
     rest = np.cumsum(seen[::-1])[::-1]

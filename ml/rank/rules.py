@@ -143,6 +143,12 @@ class Rules:
             raise ValueError("a pin or theme names none of the candidates or caps")
 
     @property
+    def is_empty(self) -> bool:
+        """Whether they leave nobody, of all candidates, for any position."""
+        capped = self.caps[self.themes] == 0 if len(self.caps) else np.zeros(len(self.themes), dtype=np.bool_)
+        return bool((self.pins < 0).all() and (capped & (self.themes >= 0)).all())
+
+    @property
     def arrays(self) -> Arrays:
         """What compiled functions take."""
         likeness = np.zeros((0, 0)) if self.likeness is None else self.likeness

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import judgements
+from jobs import judgements, steering
 from jobs.config import FeatureSet, Page, Policy, load
 from jobs.contracts import contract
 from jobs.runs import Run, now, record, stale
@@ -17,7 +17,10 @@ from jobs.tables import Tables
 from ml.bandits import statistics
 from ml.bandits.linucb import LinUCB
 from ml.draw import DrawRule, slate_propensities
+from ml.ope.covered import counts
 from ml.ope.prefixes import along_prefixes
+from ml.ope.slates import looked_at
+from ml.rank import ruled
 from tests.jobs.given import among, rows, table
 
 FIRST = date(2017, 9, 1)
@@ -28,6 +31,11 @@ FEATURES = FeatureSet.model_validate(
 PAGE = Page(page="home", positions=2, policy="any", temperature=0.3, floor=0.02)
 LEARNED = Policy(name="learned", page="home", algorithm="linucb", feature_set="home-1", ridge=1.0, alpha=0.2)
 ANY = Policy(name="any", page="home", algorithm="uniform", feature_set="home-1")
+WIDGET_ROWS = [
+    {"widget": widget, "changed_date": FIRST - timedelta(9), "pages": ["home"], "theme": theme,
+     "core_theme": theme, "intent": "replenish"}
+    for widget, theme in zip(WIDGETS, ("food", "popular", "food"), strict=True)
+]  # fmt: skip
 DAYS = [FIRST + timedelta(number) for number in range(3)]
 SERVINGS = 7
 
@@ -99,6 +107,7 @@ def frames(spark: SparkSession) -> dict[str, Any]:
         "contexts": table(
             spark, "contexts", [row for _, contexts in SERVED.values() for row in contexts]
         ).cache(),
+        "widgets": table(spark, "widgets", WIDGET_ROWS),
         "policies": table(spark, "policies", [row for day in DAYS[:2] for row in fitted(day)]).cache(),
         "subject_features": table(
             spark,
@@ -108,7 +117,7 @@ def frames(spark: SparkSession) -> dict[str, Any]:
     }
 
 
-def built(frames: dict[str, Any], days: list[date]) -> list[dict[str, Any]]:
+def built(frames: dict[str, Any], days: list[date], page: Page = PAGE) -> list[dict[str, Any]]:
     given = {
         **frames,
         "feedback": among(frames["feedback"], "decision_date", days, before=1),
@@ -117,7 +126,7 @@ def built(frames: dict[str, Any], days: list[date]) -> list[dict[str, Any]]:
     frame = judgements.build(
         **given,
         days=days,
-        pages={"home": PAGE},
+        pages={"home": page},
         specs={"learned": LEARNED, "any": ANY},
         feature_sets={"home-1": FEATURES},
         seed=5,
@@ -223,3 +232,46 @@ def test_a_day_whose_feedback_was_rebuilt_is_judged_again(spark, home):
     assert stale(tables, "judgements", "feedback", DAYS, newest) == set()
     assert stale(tables, "judgements", "feedback", DAYS, tables.version("feedback")) == set(DAYS[1:])
     assert stale(tables, "judgements", "feedback", DAYS[:2], tables.version("feedback")) == {DAYS[1]}
+
+
+STEERED = Page.model_validate({**PAGE.model_dump(), "rules": {"pins": {1: "dairy"}, "caps": {"food": 1}}})
+THEMES = {row["widget"]: row for row in WIDGET_ROWS}
+
+
+def test_a_page_drawn_under_rules_is_judged_by_what_they_allowed(
+    spark: SparkSession, frames: dict[str, Any]
+) -> None:
+    text = steering.bind(STEERED, WIDGETS, THEMES)
+    assert text is not None
+    day, (feedback, contexts) = DAYS[2], SERVED[DAYS[2]]
+    shown = [
+        {**row, "widget": ("dairy", "bestsellers")[row["position"]], "propensity": 1.0} for row in feedback
+    ]
+    own = {
+        **frames,
+        "feedback": table(spark, "feedback", shown + SERVED[DAYS[1]][0]),
+        "contexts": table(spark, "contexts", [{**row, "rules": text} for row in contexts]),
+    }
+    same, free = (built(own, [day], page) for page in (STEERED, PAGE))
+    for found, page in ((same, STEERED), (free, PAGE)):
+        learned = [row for row in found if row["spec"] == "learned"]
+        assert len(learned) == SERVINGS
+        x = np.array([row["context"] for row in contexts], dtype=np.float32)
+        values = model(DAYS[1]).scores(x).astype(float) + model(DAYS[1]).bonuses(x)
+        slates, everyone = np.tile([2, 1], (SERVINGS, 1)), np.ones((SERVINGS, 3), bool)
+        rules = steering.read(text) if page is STEERED else None
+        expected = ruled.slate_propensities(values, everyone, slates, rule=DrawRule(0.3, 0.02), rules=rules)
+        assert np.array([row["probabilities"] for row in learned]) == pytest.approx(expected, abs=1e-12)
+        is_seen = np.array([[row["is_seen"] for row in shown if row["decision_id"] == name]
+                            for name in sorted({row["decision_id"] for row in shown})])  # fmt: skip
+        number = counts(
+            slates, looked_at(slates >= 0, is_seen), np.ones(slates.shape), expected.astype(float),
+            np.array([row["exposures"] for row in learned]), steering.read(text), np.array([1.0, 4 / 7]),
+        )  # fmt: skip
+        assert np.array([row["counts"] for row in learned]) == pytest.approx(number, abs=1e-12)
+        assert {tuple(row["opening"]) for row in found} == {("dairy",)}
+    # Under the same rules bakery is never shown; without any it is, and the log says nothing of it.
+    assert {row["unsure"] for row in same} == {0.0}
+    assert [row["exposures"] for row in same] == [[1.0, pytest.approx(4 / 7)]] * len(same)
+    anything = [row["unsure"] for row in free if row["spec"] == "any"]
+    assert anything == pytest.approx([1 / 3] * SERVINGS, abs=0.05)

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import layouts
+from jobs import layouts, steering
 from jobs.config import ConfigError, FeatureSet, Page, Policy
 from jobs.inputs import MissingInput
 from ml.bandits import statistics
 from ml.bandits.linucb import LinUCB
-from ml.draw import slate_propensities
+from ml.draw import DrawRule, slate_propensities
 from ml.randomness import subject_keys, uniform
+from ml.rank import ruled
 from tests.jobs.given import rows, table
 
 FIRST = date(2017, 9, 1)
@@ -443,3 +444,83 @@ def test_the_live_policy_is_what_releases_say_and_the_night_it_changes_all_are_d
     assert len({(row["layout_date"], row["subject"]) for row in found}) == len(found)
     alone = built(spark, [11], known=range(2, 12), **given)
     assert alone == [row for row in found if row["layout_date"] == on(11)]
+
+
+THEMES = {"bakery": "food", "bestsellers": "popular", "dairy": "food", "trending": "popular"}
+LABELLED = [
+    {**widget, "theme": THEMES[widget["widget"]], "core_theme": "any", "intent": "any"}
+    for widget in widgets()
+]
+
+
+def steered(**rules: Any) -> Page:
+    return Page.model_validate({**HOME.model_dump(), "rules": rules})
+
+
+def test_rules_steer_a_page_and_are_kept_beside_the_draw(
+    spark: SparkSession, night: list[dict[str, Any]]
+) -> None:
+    home = steered(
+        caps={"food": 1}, pins={2: "trending"}, diversity={"kind": "mmr", "strength": 0.2},
+        eligible={"bakery": {"roles": ["consultant"]}},
+    )  # fmt: skip
+    known = features(range(13, 21))
+    for row in known:
+        row["role"] = "consultant" if row["subject"] == subject_name(3) else "direct"
+    found = built(spark, [20], pages={"home": home, "start": START}, widgets=LABELLED, features=known)
+    for row in found:
+        if row["page"] == "start":
+            assert row["rules"] is None
+            continue
+        assert len(row["widgets"]) == len(row["propensities"]) == len(row["reasons"]) == 3
+        assert row["widgets"][1] == "trending"
+        assert row["propensities"][1] == 1
+        assert row["reasons"][1] == "pinned"
+        assert sum(THEMES[widget] == "food" for widget in row["widgets"]) == 1
+        mine = WIDGETS if row["subject"] == subject_name(3) else WIDGETS[1:]
+        assert row["candidates"] == mine
+        slate = np.array([[mine.index(widget) for widget in row["widgets"]]])
+        policy, x = model((row["drawn_date"] - FIRST).days, 3), np.array([row["context"]], dtype=np.float32)
+        own = np.array(row["action_context"], dtype=np.float32)[None, :, None]
+        chosen = policy.select(np.array([WIDGETS.index(widget) for widget in mine]))
+        values = chosen.scores(x, own).astype(np.float64) + chosen.bonuses(x, own)
+        expected = ruled.slate_propensities(
+            values,
+            np.ones(values.shape, bool),
+            slate,
+            rule=DrawRule(0.2, 0.01),
+            rules=steering.read(row["rules"]),
+        )
+        assert np.allclose(row["propensities"], expected[0], rtol=1e-5)
+    assert [row for row in found if row["page"] == "start"] == [
+        row for row in night if row["page"] == "start"
+    ]
+
+
+def test_whom_rules_leave_nothing_gets_defaults_and_the_operator_is_told(
+    spark: SparkSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    consultants = {widget: {"roles": ["consultant"]} for widget in WIDGETS}
+    home = steered(eligible=consultants, pins={1: "gone"})
+    known = features(range(13, 21))
+    for row in known:
+        row["role"] = "consultant" if row["subject"] == subject_name(3) else None
+    found = built(spark, [20], pages={"home": home}, widgets=LABELLED, features=known)
+    own = [row["subject"] for row in found if not layouts.is_default(row["subject"])]
+    assert own == [subject_name(3)]
+    defaults = [row for row in found if layouts.is_default(row["subject"])]
+    assert len(defaults) == 64
+    assert {row["rules"] for row in defaults} == {None}
+    assert {tuple(row["candidates"]) for row in defaults} == {tuple(WIDGETS)}
+    unknown, empty = caplog.messages[:2]
+    assert unknown == (
+        f"Page home: rules.pins names 'gone', which is none of its widgets as of {on(20)}: it is left out."
+    )
+    assert empty.startswith(f"Page home: its rules leave no widget for everyone as of {on(20)}: its defaults")
+
+
+def test_a_page_that_runs_out_of_widgets_is_shorter(spark: SparkSession) -> None:
+    home = steered(caps={"food": 1, "popular": 1})
+    found = built(spark, [20], pages={"home": home}, widgets=LABELLED)
+    assert {len(row["widgets"]) for row in found} == {2}
+    assert all(len({THEMES[widget] for widget in row["widgets"]}) == 2 for row in found)

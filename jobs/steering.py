@@ -1,0 +1,98 @@
+"""A page's rules, bound to the candidates of a draw: as text beside the draw, and as what the draw takes.
+
+The text holds all that the rules said, by columns of the draw's candidates: a log tells by itself what its
+rules allowed, whatever conf/ or a widget's labels say later. Equal texts are equal rules.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.labels import LABELS
+from jobs.page_specs import Page
+from ml.rank.rules import KINDS, NO_CAP, NOBODY, Rules
+
+Labels = Mapping[str, Mapping[str, Any]]
+
+
+def eligible(page: Page, candidates: Sequence[str], role: str | None, region: str | None) -> tuple[str, ...]:
+    """Return the candidates that are for someone of this role and region, in their order."""
+    audiences = page.rules.eligible if page.rules else {}
+    return tuple(
+        widget for widget in candidates if widget not in audiences or audiences[widget].has(role, region)
+    )
+
+
+def bind(page: Page, candidates: Sequence[str], labels: Labels) -> str | None:
+    """Return the page's rules over these candidates as text; None for a page without rules.
+
+    What a rule says of a widget that is no candidate is left out.
+    """
+    rules = page.rules
+    if rules is None:
+        return None
+    place = {widget: column for column, widget in enumerate(candidates)}
+    coded = {label: _codes([labels.get(widget, {}).get(label) for widget in candidates]) for label in LABELS}
+    themes = sorted({labels.get(widget, {}).get("theme") or "" for widget in candidates} - {""})
+    bound = {
+        "pins": [place.get(rules.pins.get(at + 1, ""), NOBODY) for at in range(page.positions)],
+        "themes": coded["theme"],
+        "caps": [rules.caps.get(theme) for theme in themes],
+        "spacing": rules.spacing,
+        "blocked": sorted(
+            sorted((place[one], place[other])) for one, other in rules.blocked if {one, other} <= place.keys()
+        ),
+    }
+    if rules.diversity.kind != "none":
+        bound |= {
+            "diversity": [rules.diversity.kind, rules.diversity.strength],
+            "labels": list(coded.values()),
+        }
+    return json.dumps(bound, separators=(",", ":"))
+
+
+@lru_cache(maxsize=1024)
+def read(text: str) -> Rules:
+    """Return what a draw takes of rules that were bound."""
+    bound = json.loads(text)
+    k = len(bound["themes"])
+    blocked = np.zeros((k, k), dtype=np.bool_)
+    for one, other in bound["blocked"]:
+        blocked[one, other] = blocked[other, one] = True
+    kind, strength = bound.get("diversity", ("none", 0.0))
+    return Rules(
+        np.array(bound["pins"], dtype=np.int32),
+        np.array(bound["themes"], dtype=np.int32),
+        np.array([NO_CAP if cap is None else cap for cap in bound["caps"]], dtype=np.int32),
+        bound["spacing"],
+        blocked,
+        KINDS[kind],
+        strength,
+        likeness(bound["labels"]) if "labels" in bound else None,
+    )
+
+
+def likeness(codes: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Return the (k, k) share of their labels that two widgets have in common, 1 on the diagonal."""
+    columns = np.array(codes)
+    same = (columns[:, :, None] == columns[:, None, :]) & (columns >= 0)[:, :, None]
+    shared = same.mean(axis=0)
+    np.fill_diagonal(shared, 1.0)
+    return np.asarray(shared)
+
+
+def unknown(page: Page, candidates: Sequence[str]) -> list[str]:
+    """Say which rules name a widget that is none of the candidates."""
+    named = page.rules.named if page.rules else {}
+    return [
+        f"rules.{rule} names {widget!r}" for widget, rule in sorted(named.items()) if widget not in candidates
+    ]
+
+
+def _codes(values: Sequence[str | None]) -> list[int]:
+    known = {name: code for code, name in enumerate(sorted({value for value in values if value}))}
+    return [known.get(value or "", NOBODY) for value in values]

@@ -1,0 +1,73 @@
+"""Rules bound to a draw's candidates: a text says what the rules said; equal rules are equal texts."""
+
+import numpy as np
+import pytest
+
+from jobs import steering
+from jobs.page_specs import Page
+from ml.rank.rules import DPP, NO_CAP, NOBODY
+
+CANDIDATES = ["a", "b", "c", "d"]
+LABELS = {
+    "a": {"theme": "food", "core_theme": "daily", "intent": "replenish"},
+    "b": {"theme": "food", "core_theme": "daily", "intent": "discover"},
+    "c": {"theme": "travel", "core_theme": "rare", "intent": "discover"},
+    "d": {"theme": "travel", "core_theme": None, "intent": None},
+}
+
+
+def page(**rules: object) -> Page:
+    return Page.model_validate(
+        {"page": "home", "positions": 3, "policy": "p", "temperature": 0.1, "floor": 0.0, "rules": rules}
+    )
+
+
+def test_rules_by_name_become_rules_by_column() -> None:
+    asked = page(
+        caps={"food": 1}, spacing=2, pins={1: "c", 3: "gone"}, blocked=[["b", "a"], ["a", "gone"]],
+        diversity={"kind": "dpp", "strength": 0.5},
+    )  # fmt: skip
+    text = steering.bind(asked, CANDIDATES, LABELS)
+    assert text is not None
+    rules = steering.read(text)
+    assert rules.pins.tolist() == [2, NOBODY, NOBODY]
+    assert rules.themes.tolist() == [0, 0, 1, 1]
+    assert rules.caps.tolist() == [1, NO_CAP]
+    assert rules.spacing == 2
+    assert np.argwhere(rules.blocked).tolist() == [[0, 1], [1, 0]]
+    assert (rules.kind, rules.strength) == (DPP, 0.5)
+    in_common = [[3, 2, 0, 0], [2, 3, 1, 0], [0, 1, 3, 1], [0, 0, 1, 3]]
+    assert rules.likeness == pytest.approx(np.array(in_common) / 3)
+    # A rule about a widget that is no candidate changes nothing.
+    without = asked.rules.model_copy(update={"pins": {1: "c"}, "blocked": [("a", "b")]})
+    assert steering.bind(asked.model_copy(update={"rules": without}), CANDIDATES, LABELS) == text
+    assert steering.unknown(asked, CANDIDATES) == ["rules.pins names 'gone'"]
+
+
+def test_likeness_spans_a_volume() -> None:
+    """DPP needs a similarity without negative eigenvalues; shares of labels in common have none."""
+    codes = np.random.default_rng(1).integers(-1, 3, (3, 12)).tolist()
+    assert np.linalg.eigvalsh(steering.likeness(codes)).min() > -1e-12
+
+
+def test_a_page_without_rules_has_no_text() -> None:
+    assert steering.bind(page().model_copy(update={"rules": None}), CANDIDATES, LABELS) is None
+
+
+def test_audiences_are_roles_and_regions() -> None:
+    asked = page(eligible={"b": {"roles": ["consultant"]}, "c": {"roles": ["direct"], "regions": ["north"]}})
+    assert steering.eligible(asked, CANDIDATES, "consultant", "north") == ("a", "b", "d")
+    assert steering.eligible(asked, CANDIDATES, "direct", "north") == ("a", "c", "d")
+    assert steering.eligible(asked, CANDIDATES, "direct", None) == ("a", "d")
+
+
+def test_rules_that_leave_nobody_are_known() -> None:
+    for rules, is_empty in (
+        ({"caps": {"food": 0, "travel": 0}}, True),
+        ({"caps": {"food": 0}}, False),
+        ({"caps": {"food": 0, "travel": 0}, "pins": {2: "a"}}, False),
+        ({"caps": {"food": 0, "travel": 0}, "pins": {2: "gone"}}, True),
+    ):
+        text = steering.bind(page(**rules), CANDIDATES, LABELS)
+        assert text is not None
+        assert steering.read(text).is_empty == is_empty
