@@ -57,6 +57,8 @@ def _greedy(scores, similarity, vectors, ruled, bound, eligible, wanted, price, 
             own[chosen] = never
             if ruled:
                 place(chosen, may, bound, left, counts)
+            if step + 1 == best.shape[1]:
+                break
             if len(vectors):
                 cosines(chosen, vectors[row], inverse, near)
             else:
