@@ -11,12 +11,13 @@ import pytest
 
 from jobs import compared, deciding
 from jobs.config import Gate, Limits, Page, Policy
+from jobs.contracts import contract
 from jobs.live import LivePolicies
 from jobs.servings import by_spec
 from ml.ope.gate import Verdict
 from ml.ope.sequence import Look
 from tests.jobs import judged
-from tests.jobs.judged import FIRST, judgements
+from tests.jobs.judged import FIRST, WIDGETS, judgements
 from tests.ml.ope.replays import greedy, visits
 
 GIVEN = visits(1, days=12)
@@ -177,3 +178,46 @@ def test_right_after_a_go_live_the_newest_day_casts_no_doubt(by_hand):
     doubts = [each.why for each in decide(log, DAYS) if each.verdict == "cannot tell"]
     assert doubts
     assert not any("may still come" in why for why in doubts)
+
+
+def test_what_the_logs_rules_kept_out_cannot_be_told(by_hand):
+    log = judgements(GIVEN, LIVE, TARGETS, seed=2)
+    place = log.schema.get_field_index("unsure")
+    lost = pc.if_else(pc.equal(log["spec"], "better"), 0.3, 0.0)
+    found = {each.name: each for each in decide(log.set_column(place, log.field("unsure"), lost), DAYS[-1:])}
+    assert found["better"].verdict == "cannot tell"
+    assert (
+        "30.0% of what the candidate does was never logged (widgets that the log's rules kept out)"
+        in found["better"].why
+    )
+    assert "kept out" not in found["worse"].why
+
+
+def test_who_may_not_stand_first_is_not_missed_there():
+    """Under rules a widget may be a candidate that the first position never shows: no sign of a bad log."""
+    rows = judgements(GIVEN, np.tile([0.5, 0.5, 0, 0], (len(LIVE), 1)), {"careful": LIVE}, seed=3).to_pylist()
+    for row in rows:
+        row["opening"] = WIDGETS[:2]
+    (servings,) = by_spec(pa.Table.from_pylist(rows, schema=contract("judgements").arrow_schema)).values()
+    could = servings.logged().could
+    assert set(could) == set(WIDGETS[:2])
+    assert all(flags.all() for flags in could.values())
+    for row in rows[::2]:
+        row["opening"] = None
+    (servings,) = by_spec(pa.Table.from_pylist(rows, schema=contract("judgements").arrow_schema)).values()
+    assert servings.logged().could[WIDGETS[3]].tolist() == [row["opening"] is None for row in rows]
+
+
+def test_days_with_and_without_rules_are_judged_each_in_its_way():
+    (row,) = judgements(GIVEN, LIVE, {"careful": LIVE}, seed=3).slice(0, 1).to_pylist()
+    pair = {"widgets": WIDGETS[:2], "propensities": [0.5, 0.5], "probabilities": [0.5, 0.5],
+            "is_seen": [True, True], "rewards": [1.0, 3.0], "detail": [1.0, 0.0], "basket": [0.0, 1.0],
+            "exposures": [0.8, 0.4]}  # fmt: skip
+    rows = [
+        {**row, **pair, "decision_id": "d0", "counts": [1.5, 0.25]},
+        {**row, **pair, "decision_id": "d1"},
+    ]
+    (servings,) = by_spec(pa.Table.from_pylist(rows, schema=contract("judgements").arrow_schema)).values()
+    found = servings.judged.terms("reward")["position-based IPS"].contributions
+    free = (0.8 * 1 / 0.5 + (0.8 * 1 + 0.4 * 3 / 0.5)) / 2
+    assert found.tolist() == pytest.approx([1.5 * 1 + 0.25 * 3, free])
