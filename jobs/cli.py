@@ -255,6 +255,19 @@ def layout_get(
     show.layout(load(), subject, page)
 
 
+@layout_app.command("explain")
+def layout_explain(
+    subject: Annotated[str, typer.Argument(help="a user id of the shop, as h1228, or a pseudonym")],
+) -> None:
+    """Tell why each widget of a subject's newest pages stands where it stands, in words."""
+    from jobs.config import load
+    from jobs.explaining import of_subject
+    from jobs.store.show import subject_of
+
+    config = load()
+    typer.echo("\n".join(of_subject(config, subject_of(config, subject))))
+
+
 @layout_app.command("page")
 def layout_page(
     subject: Annotated[str, typer.Argument(help="a user id of the shop, as h1228, or a pseudonym")],

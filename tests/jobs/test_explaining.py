@@ -1,0 +1,56 @@
+"""A layout explained: its numbers, the price of likeness, and whom the rules kept out."""
+
+from datetime import date
+
+from jobs.config import load
+from jobs.explaining import explain, of_subject
+from jobs.steering import bind
+from jobs.tables import Tables
+from tests.jobs.test_steering import CANDIDATES, LABELS, page
+
+ROW = {
+    "page": "home", "drawn_date": date(2017, 10, 12), "policy_version": "linucb-home@2017-10-12",
+    "widgets": ["a", "c", "b"], "scores": [0.5, 0.25, 0.4], "bonuses": [0.0, 0.0625, 0.0],
+    "propensities": [0.25, 1.0, 0.0125], "reasons": ["bought often", "pinned", "explored"],
+    "candidates": CANDIDATES, "rules": None,
+}  # fmt: skip
+
+
+def test_without_rules_the_numbers_are_told() -> None:
+    row = {**ROW, "reasons": ["bought often", "trending", "explored"]}
+    assert list(explain(row)) == [
+        "home, drawn on 2017-10-12 by linucb-home@2017-10-12:",
+        "  1. a: bought often; expected reward 0.500; drawn with a chance of 25 %.",
+        "  2. c: trending; expected reward 0.250, +0.062 for exploration; drawn with a chance of 100 %.",
+        "  3. b: explored; expected reward 0.400; drawn with a chance of 1.2 %.",
+    ]
+
+
+def test_under_rules_it_tells_what_they_did() -> None:
+    steered = page(pins={2: "c"}, caps={"travel": 1}, diversity={"kind": "mmr", "strength": 0.3})
+    first, second, third = list(explain({**ROW, "rules": bind(steered, CANDIDATES, LABELS)}))[1:]
+    about = "bought often; expected reward 0.500; drawn with a chance of 25 %. Rules kept out d."
+    assert first == f"  1. a: {about}"
+    assert second == "  2. c: pinned here, whatever else (its expected reward is 0.250)."
+    about = "explored; expected reward 0.400, -0.200 for being like what stands above (mmr)"
+    assert third == f"  3. b: {about}; drawn with a chance of 1.2 %. Rules kept out d."
+
+
+def test_a_subjects_newest_night_is_read(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("VITRINE_HOME", str(tmp_path))
+    config = load(overlays="demo,test")
+    assert list(of_subject(config, "nobody")) == [
+        "nobody has no layout of their own: readers give them one of the page's defaults."
+    ]
+    rows = [
+        {
+            **ROW,
+            "layout_date": date(2017, 10, day),
+            "scenario": scenario,
+            "subject": "s",
+            "policy_version": name,
+        }
+        for day, scenario, name in ((11, "live", "old"), (12, "live", "new"), (13, "backfill", "other"))
+    ]
+    Tables(config.tables).append("layouts", rows)
+    assert next(of_subject(config, "s")) == "home, drawn on 2017-10-12 by new:"
