@@ -12,6 +12,9 @@ pins, which are known ahead:
 
 Caps and blocks only ever take away: once they leave nobody, the pins that are left follow, and then the page
 ends, shorter than it could be (-1).
+
+Compiled callers keep on disk what they were compiled with here: after a change of this file, or of
+`ml.rank.redundancy` and `ml.rank.alike`, remove the __pycache__ of ml/rank and ml/ope.
 """
 
 from collections.abc import Mapping, Sequence

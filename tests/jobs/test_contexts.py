@@ -175,3 +175,15 @@ def test_a_range_at_once_is_day_by_day_and_the_future_changes_nothing(spark: Spa
     key = ("draw_id", "decision_date", "feature_set")
     assert at_once == sorted(apart, key=lambda row: tuple(str(row[name]) for name in key))
     assert len({tuple(row[name] for name in key) for row in at_once}) == len(at_once) == 9
+
+
+def test_a_draw_keeps_its_rules_and_whom_they_let_it_choose_from_in_every_set(spark: SparkSession) -> None:
+    layouts = [layout("x", -1, rules="these"), layout("y", -1)]
+    built = build(spark, [day(0)], [decision("x"), decision("y")], [known("u1", -1, 6.0)], layouts)
+    told = {(row["draw_id"], row["feature_set"]): (row["rules"], row["candidates"]) for row in built}
+    assert told == {
+        ("x", "start-1"): ("these", ["b", "a", "c"]),
+        ("x", "start-2"): ("these", ["b", "a", "c"]),
+        ("y", "start-1"): (None, ["b", "a", "c"]),
+        ("y", "start-2"): (None, ["a", "b"]),
+    }
