@@ -99,7 +99,8 @@ def run(
 
 
 def _rules(page: Page) -> str:
-    return f"{page.positions} positions, temperature {page.temperature:g}, floor {page.floor:g}"
+    drawn = f"{page.positions} positions, temperature {page.temperature:g}, floor {page.floor:g}"
+    return drawn if page.rules is None else f"{drawn}, {page.rules.in_words}"
 
 
 def _note(tables: Tables, refused: Mapping[str, Any]) -> None:

@@ -99,9 +99,11 @@ class PageRules(_Section):
         return dict(reversed(found))
 
     @property
-    def text(self) -> str:
-        """All of it, as one line: two texts, two sets of rules."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+    def in_words(self) -> str:
+        """All that they say, in one line: two lines, two sets of rules."""
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        told = [f"{name} {json.dumps(said[name], sort_keys=True)}" for name in sorted(said)]
+        return ", ".join(told).replace('"', "") or "rules that say nothing"
 
 
 class Page(_Section):

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from jobs import runs
-from jobs.config import ConfigError, load
+from jobs.config import ConfigError, Page, load
 from jobs.export import READS, ExportError, run, run_export
 from jobs.publish import Stopped
 from jobs.shell import Ask
@@ -179,6 +179,31 @@ def test_a_generation_beyond_its_bounds_leaves_a_row_and_a_person_may_accept_it(
     assert last["why"].startswith("accepted: the old shop was closed; on page home 7 of 10")
     with pytest.raises(ConfigError, match="export has no argument acept"):
         run_export(ask, config.with_arguments("export", {"acept": "a slip"}, ["acept"]))
+
+
+def test_a_page_that_got_rules_may_be_wholly_other(config, tables):
+    run(config, tables, DAY, versions=versions(tables), run_id="r1", at=AT)
+    later = DAY + timedelta(1)
+    night(tables, later, nights.layouts(range(10), dict.fromkeys(range(10), 3)))
+    with pytest.raises(ExportError, match="on page home 10 of 10 layouts are others") as no:
+        run(config, tables, later, versions=versions(tables), run_id="r2", at=AT)
+    assert "on page start 10 of 10" in str(no.value)
+
+    rules = {"pins": {1: "trending"}, "caps": {"grocery": 2}, "eligible": {"new": {"roles": ["direct"]}}}
+    steered = {
+        name: Page.model_validate(config.pages[name].model_dump() | {"rules": told})
+        for name, told in (("home", rules), ("start", {}))
+    }
+    under_rules = config.model_copy(update={"pages": config.pages | steered})
+    done = run(under_rules, tables, later, versions=versions(tables), run_id="r3", at=AT)
+    home, start = done.row()["why"].split("; ")
+    page = config.pages["home"]
+    ours = f"{page.positions} positions, temperature {page.temperature:g}, floor {page.floor:g}"
+    assert home == (
+        f"page home has another rules: {ours}, caps {{grocery: 2}}, eligible {{new: {{roles: [direct]}}}},"
+        f" pins {{1: trending}} instead of {ours}"
+    )
+    assert "rules that say nothing instead of" in start
 
 
 def test_a_run_that_stops_says_why_and_leaves_a_row(config, tables):

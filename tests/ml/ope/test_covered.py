@@ -7,7 +7,7 @@ import pytest
 
 from ml.draw import DrawRule
 from ml.ope.covered import UNSURE, counts, sure_from, unsure
-from ml.ope.judged import Judged
+from ml.ope.judged import LOOKS, Judged
 from ml.ope.prefixes import along_prefixes
 from ml.ope.slates import Exposures, Slates, cascade_dr, looked_at, position_based, reward_interaction_ips
 from ml.rank.ruled import slate_propensities
@@ -173,3 +173,27 @@ def test_rows_of_logs_without_rules_keep_their_own_sum() -> None:
     plain = position_based(slates, Exposures(given.logged)).contributions
     assert np.array_equal(found[::2], plain[::2])
     assert found == pytest.approx(plain, abs=1e-12)
+
+
+def test_days_with_and_without_rules_are_joined_each_as_it_was() -> None:
+    days = []
+    for page, has_rules in (("a cap", True), ("no rules", False)):
+        _, slates, given, _ = every(PAGES[page], PAGES[page], "none", None)
+        shown = given if has_rules else Exposures(given.logged)
+        days.append(
+            Judged(
+                slates.propensities, slates.probabilities, {"reward": slates.rewards},
+                np.arange(len(slates.rewards)), seen=slates.seen, exposures=shown,
+            )
+        )  # fmt: skip
+    both = Judged.joined(days)
+    worth, looks = both.terms("reward")["position-based IPS"], both.weighing()[LOOKS]
+    apart = [(day.terms("reward")["position-based IPS"], day.weighing()[LOOKS]) for day in days]
+    assert np.array_equal(worth.contributions, np.concatenate([each.contributions for each, _ in apart]))
+    for part in ("numerator", "normaliser"):
+        of_days = np.concatenate([getattr(each.parts[0], part) for _, each in apart])
+        assert np.array_equal(getattr(looks.parts[0], part), of_days)
+    # A look counts by what the log's rules made of its position, not by the mean over positions.
+    assert days[0].exposures is not None
+    assert days[0].exposures.counts is not None
+    assert np.array_equal(apart[0][1].parts[0].numerator, days[0].exposures.counts.sum(axis=1))
