@@ -13,6 +13,7 @@ from ml.normals import Normals
 COLD = -1
 NOBODY = -1
 FEW_ARMS = 256
+TOGETHER = 8
 LEAST = np.int64(-(1 << 63))
 
 Block = NDArray[np.float32]
@@ -149,38 +150,46 @@ def _add_own(shared, actions, own, scores):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _best(values, eligible, best):  # type: ignore[no-untyped-def]
-    shared = len(eligible) == 1
-    keys = np.empty(values.shape[1], dtype=np.int64)
-    for row in range(values.shape[0]):
-        allowed = eligible[0] if shared else eligible[row]
-        if values.shape[1] <= FEW_ARMS:
-            _pick(values[row], allowed, keys, best[row])
-        else:
-            _insert(values[row], allowed, best[row])
+    rows, arms = values.shape
+    if arms > FEW_ARMS:
+        for row in range(rows):
+            _insert(values[row], eligible[row % len(eligible)], best[row])
+        return
+    keys = np.empty((TOGETHER, arms), dtype=np.int64)
+    for first in range(0, rows, TOGETHER):
+        some = slice(first, min(first + TOGETHER, rows))
+        _pick(values[some], eligible if len(eligible) == 1 else eligible[some], keys, best[some])
 
 
 @numba.njit(cache=True, nogil=True)
 def _pick(values, allowed, keys, best):  # type: ignore[no-untyped-def]
-    """Take the largest, time after time: without a branch that depends on the values."""
+    """Take the largest, time after time: without a branch that depends on the values.
+
+    A row's next largest waits for the one before it: other rows are looked at meanwhile.
+    """
     bits = values.view(np.int32)
-    for column in range(len(values)):
-        # Floats in the order of integers, -0 as 0; the lower column is the larger key among equals.
-        wide = np.int64(bits[column])
-        sign = wide >> 63
-        keys[column] = (((wide ^ (sign & 0x7FFFFFFF)) - sign) << 32) - column
-    for column in range(len(values)):
-        if not allowed[column]:
-            keys[column] = LEAST
-    for place in range(len(best)):
-        largest = np.int64(LEAST)
-        for column in range(len(keys)):
-            largest = max(largest, keys[column])
-        if largest == LEAST:
-            best[place:] = NOBODY
-            return
-        chosen = -largest & 0xFFFFFFFF
-        best[place] = chosen
-        keys[chosen] = LEAST
+    for row in range(len(values)):
+        eligible = allowed[row % len(allowed)]
+        for column in range(values.shape[1]):
+            # Floats in the order of integers, -0 as 0; the lower column is the larger key among equals.
+            wide = np.int64(bits[row, column])
+            sign = wide >> 63
+            keys[row, column] = (((wide ^ (sign & 0x7FFFFFFF)) - sign) << 32) - column
+        for column in range(values.shape[1]):
+            if not eligible[column]:
+                keys[row, column] = LEAST
+    for place in range(best.shape[1]):
+        for row in range(len(values)):
+            of_row = keys[row]
+            largest = np.int64(LEAST)
+            for column in range(len(of_row)):
+                largest = max(largest, of_row[column])
+            chosen = -largest & 0xFFFFFFFF
+            if largest == LEAST:
+                best[row, place] = NOBODY
+            else:
+                best[row, place] = chosen
+                of_row[chosen] = LEAST
 
 
 @numba.njit(cache=True, nogil=True)

@@ -31,7 +31,9 @@ STRIP = 1 << 12
 MOST_UNDEFINED = 0.1
 # How many of 65,536 draws are 0, 1, … 8: Poisson(1) to the nearest step, with mean 1 and variance 1 exactly.
 POISSON = (24109, 24110, 12055, 4017, 1005, 201, 34, 4, 1)
-_TABLE = np.repeat(np.arange(len(POISSON), dtype=np.uint8), POISSON)
+STEPS = tuple(int(step) for step in np.cumsum(POISSON)[:-1])
+TOGETHER = 8
+"""Clusters whose weights are held at once."""
 
 
 def bootstrap(
@@ -64,7 +66,7 @@ def bootstrap(
     if resamples < 2:
         raise ValueError(f"a bootstrap needs at least 2 resamples, not {resamples}")
     columns = columns_of(terms, clusters)
-    if len(columns.sums) < 2:
+    if columns.sums.shape[1] < 2:
         raise ValueError("a bootstrap needs at least 2 clusters")
     draw = _poisson if kind == "poisson" else _multinomial
     sums = draw(columns.sums, resamples, seed)
@@ -95,26 +97,27 @@ def _with_noise(columns: Columns, values: list[Floats], seed: int) -> list[Float
 
 
 def _poisson(sums: Floats, resamples: int, seed: int) -> Floats:
-    totals = np.zeros((block_count(len(sums), BLOCK), sums.shape[1], resamples))
+    width, clusters = sums.shape
+    totals = np.zeros((block_count(clusters, BLOCK), width, resamples))
     key = np.uint64(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
     in_blocks(
-        lambda number, start, stop: _add_poisson(sums[start:stop], start, key, _TABLE, totals[number]),
-        len(sums),
+        lambda number, start, stop: _add_poisson(sums[:, start:stop], start, key, totals[number]),
+        clusters,
         BLOCK,
     )
     return totals.sum(axis=0).T
 
 
 def _multinomial(sums: Floats, resamples: int, seed: int) -> Floats:
-    by_column = np.ascontiguousarray(sums.T)
-    totals = np.zeros((resamples, sums.shape[1]))
+    clusters = sums.shape[1]
+    totals = np.zeros((resamples, len(sums)))
     stream = np.random.RandomState(seed)
     pending: list[Future[None]] = []
     with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, resamples, BATCH):
             part = totals[start : start + BATCH]
-            drawn = [stream.randint(0, len(sums), size=len(sums)) for _ in part]
-            pending.append(pool.submit(_add_drawn, by_column, drawn, part))
+            drawn = [stream.randint(0, clusters, size=clusters) for _ in part]
+            pending.append(pool.submit(_add_drawn, sums, drawn, part))
             if len(pending) > cores():
                 pending.pop(0).result()
         for each in pending:
@@ -122,33 +125,61 @@ def _multinomial(sums: Floats, resamples: int, seed: int) -> Floats:
     return totals
 
 
-def _add_drawn(by_column: Floats, drawn: list[NDArray[np.int64]], totals: Floats) -> None:
-    counts = np.zeros((len(drawn), by_column.shape[1]), dtype=np.uint16)
+def _add_drawn(sums: Floats, drawn: list[NDArray[np.int64]], totals: Floats) -> None:
+    counts = np.zeros((len(drawn), sums.shape[1]), dtype=np.uint16)
     for rows, of_resample in zip(drawn, counts, strict=True):
         _count(rows, of_resample)
-    _multiply(by_column, counts, totals)
+    _multiply(sums, counts, totals)
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_poisson(sums, first, key, table, totals):  # type: ignore[no-untyped-def]
-    """Add each cluster's sums, times its weight in each resample; four weights a splitmix64 number."""
-    resamples = totals.shape[1]
-    per_row = np.uint64((resamples + 3) // 4)
-    weights = np.empty(int(per_row) * 4, dtype=np.float64)
-    for row in range(sums.shape[0]):
-        counter = np.uint64(first + row) * per_row
-        for quad in range(int(per_row)):
-            bits = key + (counter + np.uint64(quad + 1)) * np.uint64(0x9E3779B97F4A7C15)
-            bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            bits = bits ^ (bits >> np.uint64(31))
-            for lane in range(4):
-                weights[4 * quad + lane] = table[(bits >> np.uint64(16 * lane)) & np.uint64(0xFFFF)]
-        for column in range(sums.shape[1]):
-            value = sums[row, column]
-            of_column = totals[column]
-            for resample in range(resamples):
-                of_column[resample] += value * weights[resample]
+def _add_poisson(sums, first, key, totals):  # type: ignore[no-untyped-def]
+    """Add each cluster's sums, times its weight in each resample."""
+    columns, resamples = totals.shape
+    quads = (resamples + 3) // 4
+    values, weights = np.zeros(TOGETHER), np.zeros((TOGETHER, resamples))
+    bits, counts = np.empty(quads, dtype=np.uint64), np.empty(resamples, dtype=np.uint16)
+    for start in range(0, sums.shape[1], TOGETHER):
+        there = min(TOGETHER, sums.shape[1] - start)
+        for row in range(there):
+            _mix(key, np.uint64(first + start + row) * np.uint64(quads), bits)
+            # Four draws of 16 bits a number, the lowest bits first.
+            _to_poisson(bits.view(np.uint16)[:resamples], counts)
+            weights[row] = counts
+        values[there:] = 0.0
+        for column in range(columns):
+            values[:there] = sums[column, start : start + there]
+            _add_products(values, weights, totals[column])
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _add_products(values, weights, totals):  # type: ignore[no-untyped-def]
+    """Add values times weights, several rows for each time that a total is read and written."""
+    for resample in range(len(totals)):
+        total = 0.0
+        for row in range(TOGETHER):
+            total += values[row] * weights[row, resample]
+        totals[resample] += total
+
+
+@numba.njit(cache=True, nogil=True)
+def _mix(key, before, bits):  # type: ignore[no-untyped-def]
+    """Fill with the splitmix64 numbers of a key that come after so many others."""
+    for number in range(len(bits)):
+        mixed = key + (before + np.uint64(number + 1)) * np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        bits[number] = mixed ^ (mixed >> np.uint64(31))
+
+
+@numba.njit(cache=True, nogil=True)
+def _to_poisson(draws, counts):  # type: ignore[no-untyped-def]
+    """Count the steps that a draw has reached: compared, not looked up, many draws go at once."""
+    for place in range(len(draws)):
+        count = np.uint16(0)
+        for step in STEPS:
+            count += np.uint16(draws[place] >= np.uint16(step))
+        counts[place] = count
 
 
 @numba.njit(cache=True, nogil=True)
@@ -158,16 +189,16 @@ def _count(rows, counts):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _multiply(by_column, counts, totals):  # type: ignore[no-untyped-def]
-    width = by_column.shape[1]
+def _multiply(sums, counts, totals):  # type: ignore[no-untyped-def]
+    width = sums.shape[1]
     weights = np.empty(STRIP, dtype=np.float64)
     for start in range(0, width, STRIP):
         stop = min(start + STRIP, width)
         for resample in range(counts.shape[0]):
             for place in range(stop - start):
                 weights[place] = counts[resample, start + place]
-            for column in range(by_column.shape[0]):
-                values = by_column[column]
+            for column in range(sums.shape[0]):
+                values = sums[column]
                 total = 0.0
                 for place in range(stop - start):
                     total += values[start + place] * weights[place]

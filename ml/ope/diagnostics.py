@@ -56,7 +56,7 @@ def describe(terms: Terms, clusters: Integers | None) -> Weights:
     """Describe (n,) weights of any kind; their mean, or ratio to what normalises them, is about 1."""
     (part,) = terms.parts
     values = part.numerator
-    sums = by_cluster([values], len(values), clusters)[:, 0]
+    (sums,) = by_cluster([values], len(values), clusters)
     mean = student_t(terms, clusters)
     norm = 1.0 if part.normaliser is None else float(part.normaliser.mean())
     return Weights(

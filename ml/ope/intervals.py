@@ -32,11 +32,11 @@ def student_t(terms: Terms, clusters: Integers | None = None, *, level: float = 
     degrees of freedom. Liang, Zeger 1986: Longitudinal data analysis using generalized linear models, for
     independent clusters; the factor is the usual one for few of them.
     """
-    sums = by_cluster([None, terms.influence], len(terms), clusters)
+    (sums,) = by_cluster([terms.influence], len(terms), clusters)
     count = len(sums)
     if count < 2:
         raise ValueError("an interval needs at least 2 clusters")
-    variance = count / (count - 1) * np.sum(sums[:, 1] ** 2) / len(terms) ** 2
+    variance = count / (count - 1) * np.sum(sums**2) / len(terms) ** 2
     error = float(np.sqrt(variance + simulation_error(terms, clusters) ** 2))
     half = float(stats.t.ppf((1 + checked(level)) / 2, count - 1)) * error
     return Interval(terms.value, terms.value - half, terms.value + half, error)
@@ -78,20 +78,20 @@ def empirical_bernstein(
     if outside.any():
         row = int(np.argmax(outside))
         raise ValueError(f"terms, row {row}: {values[row]:.6g}, but the bounds are {low:.6g} to {high:.6g}")
-    sums = by_cluster([None, values], len(terms), clusters)
+    sizes, sums = by_cluster([None, values], len(terms), clusters)
     count, rows = len(sums), len(terms)
     if count < 2:
         raise ValueError("an interval needs at least 2 clusters")
-    most = sums[:, 0].max()
+    most = sizes.max()
     span = most * max(high, 0.0) - most * min(low, 0.0) if clusters is not None else high - low
-    scaled = sums[:, 1] / span
+    scaled = sums / span
     delta = (1 - checked(level)) / 2
     logarithm = np.log(2 / delta)
     half = np.sqrt(2 * scaled.var(ddof=1) * logarithm / count) + 7 * logarithm / (3 * (count - 1))
     noise = simulation_error(terms, clusters) * float(stats.norm.ppf(1 - delta))
     half = float(half) * span * count / rows + noise
     value = terms.value
-    error = float(np.sqrt(sums[:, 1].var(ddof=1) * count) / rows)
+    error = float(np.sqrt(sums.var(ddof=1) * count) / rows)
     return Interval(value, value - half, value + half, error)
 
 

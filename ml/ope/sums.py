@@ -48,9 +48,9 @@ class Sums:
         columns = columns_of(list(terms.values()), clusters)
         return cls(
             dict(zip(terms, columns.recipes, strict=True)),
-            columns.sums.sum(axis=0),
-            columns.sums.T @ columns.sums,
-            len(columns.sums),
+            columns.sums.sum(axis=1),
+            columns.sums @ columns.sums.T,
+            columns.sums.shape[1],
         )
 
     def __add__(self, other: Self) -> Self:

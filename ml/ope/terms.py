@@ -93,7 +93,7 @@ class Terms:
 class Columns(NamedTuple):
     """The distinct columns of several terms, and how each of them is computed from sums of columns.
 
-    sums : (c, m) float64, one row a cluster; column 0 counts the cluster's rows.
+    sums : (m, c) float64, by column and cluster; column 0 counts the cluster's rows.
     recipes : for each of the terms, (sign, numerator's column, normaliser's column) of its parts.
     noises : for each of the terms, the standard deviation that simulation gives its value.
     """
@@ -138,21 +138,17 @@ def columns_of(terms: Sequence[Terms], clusters: Integers | None) -> Columns:
 
 
 def by_cluster(columns: Sequence[Floats | None], rows: int, clusters: Integers | None) -> Floats:
-    """Return the (c, m) sums of columns by cluster; None is a column of ones, empty clusters are left out.
-
-    The m sums of a cluster lie side by side.
-    """
+    """Return the (m, c) sums of columns by cluster; None is a column of ones, empty clusters are left out."""
     if clusters is None:
-        sums = np.ones((rows, len(columns)))
+        sums = np.empty((len(columns), rows))
         for number, column in enumerate(columns):
-            if column is not None:
-                sums[:, number] = column
+            sums[number] = 1.0 if column is None else column
         return sums
     counts = np.bincount(clusters)
-    sums = np.empty((len(counts), len(columns)))
+    sums = np.empty((len(columns), len(counts)))
     for number, column in enumerate(columns):
-        sums[:, number] = counts if column is None else np.bincount(clusters, weights=column)
-    return sums if counts.all() else sums[counts > 0]
+        sums[number] = counts if column is None else np.bincount(clusters, weights=column)
+    return sums if counts.all() else sums[:, counts > 0]
 
 
 def simulation_error(terms: Terms, clusters: Integers | None) -> float:

@@ -81,8 +81,8 @@ def test_poisson_weights_of_rows_and_resamples_are_unrelated() -> None:
 
 
 def test_rows_of_different_blocks_have_weights_of_their_own() -> None:
-    sums = np.zeros((BLOCK + 1, 2))
-    sums[0, 0] = sums[BLOCK, 1] = 1.0
+    sums = np.zeros((2, BLOCK + 1))
+    sums[0, 0] = sums[1, BLOCK] = 1.0
     first, second = module._poisson(sums, 400, seed=3).T
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.15
 
