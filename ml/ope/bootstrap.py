@@ -139,16 +139,16 @@ def _add_poisson(sums, first, key, totals):  # type: ignore[no-untyped-def]
     quads = (resamples + 3) // 4
     values, weights = np.zeros(TOGETHER), np.zeros((TOGETHER, resamples))
     bits, counts = np.empty(quads, dtype=np.uint64), np.empty(resamples, dtype=np.uint16)
+    draws = bits.view(np.uint16)
     for start in range(0, sums.shape[1], TOGETHER):
         there = min(TOGETHER, sums.shape[1] - start)
         for row in range(there):
             _mix(key, np.uint64(first + start + row) * np.uint64(quads), bits)
             # Four draws of 16 bits a number, the lowest bits first.
-            _to_poisson(bits.view(np.uint16)[:resamples], counts)
-            weights[row] = counts
-        values[there:] = 0.0
+            _to_poisson(draws, counts, weights[row])
         for column in range(columns):
-            values[:there] = sums[column, start : start + there]
+            for row in range(TOGETHER):
+                values[row] = sums[column, start + row] if row < there else 0.0
             _add_products(values, weights, totals[column])
 
 
@@ -173,13 +173,15 @@ def _mix(key, before, bits):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _to_poisson(draws, counts):  # type: ignore[no-untyped-def]
+def _to_poisson(draws, counts, weights):  # type: ignore[no-untyped-def]
     """Count the steps that a draw has reached: compared, not looked up, many draws go at once."""
-    for place in range(len(draws)):
+    for place in range(len(counts)):
         count = np.uint16(0)
         for step in STEPS:
             count += np.uint16(draws[place] >= np.uint16(step))
         counts[place] = count
+    for place in range(len(counts)):
+        weights[place] = counts[place]
 
 
 @numba.njit(cache=True, nogil=True)
