@@ -109,7 +109,7 @@ def _poisson(sums: Floats, resamples: int, seed: int) -> Floats:
 
 
 def _multinomial(sums: Floats, resamples: int, seed: int) -> Floats:
-    clusters = sums.shape[1]
+    clusters: int = sums.shape[1]
     totals = np.zeros((resamples, len(sums)))
     stream = np.random.RandomState(seed)
     pending: list[Future[None]] = []

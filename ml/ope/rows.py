@@ -44,16 +44,13 @@ class Rows:
         return self.weights * self.rewards
 
     @cached_property
-    def residuals(self) -> Floats:
-        """(n,) rᵢ - q̂(xᵢ, aᵢ)."""
-        if self.predicted is None:
-            raise ValueError("this estimator needs a model: give predictions of the rewards to target_of")
-        return self.rewards - self.predicted
-
-    @cached_property
     def weighted_residuals(self) -> Floats:
         """(n,) wᵢ (rᵢ - q̂(xᵢ, aᵢ))."""
-        return self.weights * self.residuals
+        if self.predicted is None:
+            raise ValueError("this estimator needs a model: give predictions of the rewards to target_of")
+        residuals = self.rewards - self.predicted
+        residuals *= self.weights
+        return residuals
 
     @property
     def modelled(self) -> Floats:

@@ -110,7 +110,7 @@ def target_of(
     if len({model.dtype for model in models}) > 1:
         models = [model.astype(np.float64, copy=False) for model in models]
     rows, width = probabilities.shape
-    chosen, sums = np.empty(rows), np.empty(rows)
+    chosen = np.empty(rows)
     shares = np.zeros((block_count(rows), width))
     # A compiled function has no empty tuple: without a model the probabilities stand in for one.
     read = models or [probabilities]
@@ -119,12 +119,14 @@ def target_of(
     def look(number: int, start: int, stop: int) -> None:
         part = slice(start, stop)
         of_block = (probabilities[part], log.actions[part], tuple(model[part] for model in read))
-        _look(*of_block, sums[part], chosen[part], shares[number], predicted[part], expected[part])
+        # Sums are looked at while they are in the cache, and cost no memory of the size of the log.
+        sums = np.empty(stop - start)
+        _look(*of_block, sums, chosen[part], shares[number], predicted[part], expected[part])
+        _refuse_probabilities(log, probabilities, sums, start)
+        for goal, model in enumerate(models):
+            _refuse_predictions(log, goal, model, expected[part, goal], start)
 
     in_blocks(look, rows)
-    _refuse_probabilities(log, probabilities, sums)
-    for number, model in enumerate(models):
-        _refuse_predictions(log, number, model, expected[:, number])
     mean = shares.sum(axis=0) / rows
     return Target(chosen, predicted, expected, mean) if models else Target(chosen, shares=mean)
 
@@ -137,11 +139,12 @@ def _refuse_infinite(name: str, values: Floats) -> None:
         refuse(wrong[:, goal], name, values[:, goal], rule)
 
 
-def _refuse_probabilities(log: Log, probabilities: NDArray[np.floating], sums: Floats) -> None:
+def _refuse_probabilities(log: Log, probabilities: NDArray[np.floating], sums: Floats, start: int) -> None:
+    """Name the first of a block's rows, which begin at `start`, that does not sum to 1."""
     wrong = ~(np.abs(sums - 1) <= TOLERANCE)
     if not wrong.any():
         return
-    row = int(np.argmax(wrong))
+    row = start + int(np.argmax(wrong))
     values = probabilities[row]
     impossible = ~(values >= 0)
     if impossible.any():
@@ -157,10 +160,12 @@ def _refuse_probabilities(log: Log, probabilities: NDArray[np.floating], sums: F
     )
 
 
-def _refuse_predictions(log: Log, goal: int, model: NDArray[np.floating], expected: Floats) -> None:
+def _refuse_predictions(
+    log: Log, goal: int, model: NDArray[np.floating], expected: Floats, start: int
+) -> None:
     wrong = ~np.isfinite(expected)
     if wrong.any():
-        row = int(np.argmax(wrong))
+        row = start + int(np.argmax(wrong))
         action = int(np.argmax(~np.isfinite(model[row])))
         raise ValueError(
             f"predictions of {log.goals[goal]!r}, row {row}, action {log.action_set[action]!r}: "
