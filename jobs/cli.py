@@ -397,6 +397,14 @@ def demo_day(
     commands.day(day.date())
 
 
+@app.command("demo-check")
+def demo_check() -> None:
+    """Set what off-policy evaluation said of each policy of the demo against the truth, by estimator."""
+    from jobs.demo import commands
+
+    commands.check()
+
+
 @app.command("synth-lake")
 def synth_lake(
     users: Annotated[

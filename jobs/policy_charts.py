@@ -60,6 +60,44 @@ def forest(rows: Sequence[Estimate], *, served: float | None, title: str) -> str
     return _svg(height, title, "".join(parts))
 
 
+@dataclass(frozen=True)
+class Strip:
+    """A row of dots about 0: (value, whether it is fine, what it is), and their mean."""
+
+    label: str
+    dots: Sequence[tuple[float, bool, str]]
+    mean: float
+
+
+def strips(rows: Sequence[Strip], *, title: str) -> str:
+    """Draw rows of dots under each other, a rule at 0, a bar at each mean; what is not fine is hollow."""
+    ends = [0.0, *(value for row in rows for value, _, _ in row.dots)]
+    low, high = _padded(min(ends), max(ends))
+    left, right, bottom = 210, 20, 26
+    height = ROW * len(rows) + 10 + bottom
+
+    def x(value: float) -> float:
+        return left + (WIDTH - left - right) * (value - low) / (high - low)
+
+    parts = [
+        _ticks_below(low, high, x, height - bottom),
+        f'<line class="served" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="4" y2="{height - bottom}"/>',
+    ]
+    for place, row in enumerate(rows):
+        y = 5 + ROW * place + ROW / 2
+        dots = "".join(
+            f'<circle class="{"night" if is_fine else "night missed"}" cx="{x(value):.1f}" cy="{y}" r="4">'
+            f"<title>{escape(about)}: {value:+.3f}</title></circle>"
+            for value, is_fine, about in row.dots
+        )
+        parts.append(
+            f'<g><text class="label" x="{left - 10}" y="{y + 4}" text-anchor="end">{escape(row.label)}</text>'
+            f'{dots}<line class="mean" x1="{x(row.mean):.1f}" x2="{x(row.mean):.1f}" y1="{y - 9}"'
+            f' y2="{y + 9}"/></g>'
+        )
+    return _svg(height, title, "".join(parts))
+
+
 def histogram(shares: Sequence[tuple[str, float]], *, title: str) -> str:
     """Draw bars: a label and a share each."""
     left, right, height = 92, 60, ROW * len(shares) + 6

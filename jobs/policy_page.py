@@ -4,7 +4,6 @@ Rows of policy_values and releases, and what was summed of judgements, in; HTML 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from html import escape
 from pathlib import Path
@@ -12,15 +11,14 @@ from pathlib import Path
 from jobs.deciding import NOT_ASKED
 from jobs.live import IS_LIVE, YES
 from jobs.policy_charts import Estimate, curves, forest
+from jobs.policy_checks import Check, Nights, section
 from jobs.policy_sections import (
     Row,
     Shown,
-    card,
     deciding,
     figure,
     moves,
     support,
-    table,
     values_by_estimator,
     values_by_role,
     weights,
@@ -46,38 +44,21 @@ HOW_TO_READ = {
 }
 
 
-@dataclass(frozen=True)
-class Check:
-    """What was predicted of a live policy before it was seen, and what came of it, by estimator."""
-
-    page: str
-    spec: str
-    estimator: str
-    predicted: float
-    lower: float | None
-    upper: float | None
-    observed: float
-    days: int
-
-    @property
-    def holds(self) -> bool:
-        """Whether the interval holds what came."""
-        return self.lower is not None and self.upper is not None and self.lower <= self.observed <= self.upper
-
-
 def render(
     day: date,
     values: Sequence[Row],
     releases: Sequence[Row],
     shown: Mapping[str, Shown],
     checks: Sequence[Check],
+    nights: Sequence[Nights],
     *,
     note: str,
 ) -> str:
     """Return the report of a night.
 
     `values` are rows of policy_values of the night and of the single days before it; `releases` the night's
-    verdicts; `shown` by page; `note` is what must be known of the data.
+    verdicts; `shown` by page; `checks` and `nights` what came of forecasts; `note` is what must be known of
+    the data.
     """
     pages = sorted({row["page"] for row in values if row["as_of_date"] == day})
     parts = [_page(page, day, values, releases, shown.get(page)) for page in pages]
@@ -90,7 +71,7 @@ def render(
             f"<style>{''.join(file.read_text(encoding='utf-8') for file in STYLES)}</style></head><body>",
             f'<header><p class="brand">Vitrine</p><h1>{title}</h1>{_lead(releases)}</header><main>',
             *parts,
-            _checks(checks),
+            section(checks, nights),
             f"</main>{_footer(note)}</body></html>\n",
         ]
     )
@@ -162,29 +143,6 @@ def _learning(own: Sequence[Row]) -> str:
             sums[row["spec"]] = (total + row["value"] * row["servings"], servings + row["servings"])
             lines.setdefault(row["spec"], {})[then] = sums[row["spec"]][0] / sums[row["spec"]][1]
     return figure("<b>As it learns</b>: mean so far, day by day", curves(lines, title="learning curves"))
-
-
-def _checks(checks: Sequence[Check]) -> str:
-    head = "<section><h2>Who has been right</h2>"
-    if not checks:
-        return (
-            f'{head}<p class="note">No policy that the gate let go live has been served yet. From the'
-            " first such day on, what was predicted for it is set against what came of it, estimator by"
-            " estimator.</p></section>"
-        )
-    rows = "".join(
-        f"<tr><th>{escape(each.page)}: {escape(each.spec)}, {escape(each.estimator)}</th>"
-        f"<td>{each.predicted:.3f}</td><td>{_between(each)}</td>"
-        f"<td>{each.observed:.3f}</td><td>{each.predicted - each.observed:+.3f}</td>"
-        f"<td>{'yes' if each.holds else 'no'}</td><td>{each.days}</td></tr>"
-        for each in checks
-    )
-    heads = ["policy, estimator", "predicted", "95 % interval", "came", "error", "held", "days"]
-    return f"{head}{card(table(heads, rows))}</section>"
-
-
-def _between(check: Check) -> str:
-    return "–" if check.lower is None else f"{check.lower:.3f} to {check.upper:.3f}"
 
 
 def _footer(note: str) -> str:

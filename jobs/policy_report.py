@@ -19,10 +19,11 @@ import pyarrow.dataset as ds
 
 from jobs import inputs, runs, shell
 from jobs.config import Config
-from jobs.live import IS_LIVE, POLICY, YES, LivePolicies
-from jobs.policy_page import Check, render
+from jobs.live import POLICY, LivePolicies
+from jobs.policy_checks import at_go_live, by_night
+from jobs.policy_page import render
 from jobs.policy_sections import Row, Shown
-from jobs.policy_values import EVERYONE, OBSERVED, SERVED, WINDOW
+from jobs.policy_values import EVERYONE, WINDOW
 from jobs.publish import Stopped
 from jobs.reports import keep
 from jobs.runs import Run
@@ -95,7 +96,7 @@ def run_report(ask: Ask, config: Config) -> Run:
         )
         shown = shown_by_page(summarised(frame, partial(count, live=live)))
         note = SIMULATED if config.ids.demo_key else ""
-        html = render(day, values, night, shown, checks(values, releases), note=note)
+        html = render(day, values, night, shown, at_go_live(values, releases), by_night(values), note=note)
         measures, tags = _figures(day, values, night)
         target = keep(
             config, "policies", str(day), html, experiment="policies", measures={0: measures}, tags=tags
@@ -160,47 +161,6 @@ def shown_by_page(counted: Mapping[tuple[str, str], Counted]) -> dict[str, Shown
             },
         )
     return found
-
-
-def checks(values: Sequence[Row], releases: Sequence[Row]) -> list[Check]:
-    """Set what was predicted of each policy when it went live against what came until the next did."""
-    went: dict[str, list[tuple[date, str]]] = {}
-    for row in releases:
-        details = dict(row["details"])
-        if details.get(IS_LIVE) == YES and "compared_from" in details:
-            went.setdefault(details["page"], []).append((row["as_of_date"], row["name"]))
-    found: list[Check] = []
-    for page, changes in sorted(went.items()):
-        ordered = sorted(changes)
-        for place, (night, spec) in enumerate(ordered):
-            until = ordered[place + 1][0] if place + 1 < len(ordered) else date.max
-            found += _of_spec(values, page, spec, night, until)
-    return found
-
-
-def _of_spec(values: Sequence[Row], page: str, spec: str, night: date, until: date) -> Iterator[Check]:
-    own = [
-        row
-        for row in values
-        if row["page"] == page and row["goal"] == "reward" and row["audience"] == EVERYONE
-    ]
-    came = [
-        row
-        for row in own
-        if row["spec"] == f"{spec} {SERVED}"
-        and row["estimator"] == OBSERVED
-        and row["first_date"] == row["as_of_date"]
-        and night < row["as_of_date"] <= until
-    ]
-    servings = sum(row["servings"] for row in came)
-    if not servings:
-        return
-    observed = sum(row["value"] * row["servings"] for row in came) / servings
-    for row in own:
-        if row["spec"] == spec and row["as_of_date"] == night and row["first_date"] < night:
-            yield Check(
-                page, spec, row["estimator"], row["value"], row["lower"], row["upper"], observed, len(came)
-            )
 
 
 def _figures(

@@ -15,7 +15,7 @@ from rich.status import Status
 
 from jobs import runs
 from jobs.config import Config, load
-from jobs.demo import gather, report
+from jobs.demo import checker, gather, report
 from jobs.demo.day import demo_day
 from jobs.demo.lake import SLICE, LakeReport, demo_lake
 from jobs.demo.source import FIRST_DATE, DemoError, date_of
@@ -45,6 +45,12 @@ def day(when: date) -> None:
         f"Next: run {', '.join(NIGHT[:-1])} and {NIGHT[-1]} for {when};"
         f" then {when + timedelta(days=1)} can be served."
     )
+
+
+def check() -> None:
+    """Set what the estimators said against the truth."""
+    config = load()
+    checker.show(Console(), *checker.read(Tables(config.tables), config.home))
 
 
 def demo() -> None:
@@ -153,5 +159,6 @@ def _next_steps(config: Config) -> list[tuple[str, str]]:
             "SQL over the tables, without a JVM",
         ),
         (f"vitrine demo-day {serves}", "serve the next day from the store: its outcome lands in the lake"),
+        ("vitrine demo-check", "how near off-policy evaluation came to the truth, by estimator"),
         ("make down", "end everything that was started"),
     ]

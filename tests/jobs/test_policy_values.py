@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jobs import policy_report, policy_values
+from jobs.policy_checks import at_go_live, by_night
 from jobs.policy_page import render
 from jobs.servings import by_spec
 from tests.jobs import judged
@@ -90,15 +91,22 @@ def test_the_report_tells_values_verdicts_and_what_came_of_a_prediction(found):
         "details": list({**details, "compared_from": "2017-09-01", **silent}.items()),
     }  # fmt: skip
     came = [row | {"spec": "better (served)"} for row in found if row["spec"] == "logging (served)"]
-    checks = policy_report.checks([*found, *came], [went])
-    observed = one(came, as_of_date=LAST, first_date=LAST, goal="reward", audience="everyone")["value"]
+    checks, nights = at_go_live([*found, *came], [went]), by_night([*found, *came])
+    since = one(came, as_of_date=LAST, first_date=LAST - timedelta(27), goal="reward", audience="everyone")
     predicted = one(
         found, spec="better", as_of_date=night, first_date=night - timedelta(27), goal="reward",
         audience="everyone", estimator="SNIPS",
     )  # fmt: skip
     check = next(each for each in checks if each.estimator == "SNIPS")
-    assert (check.predicted, check.observed, check.days) == (predicted["value"], observed, 1)
-    assert check.holds == (predicted["lower"] <= observed <= predicted["upper"])
+    assert (check.predicted, check.observed, check.days) == (predicted["value"], since["value"], 1)
+    margin = 1.96 * (predicted["error"] ** 2 + since["error"] ** 2) ** 0.5
+    assert check.margin == pytest.approx(margin, rel=1e-12)
+    assert check.holds == (abs(predicted["value"] - since["value"]) <= margin)
+    outcome = one(came, as_of_date=LAST, first_date=LAST, goal="reward", audience="everyone")
+    (snips,) = [each for each in nights if each.estimator == "SNIPS"]
+    ((day, difference, holds),) = snips.differences
+    assert (day, difference) == (LAST, pytest.approx(predicted["value"] - outcome["value"], rel=1e-12))
+    assert holds == (abs(difference) <= 1.96 * (predicted["error"] ** 2 + outcome["error"] ** 2) ** 0.5)
     counted = {
         ("start", spec): each
         for spec, each in policy_report.count("start", by_spec(LOG), live={"start": "same"})
@@ -107,8 +115,8 @@ def test_the_report_tells_values_verdicts_and_what_came_of_a_prediction(found):
     assert sum(share for _, share in shown["start"].weights["better"]) == pytest.approx(1.0)
     assert sum(shown["start"].first["same"].values()) == pytest.approx(1.0)
     assert all(before == "bestsellers" for before, _, _ in shown["start"].moves["better"])
-    html = render(LAST, found, [went], shown, checks, note="simulated")
+    html = render(LAST, found, [went], shown, checks, nights, note="simulated")
     assert "a &lt;b&gt; reason" in html.lower()
     assert "not asked, too few layouts alike: standard IPS (worth 9)" in html
-    assert html.count("<svg") == 4
+    assert html.count("<svg") == 5
     assert "http" not in html.replace("http-equiv", "")
