@@ -151,9 +151,9 @@ def curves(lines: Mapping[str, Mapping[date, float]], *, title: str) -> str:
 
 
 def heat(text: str, strength: float, *, is_bad: bool = False) -> str:
-    """A table cell, coloured by a strength of 0 to 1; bad ones in another colour."""
-    colour, alpha = "low" if is_bad else "high", 60 * min(max(strength, 0.0), 1.0)
-    return f'<td style="background:rgb(var(--{colour})/{alpha:.0f}%)">{escape(text)}</td>'
+    """A table cell, coloured by a strength of 0 to 1; bad ones loudly, however small."""
+    colour = f"var(--high)/{60 * min(max(strength, 0.0), 1.0):.0f}%" if not is_bad else "var(--bad)/55%"
+    return f'<td style="background:rgb({colour})">{escape(text)}</td>'
 
 
 def _svg(height: float, title: str, content: str, width: int = WIDTH) -> str:

@@ -157,7 +157,8 @@ def _nights(nights: Sequence[Nights]) -> str:
         by_page.setdefault(each.page, []).append(each)
     charts = "".join(
         figure(
-            f"<b>Page {escape(page)}</b>: a dot a night, forecast less outcome; the bar is their mean",
+            f"<b>Page {escape(page)}</b>: a dot a night, forecast less outcome; red where the"
+            " interval of the error does not hold 0; the bar is their mean",
             strips([_strip(each) for each in own], title=f"forecasts less outcomes of page {page}"),
         )
         for page, own in by_page.items()

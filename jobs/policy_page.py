@@ -97,7 +97,7 @@ def _page(page: str, day: date, values: Sequence[Row], releases: Sequence[Row], 
         parts += ['<div class="charts">', _forest(everyone, live), _learning(own), "</div>"]
         parts += [values_by_estimator(everyone), values_by_role(window)]
     if shown is not None:
-        parts += [weights(shown), support(shown), moves(shown, live)]
+        parts += [weights(shown, everyone), support(shown), moves(shown, live)]
     return "".join([*parts, "</section>"])
 
 
@@ -122,10 +122,13 @@ def _forest(everyone: Sequence[Row], live: str | None) -> str:
         Estimate(row["spec"], row["value"], row["lower"], row["upper"], row["spec"] == live)
         for row in sorted(deciding(everyone), key=lambda row: -row["value"])
     ]
-    served = next((row["value"] for row in everyone if row["estimator"] == OBSERVED), None)
+    by_policy = [row for row in everyone if row["estimator"] == OBSERVED]
+    servings = sum(row["servings"] for row in by_policy)
+    served = sum(row["value"] * row["servings"] for row in by_policy) / servings if servings else None
     days = max((row["as_of_date"] - row["first_date"]).days + 1 for row in everyone)
     return figure(
-        f"<b>What a serving would earn</b>, last {days} days; dashed: what was served did",
+        f"<b>What a serving would earn</b>, last {days} days, with 95 % intervals;"
+        " dashed: what was served did",
         forest(rows, served=served, title="values of policies with 95 % intervals"),
     )
 

@@ -39,20 +39,14 @@ def values_by_estimator(everyone: Sequence[Row]) -> str:
     found = {(row["spec"], row["estimator"]): row for row in everyone}
     body = ""
     for spec in specs:
-        one = next(row for row in everyone if row["spec"] == spec)
         cells = "".join(
             f"<td>{row['value']:.3f}<small>±{(row['upper'] - row['lower']) / 2:.3f}</small></td>"
             if (row := found.get((spec, name))) and row["lower"] is not None
             else "<td>–</td>"
             for name in estimators
         )
-        body += (
-            f"<tr><th>{escape(spec)}</th>{cells}<td>{one['effective_servings']:,.0f}"
-            f"<small>of {one['servings']:,}</small></td><td>{one['mean_weight']:.3f}</td>"
-            f"<td>{one['largest_weight']:,.1f}</td><td>{one['open_share']:.1%}</td></tr>"
-        )
-    heads = ["policy", *estimators, "effective servings", "mean weight", "largest", "not counted yet"]
-    return f"<h3>By estimator</h3>{card(table(heads, body))}"
+        body += f"<tr><th>{escape(spec)}</th>{cells}</tr>"
+    return f"<h3>By estimator</h3>{card(table(['policy', *estimators], body))}"
 
 
 def values_by_role(window: Sequence[Row]) -> str:
@@ -78,12 +72,20 @@ def values_by_role(window: Sequence[Row]) -> str:
     return f"<h3>By role</h3>{card(table(['policy', *roles], body))}"
 
 
-def weights(shown: Shown) -> str:
+def weights(shown: Shown, everyone: Sequence[Row]) -> str:
+    body = "".join(
+        f"<tr><th>{escape(row['spec'])}</th><td>{row['effective_servings']:,.0f}"
+        f"<small>of {row['servings']:,}</small></td><td>{row['mean_weight']:.3f}</td>"
+        f"<td>{row['largest_weight']:,.1f}</td><td>{row['unsupported']:.1%}</td>"
+        f"<td>{row['open_share']:.1%}</td></tr>"
+        for row in deciding(everyone)
+    )
+    heads = ["policy", "effective servings", "mean weight", "largest", "never logged", "not counted yet"]
     charts = "".join(
         figure(f"<b>{escape(spec)}</b>: servings by weight", histogram(bars, title=f"weights of {spec}"))
         for spec, bars in sorted(shown.weights.items())
     )
-    return f'<h3>How often a serving counts</h3><div class="charts">{charts}</div>'
+    return f'<h3>How often a serving counts</h3>{card(table(heads, body))}<div class="charts">{charts}</div>'
 
 
 def support(shown: Shown) -> str:
@@ -97,11 +99,15 @@ def support(shown: Shown) -> str:
     for widget in widgets:
         logged = shown.shown.get(widget, 0.0)
         cells = "".join(
-            heat(f"{share:.1%}", share / most, is_bad=not logged)
+            heat(f"{share:.1%}", share / most, is_bad=not logged and share > 0)
             for share in (shown.first[spec].get(widget, 0.0) for spec in specs)
         )
         body += f"<tr><th>{escape(widget)}</th>{heat(f'{logged:.1%}', logged / most)}{cells}</tr>"
-    return f"<h3>What would be shown first</h3>{card(table(['widget', 'as logged', *specs], body))}"
+    note = "Mean probability of standing first. In red: never logged first, so nothing is known of it."
+    return (
+        f'<h3>What would be shown first</h3><p class="note">{note}</p>'
+        f"{card(table(['widget', 'as logged', *specs], body))}"
+    )
 
 
 def moves(shown: Shown, live: str | None) -> str:
