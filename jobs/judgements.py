@@ -2,10 +2,10 @@
 
 One row per serving and target policy: the probabilities of the layout as served, position after position,
 along its prefixes. All that off-policy evaluation needs of a day is computed once, here; values over any
-days, by role or subject, are sums over these rows.
+days, by role, segment or subject, are sums over these rows.
 
 Reads   feedback of the days and the day before, contexts of the days, policies up to the day before, widgets
-        (whose labels rules go by), and subject_features of the evenings before
+        (whose labels rules go by), and subject_features and segments of the evenings before
 Writes  judgements, partition decision_date and subject_bucket
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 
@@ -46,6 +46,7 @@ def build(
     policies: DataFrame,
     widgets: DataFrame,
     subject_features: DataFrame,
+    segments: DataFrame,
     *,
     days: Sequence[date],
     pages: Mapping[str, Page],
@@ -66,8 +67,10 @@ def build(
     drawn = contexts.where(F.col("feature_set").isin(sorted({one.spec.feature_set for one in judged})))
     known = ("feature_set", "candidates", "context", "action_context", "rules")
     own = drawn.select("draw_id", "decision_date", *known)
-    rows = served.join(evening, on=["subject", "decision_date"], how="left").join(
-        own, on=["draw_id", "decision_date"], how="inner"
+    rows = (
+        served.join(evening, on=["subject", "decision_date"], how="left")
+        .join(_segments(segments), on=["subject", "decision_date"], how="left")
+        .join(own, on=["draw_id", "decision_date"], how="inner")
     )
     about = contract("judgements")
     work = partial(
@@ -91,6 +94,14 @@ def _servings(feedback: DataFrame) -> DataFrame:
     )
     lists = [F.col(f"positions.{source}").alias(name) for name, source in PARALLEL.items()]
     return served.select(*SERVING, "row.*", _spec_of("row.policy_version").alias("logging_policy"), *lists)
+
+
+def _segments(segments: DataFrame) -> DataFrame:
+    """One row per subject and day, its segments as of the evening before, each under its segmentation."""
+    named = F.concat_ws(": ", "segmentation", "name")
+    return segments.groupBy("subject", F.date_add("as_of_date", 1).alias("decision_date")).agg(
+        F.sort_array(F.collect_set(named)).alias("segments")
+    )
 
 
 def _spec_of(version: str) -> Column:
@@ -152,6 +163,7 @@ JOB = Job(
         Until("policies"),
         Until("widgets"),
         Days("subject_features", before=1),
+        Days("segments", before=1),
     ),
     writes="judgements",
     follows=("feedback",),

@@ -19,8 +19,8 @@ from jobs.policy_sections import (
     figure,
     moves,
     support,
+    values_by_audience,
     values_by_estimator,
-    values_by_role,
     weights,
 )
 from jobs.policy_values import EVERYONE, OBSERVED
@@ -95,7 +95,7 @@ def _page(page: str, day: date, values: Sequence[Row], releases: Sequence[Row], 
     parts = [f"<section><h2>Page {escape(page)}</h2>", _verdicts(verdicts)]
     if everyone:
         parts += ['<div class="charts">', _forest(everyone, live), _learning(own), "</div>"]
-        parts += [values_by_estimator(everyone), values_by_role(window)]
+        parts += [values_by_estimator(everyone), values_by_audience(window)]
     if shown is not None:
         parts += [weights(shown, everyone), support(shown), moves(shown, live)]
     return "".join([*parts, "</section>"])

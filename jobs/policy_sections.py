@@ -15,6 +15,7 @@ Row = Mapping[str, Any]
 
 DECIDES = ("DR", "position-based DR", "IPS", "position-based IPS")
 MOST_MOVES = 8
+SEGMENT = ": "
 
 
 @dataclass(frozen=True)
@@ -49,27 +50,37 @@ def values_by_estimator(everyone: Sequence[Row]) -> str:
     return f"<h3>By estimator</h3>{card(table(['policy', *estimators], body))}"
 
 
-def values_by_role(window: Sequence[Row]) -> str:
-    roles = sorted({row["audience"] for row in window} - {EVERYONE})
-    if not roles:
-        return ""
+def values_by_audience(window: Sequence[Row]) -> str:
+    names = sorted({row["audience"] for row in window} - {EVERYONE})
+    roles = [name for name in names if SEGMENT not in name]
+    by_segmentation: dict[str, list[str]] = {}
+    for name in names:
+        if SEGMENT in name:
+            by_segmentation.setdefault(name.partition(SEGMENT)[0], []).append(name)
+    parts = [_by("By role", roles, window)] if roles else []
+    parts += [_by(f"By segment of {named}", own, window) for named, own in by_segmentation.items()]
+    return "".join(parts)
+
+
+def _by(title: str, audiences: Sequence[str], window: Sequence[Row]) -> str:
     found = {
-        (row["spec"], role): row
-        for role in roles
-        for row in deciding([row for row in window if row["audience"] == role])
+        (row["spec"], name): row
+        for name in audiences
+        for row in deciding([row for row in window if row["audience"] == name])
     }
     body = "".join(
         f"<tr><th>{escape(spec)}</th>"
         + "".join(
             f"<td>{row['value']:.3f}<small>±{(row['upper'] - row['lower']) / 2:.3f}</small></td>"
-            if (row := found.get((spec, role))) and row["lower"] is not None
+            if (row := found.get((spec, name))) and row["lower"] is not None
             else "<td>–</td>"
-            for role in roles
+            for name in audiences
         )
         + "</tr>"
         for spec in sorted({spec for spec, _ in found})
     )
-    return f"<h3>By role</h3>{card(table(['policy', *roles], body))}"
+    heads = ["policy", *(name.rpartition(SEGMENT)[2] for name in audiences)]
+    return f"<h3>{escape(title)}</h3>{card(table(heads, body))}"
 
 
 def weights(shown: Shown, everyone: Sequence[Row]) -> str:

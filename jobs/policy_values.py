@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from jobs.contracts import contract
@@ -55,20 +56,17 @@ def _summaries(
     del page
     own = {f"{policy} {SERVED}": servings for policy, servings in served(by_spec).items()}
     for spec, servings in {**by_spec, **own}.items():
-        nights, roles = (
-            servings.nights(zone, hours),
-            np.array(servings.table["role"].to_pylist(), dtype=object),
-        )
+        nights, parts = servings.nights(zone, hours), _audiences(servings)
         for day in days:
             is_open = (servings.days <= np.datetime64(day)) & (nights > np.datetime64(day))
             for first, audiences in (
                 (day, [EVERYONE]),
-                (day - timedelta(WINDOW - 1), [EVERYONE, *_roles(roles)]),
+                (day - timedelta(WINDOW - 1), list(parts)),
             ):
                 within = (nights >= np.datetime64(first)) & (nights <= np.datetime64(day))
                 still = is_open & (servings.days >= np.datetime64(first))
                 for audience in audiences:
-                    wanted = np.ones(len(roles), np.bool_) if audience == EVERYONE else roles == audience
+                    wanted = parts[audience]
                     part = servings.rows(np.flatnonzero(within & wanted))
                     if len(part.judged):
                         left_out = int((still & wanted).sum())
@@ -78,8 +76,13 @@ def _summaries(
                         )
 
 
-def _roles(roles: np.ndarray) -> list[str]:
-    return sorted({role for role in roles.tolist() if role})
+def _audiences(servings: Servings) -> dict[str, NDArray[np.bool_]]:
+    """Return by audience which servings were for it: everyone, each role, each segment."""
+    roles, segments = (servings.table[name].to_pylist() for name in ("role", "segments"))
+    names = [{role, *(own or ())} for role, own in zip(roles, segments, strict=True)]
+    found = sorted({name for own in names for name in own if name})
+    by_name = {name: np.array([name in own for own in names], np.bool_) for name in found}
+    return {EVERYONE: np.ones(len(names), np.bool_), **by_name}
 
 
 def _rows(page: str, name: Name, summary: Summary) -> Iterator[dict[str, Any]]:

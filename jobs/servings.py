@@ -26,8 +26,8 @@ from ml.ope.slates import Exposures
 GOALS = (MAIN, *DIRECT)
 SUMMARIES = "page string, subject_bucket int, name string, summary binary"
 COLUMNS = (
-    "page", "subject_bucket", "decision_date", "decision_id", "served_at", "subject", "role", "spec",
-    "logging_policy", "widgets", "candidates", "propensities", "probabilities", "rewards", *DIRECT,
+    "page", "subject_bucket", "decision_date", "decision_id", "served_at", "subject", "role", "segments",
+    "spec", "logging_policy", "widgets", "candidates", "propensities", "probabilities", "rewards", *DIRECT,
     "predicted", "expected", "is_seen", "exposures", "rated", "modelled", "counts", "unsure",
     "opening", "first", "likeliest",
 )  # fmt: skip

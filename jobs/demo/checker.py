@@ -26,7 +26,7 @@ from jobs import maps
 from jobs.demo import truth
 from jobs.demo.source import DemoError
 from jobs.demo.truth import Truth
-from jobs.servings import COLUMNS, by_spec
+from jobs.servings import by_spec
 from jobs.tables import Tables
 from ml.ope.intervals import student_t
 from ml.ope.judged import MAIN
@@ -135,7 +135,7 @@ def read(tables: Tables, home: Path) -> tuple[pa.Table, Truth]:
         When nothing was judged yet.
 
     """
-    judgements = tables.read("judgements", ds.field("page") == PAGE, columns=list(COLUMNS))
+    judgements = tables.read("judgements", ds.field("page") == PAGE)
     if not len(judgements):
         raise DemoError(f"Nothing of page {PAGE} was judged yet: run make demo first.")
     days = pc.min_max(judgements["decision_date"]).as_py()

@@ -39,6 +39,7 @@ def judgements(
                     "served_at": datetime(day.year, day.month, day.day, 15, tzinfo=UTC),
                     "subject": f"u{given.households[row]:04d}",
                     "role": "customer" if given.households[row] % 3 else "direct",
+                    "segments": ["rfm: core"] if given.households[row] % 2 else None,
                     "page": "start",
                     "spec": spec,
                     "spec_digest": spec,

@@ -1,5 +1,6 @@
 """The gate refuses a bad policy, a bad log and a thin log, with reasons; a better policy goes live."""
 
+import re
 from datetime import date, timedelta
 from functools import reduce
 from operator import add
@@ -106,6 +107,26 @@ def test_a_mislabelled_log_is_refused(by_hand):
     found = {each.name: each for each in decide(log, DAYS[-1:])}
     assert found["better"].verdict == "cannot tell"
     assert "are not those it drew with" in found["better"].why
+
+
+def test_a_log_in_which_one_serving_counts_for_thousands_is_refused(by_hand):
+    """As the Open Bandit sample's women campaign does, from BTS to random: 21,739 times."""
+    said = LIVE.copy()
+    said[np.flatnonzero(GIVEN.days == 3)[0]] = 4e-5
+    found = {
+        each.name: each for each in decide(judgements(GIVEN, LIVE, TARGETS, seed=2, said=said), DAYS[-1:])
+    }
+    assert found["better"].verdict == "cannot tell"
+    assert re.search(r"one row counts [\d,]{5,} times in the value of the", found["better"].why)
+
+
+def test_a_day_without_servings_adds_nothing(by_hand):
+    log = judgements(GIVEN, LIVE, TARGETS, seed=2)
+    empty = log.filter(pc.not_equal(log["decision_date"], DAYS[4]))
+    night = {each.name: each for each in decide(empty, [DAYS[5]])}["worse"]
+    per_day = int((GIVEN.days == 0).sum())
+    assert night.measures["servings"] == 4 * per_day
+    assert decide(log.slice(0, 0), DAYS[:2])[0].details["is_live"] == "yes"
 
 
 def test_a_thin_log_cannot_tell_and_says_what_would(by_hand):

@@ -114,6 +114,18 @@ def frames(spark: SparkSession) -> dict[str, Any]:
             "subject_features",
             [{"subject": "u1", "subject_bucket": 1, "feature_date": DAYS[1], "role": "direct"}],
         ),
+        "segments": table(
+            spark,
+            "segments",
+            [
+                {"subject": "u2", "as_of_date": day, "segmentation": of, "name": name}
+                for day, of, name in (
+                    (DAYS[1], "rfm", "core"),
+                    (DAYS[1], "rfm:direct", "new"),
+                    (DAYS[2], "rfm", "of the evening after"),
+                )
+            ],
+        ),
     }
 
 
@@ -163,6 +175,7 @@ def test_a_serving_is_judged_by_the_policy_of_the_days_before_it(frames):
     assert {row["policy_version"] for row in own} == {f"learned@{DAYS[1]}"}
     assert {row["logging_policy"] for row in own} == {"old"}
     assert [row["role"] for row in own] == [None, "direct", *[None] * 5]
+    assert [row["segments"] for row in own] == [None, None, ["rfm: core", "rfm:direct: new"], *[None] * 4]
     by_serving = {}
     for row in feedback:
         by_serving.setdefault(row["decision_id"], []).append(row["reward"])

@@ -35,12 +35,15 @@ def one(found, **wanted):
     return row
 
 
-def plain(day=None, role=None):
+def plain(day=None, role=None, segment=None):
     """IPS and SNIPS by a loop."""
     above = below = count = 0
     for row in LOG.to_pylist():
         is_in = (
-            row["spec"] == "better" and day in (None, row["decision_date"]) and role in (None, row["role"])
+            row["spec"] == "better"
+            and day in (None, row["decision_date"])
+            and role in (None, row["role"])
+            and segment in (None, *(row["segments"] or ()))
         )
         if is_in:
             weight = row["probabilities"][0] / row["propensities"][0]
@@ -60,6 +63,9 @@ def test_values_are_those_of_the_plain_formula(found):
             assert row["lower"] < value < row["upper"]
     direct = one(found, **about, estimator="SNIPS", audience="direct", first_date=first["window"])
     assert direct["value"] == pytest.approx(plain(role="direct")[1], rel=1e-12)
+    core = one(found, **about, estimator="SNIPS", audience="rfm: core", first_date=first["window"])
+    _, value, count = plain(segment="rfm: core")
+    assert (core["value"], core["servings"]) == (pytest.approx(value, rel=1e-12), count)
 
 
 def test_what_was_served_is_a_value_of_its_own(found):
@@ -119,4 +125,6 @@ def test_the_report_tells_values_verdicts_and_what_came_of_a_prediction(found):
     assert "a &lt;b&gt; reason" in html.lower()
     assert "not asked, too few layouts alike: standard IPS (worth 9)" in html
     assert html.count("<svg") == 5
+    assert "<h3>By segment of rfm</h3>" in html
+    assert "<th>core</th>" in html
     assert "http" not in html.replace("http-equiv", "")
