@@ -1,7 +1,8 @@
-"""subject_products: one row per subject, product and monthly checkpoint: on how many days it was bought.
+"""subject_products: one row per subject, product and quarterly checkpoint: on how many days it was bought.
 
 As subject_totals, for products: a checkpoint is the one before it plus the days since, is made `late_days`
-after its month ended, and stands for all days up to it, so that nobody reads a whole history each night.
+after its quarter ended, and stands for all days up to it, so that nobody reads a whole history each night.
+A subject has many more products than categories: checkpoints by month would be most of what is stored.
 
 Reads   order_lines since the checkpoint before, and that checkpoint
 Writes  subject_products, partition settled_date
@@ -24,7 +25,9 @@ def build(
     order_lines: DataFrame, subject_products: DataFrame, *, days: Sequence[date], late_days: int
 ) -> DataFrame:
     """Make the checkpoints that settle on these days; on most days there is none."""
-    settled = [day for day in days if is_settled(day, late_days)]
+    settled = [
+        day for day in days if is_settled(day, late_days) and (day - timedelta(late_days)).month % 3 == 0
+    ]
     if not settled:
         return subject_products.limit(0)
     past = history(order_lines, subject_products, before=settled[0] - timedelta(late_days))

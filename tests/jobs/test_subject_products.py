@@ -9,7 +9,7 @@ from jobs import subject_products
 from tests.jobs import test_product_lists as lists
 from tests.jobs.given import rows, table
 
-MAY_3 = date(2017, 5, 3)
+JULY_3 = date(2017, 7, 3)
 
 
 def bought(subject: str, product: str, day: date) -> dict[str, Any]:
@@ -19,9 +19,9 @@ def bought(subject: str, product: str, day: date) -> dict[str, Any]:
 HISTORY = [
     bought("u1", "7", date(2017, 3, 2)), bought("u1", "7", date(2017, 3, 2)),
     bought("u1", "7", date(2017, 3, 31)), bought("u1", "7", date(2017, 4, 1)),
-    bought("u1", "8", date(2017, 4, 30)), bought("u2", "8", date(2017, 4, 2)),
-    bought("u1", "8", date(2017, 5, 1)), bought("u1", "9", date(2017, 5, 2)),
-    bought("u2", "8", date(2017, 5, 3)),
+    bought("u1", "8", date(2017, 6, 30)), bought("u2", "8", date(2017, 4, 2)),
+    bought("u1", "8", date(2017, 7, 1)), bought("u1", "9", date(2017, 7, 2)),
+    bought("u2", "8", date(2017, 7, 3)),
 ]  # fmt: skip
 
 
@@ -32,32 +32,32 @@ def checkpoints(spark: SparkSession, days: list[date], before: list[dict[str, An
     )
 
 
-def test_checkpoints_add_up_the_months_and_stand_on_the_one_before(spark: SparkSession) -> None:
-    april, may = date(2017, 4, 3), MAY_3
-    both = checkpoints(spark, [april + timedelta(n) for n in range(31)], [])
+def test_checkpoints_add_up_the_quarters_and_stand_on_the_one_before(spark: SparkSession) -> None:
+    april, july = date(2017, 4, 3), JULY_3
+    both = checkpoints(spark, [april + timedelta(n) for n in range(92)], [])
     told = ("settled_date", "until_date", "subject", "product_id", "visits", "latest_date")
     assert [tuple(row[name] for name in told) for row in both] == [
         (april, date(2017, 3, 31), "u1", "7", 2, date(2017, 3, 31)),
-        (may, date(2017, 4, 30), "u1", "7", 3, date(2017, 4, 1)),
-        (may, date(2017, 4, 30), "u1", "8", 1, date(2017, 4, 30)),
-        (may, date(2017, 4, 30), "u2", "8", 1, date(2017, 4, 2)),
+        (july, date(2017, 6, 30), "u1", "7", 3, date(2017, 4, 1)),
+        (july, date(2017, 6, 30), "u1", "8", 1, date(2017, 6, 30)),
+        (july, date(2017, 6, 30), "u2", "8", 1, date(2017, 4, 2)),
     ]
-    assert checkpoints(spark, [may], both[:1]) == both[1:]
+    assert checkpoints(spark, [july], both[:1]) == both[1:]
     # Whatever it counts is not read again.
     changed = [{**both[0], "visits": 5}]
-    assert checkpoints(spark, [may], changed)[0]["visits"] == 6
+    assert checkpoints(spark, [july], changed)[0]["visits"] == 6
     frames = table(spark, "order_lines", HISTORY), table(spark, "subject_products", both)
     assert subject_products.build(*frames, days=[april - timedelta(1)], late_days=3).isEmpty()
     named = subject_products.late(*frames, days=[date(2017, 4, 7)])
-    assert {row["day"] for row in rows(named)} == {may}
+    assert {row["day"] for row in rows(named)} == {july}
 
 
 def test_lists_of_a_checkpoint_and_the_days_since_are_those_of_all_days(spark: SparkSession) -> None:
-    days = [date(2017, 5, 2), MAY_3]
+    days = [date(2017, 7, 2), JULY_3]
     products = [lists.product(one) for one in ("7", "8", "9")]
     features = [lists.features(who, "TEA", "MILK", day) for who in ("u1", "u2") for day in days]
     frames = lists.inputs(spark, HISTORY, products, [], features)
-    known = checkpoints(spark, [date(2017, 4, 3), MAY_3], [])
+    known = checkpoints(spark, [date(2017, 4, 3), JULY_3], [])
     whole = rows(lists.build(*frames, days=days), "list_date", "list_key")
     assert [
         (row["list_date"].day, row["list_key"], row["products"]) for row in whole if row["kind"] == "own"
@@ -69,7 +69,7 @@ def test_lists_of_a_checkpoint_and_the_days_since_are_those_of_all_days(spark: S
     ]
     settled = table(spark, "subject_products", known)
     assert rows(lists.build(*frames, settled, days=days), "list_date", "list_key") == whole
-    recent = [row for row in HISTORY if row["order_date"] > date(2017, 4, 30)]
+    recent = [row for row in HISTORY if row["order_date"] > date(2017, 6, 30)]
     frames[0] = table(spark, "order_lines", recent)
     again = rows(lists.build(*frames, settled, days=days), "list_date", "list_key")
     own = [row for row in whole if row["kind"] == "own"]
