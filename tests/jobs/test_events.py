@@ -460,7 +460,8 @@ def test_a_night_keeps_what_it_rejects_and_the_next_one_mends_the_day_before(
     spark: SparkSession, home: Path
 ) -> None:
     """Through the shell: the lake's folders in, tables out."""
-    labels = dict.fromkeys(["theme", "core_theme", "intent", "size", "page_context"], "x")
+    labels = {"theme": "popular", "core_theme": "personal", "intent": "discover"}
+    labels |= dict.fromkeys(["size", "page_context"], "x")
     known = {"widget_id": "w", "kind": "banner", "pages": ["home"], "created_date": "2016-01-01", **labels}
     many = message(*[view("a", n) for n in range(30)], span("GET /", ID), span("scroll", ID))
     put(home / "lake" / "widgets" / "date=2017-08-19" / "widgets.jsonl", [known])

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from jobs import decisions, events, feedback, outcomes
-from jobs.config import Consent, load, today_in
+from jobs.config import Consent, load
 from jobs.ids import pseudonym
 from jobs.serve import SERVICE, application
 from jobs.shell import Ask, run_job
@@ -171,7 +172,7 @@ def test_what_was_served_becomes_feedback(home, spark):
 
     decision = served.spans.get_finished_spans()[0]
     at = datetime.fromtimestamp(decision.start_time / 1e9, UTC)
-    day = today_in(config.business_time_zone, at)
+    day = at.astimezone(ZoneInfo(config.business_time_zone)).date()
     first = {"decision_id": told["decision_id"], "page": "home", "widget": told["widgets"][0], "position": 0}
     reports = [
         span("page.view", "00000000000000a1", at, page="home"),
