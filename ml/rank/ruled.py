@@ -72,20 +72,7 @@ def slate_propensities(
         raise ValueError(f"slates must have shape ({len(values)}, length), not {slates.shape}")
     if slates.size and (slates.min() < NOBODY or slates.max() >= values.shape[1]):
         raise ValueError(f"slates must name columns 0 to {values.shape[1] - 1}, or -1 for none")
-    propensities = np.ones(slates.shape, dtype=np.float32)
-    expected = np.zeros(slates.shape)
-    nothing = np.zeros((1, values.shape[1]))
-    _walk(
-        values,
-        eligible,
-        _numbers(rule),
-        rules.arrays,
-        slates.astype(np.int32),
-        nothing,
-        propensities,
-        expected,
-    )
-    return propensities
+    return _along(values, eligible, rule, rules, slates, np.zeros((1, values.shape[1])))[0]
 
 
 def first_position_probabilities(
@@ -141,19 +128,22 @@ def expected_along(
     A prefix that the rules forbid has no probability: it has 0, too.
     """
     values = _checked(scores, eligible, rule, rules)
+    return _along(values, eligible, rule, rules, slates, worths)[1]
+
+
+def _along(
+    values: NDArray[np.floating],
+    eligible: NDArray[np.bool_],
+    rule: DrawRule,
+    rules: Rules,
+    slates: NDArray[np.integer],
+    worths: NDArray[np.floating],
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Walk along slates; return (n, length) propensities, and expected worths of what could stand there."""
     propensities, expected = np.ones(slates.shape, dtype=np.float32), np.zeros(slates.shape)
-    of_all = worths.astype(np.float64)
-    _walk(
-        values,
-        eligible,
-        _numbers(rule),
-        rules.arrays,
-        slates.astype(np.int32),
-        of_all,
-        propensities,
-        expected,
-    )
-    return expected
+    logged, of_all = slates.astype(np.int32), worths.astype(np.float64)
+    _walk(values, eligible, _numbers(rule), rules.arrays, logged, of_all, propensities, expected)
+    return propensities, expected
 
 
 _NO_STREAM = (np.uint64(0), np.uint64(0))
