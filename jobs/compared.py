@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from jobs.config import Page, Policy
 from jobs.servings import Servings, between, summarised
-from ml.ope.summarise import of_pair
+from ml.ope.summarise import after_each_day
 from ml.ope.summary import Summary
 
 
@@ -85,19 +85,20 @@ def _summaries(
         _, mine, theirs = np.intersect1d(one.decisions, other.decisions, return_indices=True)
         mine, theirs = (part[one.days[mine] >= np.datetime64(pair.first)] for part in (mine, theirs))
         nights = one.nights(zone, hours)[mine]
-        for day in days:
-            until = nights <= np.datetime64(day)
-            if not until.any():
-                continue
-            candidate, live = one.rows(mine[until]), other.rows(theirs[until])
-            yield (
-                (pair.candidate, day),
-                of_pair(
-                    candidate.judged,
-                    live.judged,
-                    candidate.logged(),
-                    days=(nights[until] - np.datetime64(pair.first)).astype(np.int64),
-                    count=(day - pair.first).days + 1,
-                    first=candidate.first(),
-                ),
-            )
+        within = (nights >= np.datetime64(pair.first)) & (nights <= np.datetime64(days[-1]))
+        if not within.any():
+            continue
+        candidate, live = one.rows(mine[within]), other.rows(theirs[within])
+        codes = (nights[within] - np.datetime64(pair.first)).astype(np.int64)
+        found = after_each_day(
+            candidate.judged,
+            live.judged,
+            candidate.logged(),
+            days=codes,
+            count=(days[-1] - pair.first).days + 1,
+            first=candidate.first(),
+        )
+        for place, summary in enumerate(found):
+            day = pair.first + timedelta(place)
+            if day in days and place >= codes.min():
+                yield (pair.candidate, day), summary

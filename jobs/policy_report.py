@@ -119,7 +119,7 @@ def count(
             Counted(
                 len(servings.judged),
                 tuple(np.bincount(classes, minlength=len(EDGES) + 1).tolist()),
-                servings.first(),
+                {widget: float(chances.sum()) for widget, chances in servings.first().items()},
                 _counts(widgets),
                 _moves(now, servings) if now is not None else {},
             ),

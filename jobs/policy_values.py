@@ -17,13 +17,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from jobs.contracts import contract
 from jobs.servings import GOALS, Servings, served, summarised
 from jobs.shell import Days, Job
-from ml.ope.summarise import of_one
+from ml.ope.summarise import Prepared, Shares
 from ml.ope.summary import Summary
 
 WINDOW = 28
@@ -44,10 +45,9 @@ def build(
         for (page, name), summary in summarised(judgements, work).items()
         for row in _rows(page, name, summary)
     ]
-    return judgements.sparkSession.createDataFrame(
-        [tuple(row[name] for name in contract("policy_values").columns) for row in rows],
-        contract("policy_values").ddl,
-    )
+    about = contract("policy_values")
+    table = pa.Table.from_pylist(rows, about.arrow_schema.remove_metadata())
+    return judgements.sparkSession.createDataFrame(table, about.ddl)
 
 
 def _summaries(
@@ -55,24 +55,27 @@ def _summaries(
 ) -> Iterator[tuple[Name, Summary]]:
     del page
     own = {f"{policy} {SERVED}": servings for policy, servings in served(by_spec).items()}
+    start = days[0] - timedelta(WINDOW - 1)
+    count = (days[-1] - start).days + 1
     for spec, servings in {**by_spec, **own}.items():
-        nights, parts = servings.nights(zone, hours), _audiences(servings)
-        for day in days:
-            is_open = (servings.days <= np.datetime64(day)) & (nights > np.datetime64(day))
-            for first, audiences in (
-                (day, [EVERYONE]),
-                (day - timedelta(WINDOW - 1), list(parts)),
-            ):
-                within = (nights >= np.datetime64(first)) & (nights <= np.datetime64(day))
-                still = is_open & (servings.days >= np.datetime64(first))
-                for audience in audiences:
-                    wanted = parts[audience]
-                    part = servings.rows(np.flatnonzero(within & wanted))
-                    if len(part.judged):
-                        left_out = int((still & wanted).sum())
+        prepared, logged, first = Prepared.of(servings.judged), servings.logged(), servings.first()
+        nights = (servings.nights(zone, hours) - np.datetime64(start)).astype(np.int64)
+        shown = (servings.days - np.datetime64(start)).astype(np.int64)
+        is_known = (nights >= 0) & (nights < count)
+        for audience, is_own in _audiences(servings).items():
+            rows = is_own & is_known
+            part = {name: values[rows] for name, values in first.items()}
+            shares = Shares.of(logged.rows(rows), part, nights[rows], count)
+            for day in days:
+                last = (day - start).days
+                for length in (1, WINDOW) if audience == EVERYONE else (WINDOW,):
+                    begin = last + 1 - length
+                    within = rows & (nights >= begin) & (nights <= last)
+                    if within.any():
+                        is_open = is_own & (shown >= begin) & (shown <= last) & (nights > last)
                         yield (
-                            (spec, audience, first, day),
-                            of_one(part.judged, part.logged(), part.first(), left_out),
+                            (spec, audience, start + timedelta(begin), day),
+                            prepared.summary(shares, begin, last + 1, within, int(is_open.sum())),
                         )
 
 
@@ -95,13 +98,14 @@ def _rows(page: str, name: Name, summary: Summary) -> Iterator[dict[str, Any]]:
         "effective_servings": weights.effective_rows, "mean_weight": weights.mean,
         "largest_weight": weights.largest, "unsupported": float(sum(summary.unsupported.values())),
         "open_share": summary.open_rows / (summary.open_rows + sums.rows),
-        "calibration": min((each.p_value for each in summary.calibrated()), default=1.0),
+        "calibration": min((each.p_value for each in summary.tallies.calibrations()), default=1.0),
     }  # fmt: skip
     for estimate in sums.recipes:
         goal, estimator = estimate.split("/", 1)
+        if goal not in GOALS or spec.endswith(SERVED) != (estimator == OBSERVED):
+            continue
         interval = sums.interval(estimate)
-        is_served = spec.endswith(SERVED)
-        if goal not in GOALS or math.isnan(interval.value) or is_served != (estimator == OBSERVED):
+        if math.isnan(interval.value):
             continue
         ends = {"lower": interval.lower, "upper": interval.upper, "error": interval.error}
         known = {end: None if math.isnan(value) else value for end, value in ends.items()}

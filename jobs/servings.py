@@ -76,12 +76,12 @@ class Servings:
             self.days.astype(np.int64),
         )
 
-    def first(self) -> dict[str, float]:
-        """Return by widget the target's probability at the first position, summed; and what was kept out."""
+    def first(self) -> dict[str, NDArray[np.float64]]:
+        """Return by widget (n,) the target's probability at the first position; and what was kept out."""
         keys = maps.keys_of(self.table["first"])
-        sums = np.nansum(maps.table(self.table["first"], keys), axis=0)
-        kept_out = pc.sum(self.table["unsure"]).as_py() or 0.0
-        return dict(zip(keys, sums.tolist(), strict=True)) | ({KEPT_OUT: kept_out} if kept_out else {})
+        found = dict(zip(keys, np.nan_to_num(maps.table(self.table["first"], keys)).T, strict=True))
+        kept_out = np.nan_to_num(np.asarray(self.table["unsure"], dtype=np.float64))
+        return found | ({KEPT_OUT: kept_out} if kept_out.any() else {})
 
     def nights(self, zone: str, hours: int) -> NDArray[np.datetime64]:
         """(n,) the day at whose end all that may come of each has come: so many hours after it."""
@@ -92,10 +92,10 @@ class Servings:
 def by_spec(table: pa.Table) -> dict[str, Servings]:
     """Return the servings of one page and bucket by spec; clusters are the same numbers in all of them."""
     subjects = table["subject"].combine_chunks().dictionary_encode()
-    codes = np.asarray(
-        subjects.indices if isinstance(subjects, pa.DictionaryArray) else subjects.chunk(0).indices
-    )
-    table = table.append_column("cluster", pa.array(codes.astype(np.int64)))
+    encoded = subjects if isinstance(subjects, pa.DictionaryArray) else subjects.chunk(0)
+    # In the order of their names: sums by subject do not depend on where in a file they stand.
+    places = np.argsort(np.argsort(encoded.dictionary.to_numpy(zero_copy_only=False)))
+    table = table.append_column("cluster", pa.array(places[np.asarray(encoded.indices)].astype(np.int64)))
     found = {}
     for spec in sorted(set(table["spec"].to_pylist())):
         own = table.filter(pc.equal(table["spec"], spec)).sort_by("decision_id")

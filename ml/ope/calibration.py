@@ -20,16 +20,14 @@ few are another's too many; and a target that asks for what was never drawn has 
 `ml.ope.trust` looks at.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml.ope.log import Floats, Integers, Log
-from ml.ope.sums import Sums
-from ml.ope.terms import Terms
 
 STAKES = 0.5 ** np.arange(1, 15)
 """λ: one that suits a widget of any propensity from a half to some 1e-4."""
@@ -40,9 +38,9 @@ class Calibration:
     """How one logging policy's propensities of one action agree with what it did.
 
     policy, action : whose, and of what.
-    rows : the policy's rows.
-    ratio : mean of 1[shown] / p over the share of rows in which the action could be shown; about 1.
-    error : its standard error, by cluster; nothing is decided by it.
+    rows : the policy's rows in which the action could be shown.
+    ratio : mean of 1[shown] / p over these rows; about 1.
+    error : its standard error, draw by draw, if the propensities are right; nothing is decided by it.
     p_value : of the action being shown no more often than the propensities say, on any night, times the
         number of ratios looked at (Bonferroni), at most 1.
     """
@@ -55,52 +53,88 @@ class Calibration:
     p_value: float
 
 
-@dataclass(frozen=True, eq=False)
-class Tally:
-    """Counts and wealth of one policy and action; they add over disjoint sets of clusters.
+COULD, GAP, SQUARE, WEALTH = range(4)
+"""Columns of `Tallies.sums`; the wealth, one column a stake, is the last."""
 
-    sums : of `gap` (1[shown]/p - 1[could be shown]) and `could`.
-    wealth : (stakes,) ln of the wealth by λ.
+
+@dataclass(frozen=True, eq=False)
+class Tallies:
+    """Counts and wealth of every logging policy and action; they add over disjoint sets of draws.
+
+    keys : policy and action of each.
+    sums : (k, 3 + stakes) the policy's rows in which the action could be shown; the sum of their gaps
+        (1[shown]/p - 1); the sum over draws of the draw's squared gap; ln of the wealth by λ.
     """
 
-    sums: Sums
-    wealth: Floats
+    keys: tuple[tuple[str, str], ...]
+    sums: Floats
 
     def __add__(self, other: Self) -> Self:
-        """Return the tally of both."""
-        return type(self)(self.sums + other.sums, self.wealth + other.wealth)
+        """Return the tallies of both."""
+        if self.keys == other.keys:
+            return type(self)(self.keys, self.sums + other.sums)
+        both = dict(zip(self.keys, self.sums, strict=True))
+        for key, sums in zip(other.keys, other.sums, strict=True):
+            both[key] = both[key] + sums if key in both else sums
+        return type(self)(tuple(both), np.array([*both.values()]).reshape(len(both), -1))
 
-    @classmethod
-    def of(cls, shown: Floats, could: NDArray[np.bool_], clusters: Integers | None, draws: Integers) -> Self:
-        """Count rows.
+    def calibrations(self) -> list[Calibration]:
+        """Return the calibration of every policy and action that could be shown, for their number."""
+        there = np.flatnonzero(self.sums[:, COULD] > 0)
+        found = self.sums[there]
+        wealth = np.logaddexp.reduce(found[:, WEALTH:], axis=1) - np.log(len(STAKES))
+        p_values = np.exp(np.clip(np.log(max(len(there), 1)) - wealth, -700.0, 0.0))
+        ratios = 1 + found[:, GAP] / found[:, COULD]
+        errors = np.sqrt(found[:, SQUARE]) / found[:, COULD]
+        return [
+            Calibration(*self.keys[place], int(sums[COULD]), float(ratio), float(error), float(p_value))
+            for place, sums, ratio, error, p_value in zip(there, found, ratios, errors, p_values, strict=True)
+        ]
 
-        Parameters
-        ----------
-        shown
-            (n,) 1/p where the action was shown, else 0.
-        could
-            (n,) whether it could be.
-        clusters
-            (n,) codes from 0 of the subject; None when every row stands for itself.
-        draws
-            (n,) codes from 0 of what was drawn by itself.
 
-        """
-        gap, there = shown - could, could.astype(np.float64)
-        sums = Sums.of({"gap": Terms.mean_of(gap), "could": Terms.mean_of(there)}, clusters)
-        rows = np.bincount(draws[could])
-        drawn = np.flatnonzero(rows)
-        means = np.bincount(draws[could], shown[could])[drawn] / rows[drawn]
-        won = means[means > 0]
-        lost = (len(means) - len(won)) * np.log1p(-STAKES)
-        return cls(sums, lost + np.log1p(STAKES[:, None] * (won - 1.0)).sum(axis=1))
+def bets(
+    shown: Floats, could: NDArray[np.bool_], draws: Integers, nights: Integers | None = None, count: int = 1
+) -> Floats:
+    """Count one policy's rows for one action, night by night.
 
-    def calibration(self, policy: str, action: str, looked_at: int) -> Calibration:
-        """Say how well it agrees, as one of so many ratios that are looked at."""
-        gap, share = self.sums.interval("gap"), self.sums.value("could")
-        wealth = float(np.logaddexp.reduce(self.wealth)) - np.log(len(STAKES))
-        p_value = float(np.exp(np.clip(np.log(looked_at) - wealth, -700.0, 0.0)))
-        return Calibration(policy, action, self.sums.rows, 1 + gap.value / share, gap.error / share, p_value)
+    Parameters
+    ----------
+    shown
+        (n,) 1/p where the action was shown, else 0.
+    could
+        (n,) whether it could be.
+    draws
+        (n,) codes from 0 of what was drawn by itself.
+    nights
+        (draws,) codes from 0 below `count` of the night that a draw belongs to; None for one night.
+    count
+        of nights.
+
+    Returns
+    -------
+    (count, 3 + stakes) as `Tallies.sums` has them.
+
+    """
+    sums = np.zeros((count, WEALTH + len(STAKES)))
+    rows = np.bincount(draws[could])
+    drawn = np.flatnonzero(rows)
+    night = np.zeros(len(drawn), np.int64) if nights is None else nights[drawn]
+    rows = rows[drawn]
+    ratios = np.bincount(draws[could], shown[could], minlength=1)[drawn]
+    means = ratios / rows
+
+    def add(column: int, values: NDArray[Any], of: Integers) -> None:
+        sums[:, column] += np.bincount(of, values, minlength=count)
+
+    add(COULD, rows, night)
+    add(GAP, ratios - rows, night)
+    add(SQUARE, (ratios - rows) ** 2, night)
+    won = means > 0
+    lost = np.bincount(night[~won], minlength=count)
+    for place, stake in enumerate(STAKES):
+        sums[:, WEALTH + place] = lost * np.log1p(-stake)
+        add(WEALTH + place, np.log1p(stake * (means[won] - 1.0)), night[won])
+    return sums
 
 
 def calibration(
@@ -129,22 +163,47 @@ def calibration(
     policies = np.zeros(len(log), dtype=np.int64) if log.policies is None else log.policies
     drawn = draws if draws is not None else log.clusters
     drawn = np.arange(len(log)) if drawn is None else drawn
-    found = []
+    every = np.ones(len(log), np.bool_)
+    could = {name: every if eligible is None else eligible[:, a] for a, name in enumerate(log.action_set)}
+    shown = {name: (log.actions == action) / log.propensities for action, name in enumerate(log.action_set)}
+    return tallied(policies.astype(str), shown, could, drawn).calibrations()
+
+
+def tallied(
+    policies: NDArray[np.str_],
+    shown: Mapping[str, Floats],
+    could: Mapping[str, NDArray[np.bool_]],
+    draws: Integers,
+) -> Tallies:
+    """Tally n rows: their logging policies, by action 1/p where shown and whether it could be, and draws."""
+    keys, sums = tallied_by_night(policies, shown, could, draws, np.zeros(len(policies), np.int64), 1)
+    return Tallies(keys, sums[0])
+
+
+def tallied_by_night(
+    policies: NDArray[np.str_],
+    shown: Mapping[str, Floats],
+    could: Mapping[str, NDArray[np.bool_]],
+    draws: Integers,
+    nights: Integers,
+    count: int,
+) -> tuple[tuple[tuple[str, str], ...], Floats]:
+    """Tally rows night by night, (n,) codes from 0 below `count`: keys, and (count, k, 3 + stakes) sums.
+
+    A draw belongs to the last of its rows' nights, with all of its rows.
+    """
+    keys: list[tuple[str, str]] = []
+    found: list[Floats] = []
     for policy in np.unique(policies):
         rows = np.flatnonzero(policies == policy)
-        clusters = None if log.clusters is None else log.clusters[rows]
-        for action, name in enumerate(log.action_set):
-            could = np.ones(len(rows), np.bool_) if eligible is None else eligible[rows, action]
-            if could.any():
-                shown = (log.actions[rows] == action) / log.propensities[rows]
-                found.append((str(policy), name, Tally.of(shown, could, clusters, drawn[rows])))
-    return judged(found)
-
-
-def judged(tallies: Iterable[tuple[str, str, Tally]]) -> list[Calibration]:
-    """Return the calibration of every policy and action, corrected for their number."""
-    every = list(tallies)
-    return [tally.calibration(policy, action, len(every)) for policy, action, tally in every]
+        last = np.zeros(int(draws[rows].max()) + 1, np.int64)
+        np.maximum.at(last, draws[rows], nights[rows])
+        for action in sorted(could):
+            if could[action][rows].any():
+                keys.append((str(policy), action))
+                found.append(bets(shown[action][rows], could[action][rows], draws[rows], last, count))
+    width = WEALTH + len(STAKES)
+    return tuple(keys), np.stack(found, axis=1) if found else np.zeros((count, 0, width))
 
 
 def codes_of_draws(clusters: Integers, days: Integers) -> Integers:

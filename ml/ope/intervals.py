@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from ml.ope.log import Floats, Integers
 from ml.ope.terms import Terms, by_cluster, simulation_error
@@ -38,7 +38,7 @@ def student_t(terms: Terms, clusters: Integers | None = None, *, level: float = 
         raise ValueError("an interval needs at least 2 clusters")
     variance = count / (count - 1) * np.sum(sums**2) / len(terms) ** 2
     error = float(np.sqrt(variance + simulation_error(terms, clusters) ** 2))
-    half = float(stats.t.ppf((1 + checked(level)) / 2, count - 1)) * error
+    half = quantile_t(level, count - 1) * error
     return Interval(terms.value, terms.value - half, terms.value + half, error)
 
 
@@ -88,11 +88,16 @@ def empirical_bernstein(
     delta = (1 - checked(level)) / 2
     logarithm = np.log(2 / delta)
     half = np.sqrt(2 * scaled.var(ddof=1) * logarithm / count) + 7 * logarithm / (3 * (count - 1))
-    noise = simulation_error(terms, clusters) * float(stats.norm.ppf(1 - delta))
+    noise = simulation_error(terms, clusters) * float(special.ndtri(1 - delta))
     half = float(half) * span * count / rows + noise
     value = terms.value
     error = float(np.sqrt(sums.var(ddof=1) * count) / rows)
     return Interval(value, value - half, value + half, error)
+
+
+def quantile_t(level: float, freedom: int) -> float:
+    """Return how many standard errors wide half an interval of Student's t is."""
+    return float(special.stdtrit(freedom, (1 + checked(level)) / 2))
 
 
 def checked(level: float) -> float:

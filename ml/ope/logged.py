@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.ope.calibration import Tally, codes_of_draws
+from ml.ope.calibration import Tallies, codes_of_draws, tallied_by_night
 from ml.ope.log import Floats, Integers
-
-Tallies = Mapping[tuple[str, str], Tally]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,18 +52,30 @@ class Logged:
             np.concatenate([part.days for part in parts]),
         )
 
-    def tallies(self) -> dict[tuple[str, str], Tally]:
+    def rows(self, wanted: NDArray[Any]) -> "Logged":
+        """Return some of the servings."""
+        return Logged(
+            self.widgets[wanted],
+            self.propensities[wanted],
+            self.policies[wanted],
+            {name: could[wanted] for name, could in self.could.items()},
+            self.clusters[wanted],
+            self.days[wanted],
+        )
+
+    def tallies(self) -> Tallies:
         """Return by logging policy and widget what tells whether its propensities are right."""
-        found = {}
+        keys, sums = self.tallies_by_night(np.zeros(len(self.widgets), np.int64), 1)
+        return Tallies(keys, sums[0])
+
+    def tallies_by_night(self, nights: Integers, count: int) -> tuple[tuple[tuple[str, str], ...], Floats]:
+        """Return keys and (count, k, …) sums of the tallies, by (n,) codes of nights."""
+        names, codes = np.unique(self.widgets, return_inverse=True)
+        places = {str(name): place for place, name in enumerate(names)}
+        weights = 1.0 / self.propensities
+        shown = {name: np.where(codes == places.get(name, -1), weights, 0.0) for name in self.could}
         draws = codes_of_draws(self.clusters, self.days)
-        for policy in sorted(set(self.policies.tolist())):
-            rows = np.flatnonzero(self.policies == policy)
-            for widget in sorted(self.could):
-                could = self.could[widget][rows]
-                if could.any():
-                    shown = (self.widgets[rows] == widget) / self.propensities[rows]
-                    found[policy, widget] = Tally.of(shown, could, self.clusters[rows], draws[rows])
-        return found
+        return tallied_by_night(self.policies, shown, self.could, draws, nights, count)
 
     def shown(self) -> dict[str, float]:
         """Return by widget how often it stood first."""

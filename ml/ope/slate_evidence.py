@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ml.ope.calibration import judged as calibrated
 from ml.ope.diagnostics import Weights, describe
 from ml.ope.evidence import Evidence, paired
 from ml.ope.judged import Judged, weighing_of
@@ -66,7 +65,6 @@ def of_slates(days: Mapping[str, SlateDay]) -> Evidence:
         values[goal] = theirs[decides].value
     named = {name: _weights(candidate, live, name) for name in estimates}
     decides = next(iter(named))
-    tallies = sorted(logged.tallies().items())
     return Evidence(
         clusters=tuple(np.split(candidate.clusters, bounds)),
         differences=differences,
@@ -75,7 +73,7 @@ def of_slates(days: Mapping[str, SlateDay]) -> Evidence:
         weights=named[decides],
         others={name: each for name, each in named.items() if weighing_of(name) != weighing_of(decides)},
         unsupported=_unsupported(every, logged),
-        calibrations=tuple(calibrated((*key, tally) for key, tally in tallies)),
+        calibrations=tuple(logged.tallies().calibrations()),
         variances={0.0: 1.0},
     )
 

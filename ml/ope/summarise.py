@@ -1,102 +1,237 @@
-"""From servings to summaries: what a worker makes of the servings of its subjects (ml.ope.summary)."""
+"""From servings to summaries: what a worker makes of the servings of its subjects (ml.ope.summary).
 
-from collections.abc import Mapping
+What each serving adds is worked out once, and then summed over the nights that are asked for: sums by subject
+over any rows (`ml.ope.sums`), and what has no subjects night by night.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ml.ope.calibration import Tallies
 from ml.ope.evidence import SHARES, paired
 from ml.ope.judged import Judged
 from ml.ope.log import Floats, Integers
 from ml.ope.logged import Logged
-from ml.ope.summary import DIFFERENCE, SQUARE, Summary
-from ml.ope.sums import Sums, growing
+from ml.ope.summary import LOOKED, Summary, square, weight
+from ml.ope.sums import Addends
 from ml.ope.terms import Terms
 
+First = Mapping[str, Floats]
+"""By widget (n,) the target's probability at the first position."""
 
-def of_one(judged: Judged, logged: Logged, first: Mapping[str, float], open_rows: int = 0) -> Summary:
-    """Summarise one target."""
-    named = {f"{goal}/{name}": terms for goal in judged.rewards for name, terms in judged.terms(goal).items()}
-    observed = {
-        f"{goal}/observed": Terms.mean_of(values.sum(axis=1)) for goal, values in judged.rewards.items()
-    }
-    weights, largest = _weights({"target": judged})
-    return Summary(
-        Sums.of({**named, **observed}, judged.clusters),
-        weights,
-        largest,
-        dict(first),
-        logged.shown(),
-        logged.tallies(),
-        open_rows,
-        {},
-        np.zeros((len(SHARES), 2)),
-    )
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """What servings add that has no subjects, by night: (nights, …) each.
+
+    names, first : widgets, and the target's probability of each at the first position.
+    widgets, shown : widgets, and how often each stood there.
+    keys, tallies : logging policies and widgets, and the columns of their tallies.
+    """
+
+    names: tuple[str, ...]
+    first: Floats
+    widgets: tuple[str, ...]
+    shown: Floats
+    keys: tuple[tuple[str, str], ...]
+    tallies: Floats
+
+    @classmethod
+    def of(cls, logged: Logged, first: First, nights: Integers, count: int) -> Self:
+        """Sum servings by (n,) codes of their nights, from 0 below `count`."""
+        widgets, codes = np.unique(logged.widgets, return_inverse=True)
+        shown = np.bincount(nights * len(widgets) + codes, minlength=count * len(widgets))
+        by_night = [np.bincount(nights, values, minlength=count) for values in first.values()]
+        return cls(
+            tuple(first),
+            np.stack(by_night, axis=1) if by_night else np.zeros((count, 0)),
+            tuple(map(str, widgets)),
+            shown.reshape(count, len(widgets)).astype(np.float64),
+            *logged.tallies_by_night(nights, count),
+        )
+
+    def over(self, start: int, stop: int) -> tuple[dict[str, float], dict[str, float], Tallies]:
+        """Return a summary's `first`, `shown` and `tallies` of the nights from `start` to before `stop`."""
+        first, shown, tallies = (
+            part[start:stop].sum(axis=0) for part in (self.first, self.shown, self.tallies)
+        )
+        there = {name: count for name, count in zip(self.widgets, shown.tolist(), strict=True) if count}
+        return dict(zip(self.names, first.tolist(), strict=True)), there, Tallies(self.keys, tallies)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A target's servings, ready to be summed over any nights.
+
+    addends : of its estimates and weights. weighings : names of its weights, what decides first.
+    """
+
+    addends: Addends
+    weighings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, judged: Judged) -> Self:
+        """Work out what each serving adds."""
+        named = {f"{goal}/{name}": terms for goal, of in _terms(judged).items() for name, terms in of.items()}
+        observed = {
+            f"{goal}/observed": Terms.mean_of(values.sum(axis=1)) for goal, values in judged.rewards.items()
+        }
+        weights = _weights("target", judged)
+        return cls(Addends.of({**named, **observed, **weights}, judged.clusters), tuple(judged.weighing()))
+
+    def summary(
+        self, shares: Shares, start: int, stop: int, rows: NDArray[np.bool_], open_rows: int = 0
+    ) -> Summary:
+        """Sum the nights from `start` to before `stop`, of which (n,) rows are; `open_rows` are left out."""
+        first, shown, tallies = shares.over(start, stop)
+        return Summary(
+            estimates=self.addends.sums(rows),
+            largest={
+                ("target", name): self.addends.largest(weight("target", name), rows)
+                for name in self.weighings
+            },
+            first=first,
+            shown=shown,
+            tallies=tallies,
+            open_rows=open_rows,
+            looks={},
+            variances=np.zeros((len(SHARES), 2)),
+        )
+
+
+def of_one(judged: Judged, logged: Logged, first: First, open_rows: int = 0) -> Summary:
+    """Summarise one target over all its servings."""
+    shares = Shares.of(logged, first, np.zeros(len(judged), np.int64), 1)
+    return Prepared.of(judged).summary(shares, 0, 1, np.ones(len(judged), np.bool_), open_rows)
 
 
 def of_pair(
-    candidate: Judged,
-    live: Judged,
-    logged: Logged,
-    *,
-    days: Integers,
-    count: int,
-    first: Mapping[str, float],
+    candidate: Judged, live: Judged, logged: Logged, *, days: Integers, count: int, first: First
 ) -> Summary:
-    """Summarise a candidate against the live policy at the same servings, day after day.
+    """Summarise a candidate against the live policy at the same servings, as `after_each_day` at last."""
+    (last,) = deque(after_each_day(candidate, live, logged, days=days, count=count, first=first), maxlen=1)
+    return last
 
-    days : (n,) codes 0 to `count` - 1.
+
+def after_each_day(
+    candidate: Judged, live: Judged, logged: Logged, *, days: Integers, count: int, first: First
+) -> Iterator[Summary]:
+    """Summarise a candidate against the live policy at the same servings, after each day over all so far.
+
+    days : (n,) codes of the day on which a serving counts, from 0 below `count`.
     """
     named: dict[str, Terms] = {}
-    looks: dict[str, tuple[Sums, ...]] = {}
-    width = int(candidate.clusters.max()) + 1
+    of_candidate, of_live = _terms(candidate), _terms(live)
     for goal in candidate.rewards:
-        mine, theirs = candidate.terms(goal), live.terms(goal)
+        mine, theirs = of_candidate[goal], of_live[goal]
         named |= {f"{goal}/{name}": mine[name] - theirs[name] for name in mine if name in theirs}
         decides = next(name for name in mine if name in theirs)
         named[f"live/{goal}"] = theirs[decides]
-        numbers = paired(mine[decides], theirs[decides])
-        parts = (
-            (Terms.mean_of(numbers[days == day]), candidate.clusters[days == day]) for day in range(count)
+        named[_look(goal)] = Terms.mean_of(paired(mine[decides], theirs[decides]))
+    roles = {"candidate": candidate, "live": live}
+    weights = {
+        (role, name): terms for role, judged in roles.items() for name, terms in judged.weighing().items()
+    }
+    for role, judged in roles.items():
+        named |= _weights(role, judged)
+    addends = Addends.of(named, candidate.clusters)
+    shares = Shares.of(logged, first, days, count)
+    variances = _by_day(_variances(candidate, live), days, count)
+    largest = {key: _largest(terms, days, count) for key, terms in weights.items()}
+    places = {goal: addends.recipes[_look(goal)][0][1] for goal in candidate.rewards}
+    looks = np.zeros((count, len(places), len(LOOKED)))
+    for day, (sums, by_cluster) in enumerate(addends.growing(days, count)):
+        looks[day] = _looked(by_cluster, [*places.values()], sums.clusters)
+        of_first, of_shown, tallies = shares.over(0, day + 1)
+        yield Summary(
+            estimates=sums,
+            largest={key: float(values[day]) for key, values in largest.items()},
+            first=of_first,
+            shown=of_shown,
+            tallies=tallies,
+            open_rows=0,
+            looks={goal: looks[: day + 1, place] for place, goal in enumerate(places)},
+            variances=variances[: day + 1].sum(axis=0),
         )
-        looks[goal] = tuple(growing(parts, DIFFERENCE, width))
-    weights, largest = _weights({"candidate": candidate, "live": live})
-    return Summary(
-        Sums.of(named, candidate.clusters),
-        weights,
-        largest,
-        dict(first),
-        logged.shown(),
-        logged.tallies(),
-        0,
-        looks,
-        _variances(candidate, live),
+
+
+def _terms(judged: Judged) -> dict[str, dict[str, Terms]]:
+    """Return the estimates of every goal; what normalises an estimator is one array for all goals."""
+    found: dict[str, dict[str, Terms]] = {}
+    shared: dict[tuple[str, int], Floats | None] = {}
+    for goal in judged.rewards:
+        found[goal] = {}
+        for name, terms in judged.terms(goal).items():
+            parts = [
+                part._replace(normaliser=shared.setdefault((name, place), part.normaliser))
+                for place, part in enumerate(terms.parts)
+            ]
+            found[goal][name] = Terms(tuple(parts), terms.noise)
+    return found
+
+
+def _look(goal: str) -> str:
+    return f"look/{goal}"
+
+
+def _looked(by_cluster: Floats, places: list[int], clusters: int) -> Floats:
+    """Return (goals, 6) what a look needs to know of the columns at these places."""
+    rows, found = by_cluster[:, 0], by_cluster[:, places]
+    return np.stack(
+        [
+            np.full(len(places), rows.sum()),
+            np.full(len(places), float(clusters)),
+            found.sum(axis=0),
+            np.full(len(places), rows @ rows),
+            rows @ found,
+            (found**2).sum(axis=0),
+        ],
+        axis=1,
     )
 
 
+def _weights(role: str, judged: Judged) -> dict[str, Terms]:
+    named: dict[str, Terms] = {}
+    for name, terms in judged.weighing().items():
+        (part,) = terms.parts
+        named |= {weight(role, name): terms, square(role, name): Terms.mean_of(part.numerator**2)}
+    return named
+
+
+def _largest(terms: Terms, days: Integers, count: int) -> Floats:
+    """Return (days,) the largest weight up to each day."""
+    found = np.full(count, -np.inf)
+    np.maximum.at(found, days, terms.parts[0].numerator)
+    return np.maximum.accumulate(found)
+
+
 def _variances(candidate: Judged, live: Judged) -> Floats:
-    """Sum what a mixture with the candidate would leave of the variance; known for one position alone."""
+    """Return (n, shares, 2) what adds up to the variance that a mixture with the candidate would leave.
+
+    It is known for one position alone; of slates only that of the log as it is, which is 1.
+    """
+    found = np.zeros((len(candidate), len(SHARES), 2))
     if candidate.propensities.shape[1] > 1:
-        as_it_is = np.array([[1.0, 0.0]] + [[0.0, 0.0]] * (len(SHARES) - 1))
-        return as_it_is * len(candidate)
+        found[:, 0, 0] = 1.0
+        return found
     p, mine, theirs = candidate.propensities[:, 0], candidate.probabilities[:, 0], live.probabilities[:, 0]
     errors = next(iter(candidate.rewards.values()))[:, 0]
     if candidate.predicted is not None:
         errors = errors - candidate.predicted[:, 0]
     moved = (mine - theirs) * errors
-    sums = [
-        ((moved**2 / (((1 - share) * p + share * mine) * p)).sum(), (moved / p).sum()) for share in SHARES
-    ]
-    return np.array(sums)
+    for place, share in enumerate(SHARES):
+        found[:, place, 0] = moved**2 / (((1 - share) * p + share * mine) * p)
+        found[:, place, 1] = moved / p
+    return found
 
 
-def _weights(
-    by_role: Mapping[str, Judged],
-) -> tuple[dict[tuple[str, str], Sums], dict[tuple[str, str], float]]:
-    sums, largest = {}, {}
-    for role, judged in by_role.items():
-        for name, terms in judged.weighing().items():
-            (part,) = terms.parts
-            both = {"w": terms, "w" + SQUARE: Terms.mean_of(part.numerator**2)}
-            sums[role, name] = Sums.of(both, judged.clusters)
-            largest[role, name] = float(part.numerator.max())
-    return sums, largest
+def _by_day(values: Floats, days: Integers, count: int) -> Floats:
+    """Return (count, …) the sums of (n, …) values by day."""
+    found = np.zeros((count, *values.shape[1:]))
+    np.add.at(found, days, values)
+    return found

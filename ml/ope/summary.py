@@ -9,20 +9,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from ml.ope.calibration import Calibration, judged
+from ml.ope.calibration import Tallies
 from ml.ope.diagnostics import Weights
 from ml.ope.evidence import SHARES, Facts
 from ml.ope.intervals import Interval
 from ml.ope.judged import weighing_of
 from ml.ope.log import Floats
-from ml.ope.logged import Tallies
 from ml.ope.sequence import Look, SoFar
 from ml.ope.sequence import Sequence as Looking
 from ml.ope.sums import Sums
 
-SQUARE = "²"
-DIFFERENCE = "difference"
 POLICIES = ("candidate", "live")
+LOOKED = ("rows", "clusters", "total", "rows²", "rows·total", "total²")
+"""Columns of a goal's looks: sums over clusters of their rows and differences, squares and products."""
+
+
+def weight(role: str, weighing: str) -> str:
+    """Return the name of the estimate that is a target's mean weight."""
+    return f"weight/{role}/{weighing}"
+
+
+def square(role: str, weighing: str) -> str:
+    """Return the name of the estimate that is the mean of its squares."""
+    return f"weight²/{role}/{weighing}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +41,10 @@ class Summary:
     Attributes
     ----------
     estimates
-        named GOAL/ESTIMATOR; of a pair also live/GOAL.
-    weights
-        by role in the comparison and weighing (`Judged.weighing`), the one that decides first, its weights
-        and their squares.
+        named GOAL/ESTIMATOR; of a pair also live/GOAL; and by role in the comparison and weighing
+        (`Judged.weighing`), the one that decides first, weights and their squares.
     largest
-        of each of them the largest, before it is normalised.
+        by role and weighing the largest weight, before it is normalised.
     first
         by widget the target's probability at the first position, summed over servings.
     shown
@@ -47,47 +54,42 @@ class Summary:
     open_rows
         servings that are left out, since their rewards may still come.
     looks
-        by goal the sums of the difference after each day.
+        by goal (days, 6) the sums of the difference after each day (`LOOKED`).
     variances
         (shares, 2) sums of the squares and of the numbers of `ml.ope.power.variance_with`.
 
     """
 
     estimates: Sums
-    weights: Mapping[tuple[str, str], Sums]
     largest: Mapping[tuple[str, str], float]
     first: Mapping[str, float]
     shown: Mapping[str, float]
     tallies: Tallies
     open_rows: int
-    looks: Mapping[str, tuple[Sums, ...]]
+    looks: Mapping[str, Floats]
     variances: Floats
 
     def __add__(self, other: Self) -> Self:
         """Return the summary of both sets of subjects."""
         return type(self)(
             self.estimates + other.estimates,
-            _merged(self.weights, other.weights),
             {name: max(value, other.largest[name]) for name, value in self.largest.items()},
             _merged(self.first, other.first),
             _merged(self.shown, other.shown),
-            _merged(self.tallies, other.tallies),
+            self.tallies + other.tallies,
             self.open_rows + other.open_rows,
-            {
-                goal: tuple(a + b for a, b in zip(days, other.looks[goal], strict=True))
-                for goal, days in self.looks.items()
-            },
+            {goal: days + other.looks[goal] for goal, days in self.looks.items()},
             self.variances + other.variances,
         )
 
     def weights_of(self, role: str, weighing: str | None = None) -> Weights:
         """Describe the weights of a target, those of the estimator that decides unless told otherwise."""
-        key = next(key for key in self.weights if key[0] == role and weighing in (None, key[1]))
-        sums, rows = self.weights[key], self.estimates.rows
-        (_, above, below), (_, squared, _) = sums.recipes["w"][0], sums.recipes["w" + SQUARE][0]
+        key = next(key for key in self.largest if key[0] == role and weighing in (None, key[1]))
+        sums, rows = self.estimates, self.estimates.rows
+        (_, above, below), (_, squared, _) = sums.recipes[weight(*key)][0], sums.recipes[square(*key)][0]
         total, squares = sums.totals[above], sums.totals[squared]
         of_clusters = sums.products[above, above]
-        mean = sums.interval("w")
+        mean = sums.interval(weight(*key))
         return Weights(
             rows=rows,
             effective_rows=float(total**2 / squares) if squares else 0.0,
@@ -107,10 +109,6 @@ class Summary:
             if mass > 0 and not self.shown.get(widget)
         }
 
-    def calibrated(self) -> list[Calibration]:
-        """Hold propensities of the first position against what was shown, by logging policy and widget."""
-        return judged((*key, tally) for key, tally in sorted(self.tallies.items()))
-
     def facts(self, goals: Sequence[str]) -> "Summed":
         """Return what the gate asks, of a pair."""
         today = _spread(self.variances[0], self.estimates.rows)
@@ -125,7 +123,7 @@ class Summary:
                 if weighing_of(name) != decides
             },
             unsupported=self.unsupported,
-            calibrations=tuple(self.calibrated()),
+            calibrations=tuple(self.tallies.calibrations()),
             variances={
                 share: _spread(sums, self.estimates.rows) / today
                 for share, sums in zip(SHARES, self.variances, strict=True)
@@ -145,13 +143,8 @@ class Summed(Facts):
 
     def looks(self, goal: str, sequence: Looking) -> tuple[Look, ...]:
         """Look after each day at the difference in a goal."""
-        days = (each for each in self.summary.looks[goal] if each.rows)
-        return tuple(
-            sequence.looks_at(
-                SoFar(each.rows, each.clusters, float(each.totals[1]), each.spread(DIFFERENCE))
-                for each in days
-            )
-        )
+        days = self.summary.looks[goal]
+        return tuple(sequence.looks_at(_so_far(*day) for day in days[days[:, 0] > 0].tolist()))
 
     def intervals(self, level: float = 0.95) -> dict[str, Interval]:
         """Return by estimator the difference in the first goal; the first is the one that decides."""
@@ -170,6 +163,13 @@ class Summed(Facts):
         goal = next(iter(self.live))
         named = [name.split("/", 1) for name in self.summary.estimates.recipes]
         return [(goal, name) for of, name in named if of == goal]
+
+
+def _so_far(
+    rows: float, clusters: float, total: float, squared: float, crossed: float, spread: float
+) -> SoFar:
+    mean = total / rows
+    return SoFar(int(rows), int(clusters), total, max(spread - 2 * mean * crossed + mean**2 * squared, 0.0))
 
 
 def _spread(sums: Floats, rows: int) -> float:

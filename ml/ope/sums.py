@@ -6,16 +6,16 @@ value's influence is a linear combination a of columns, so its variance is aᵀ 
 disjoint sets of clusters, so workers sum what they have, and what is left to do does not grow with clusters.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
 
-from ml.ope.intervals import Interval, checked
+from ml.ope.intervals import Interval, quantile_t
 from ml.ope.log import Floats, Integers
-from ml.ope.terms import Terms, columns_of
+from ml.ope.terms import Terms
 
 Recipe = tuple[tuple[float, int, int], ...]
 
@@ -43,15 +43,9 @@ class Sums:
     clusters: int
 
     @classmethod
-    def of(cls, terms: Mapping[str, Terms], clusters: Integers | None) -> Self:
+    def of(cls, terms: Mapping[str, Terms], clusters: Integers | None) -> "Sums":
         """Sum terms of the same rows. A cluster must not be split over several sums that are then added."""
-        columns = columns_of(list(terms.values()), clusters)
-        return cls(
-            dict(zip(terms, columns.recipes, strict=True)),
-            columns.sums.sum(axis=1),
-            columns.sums @ columns.sums.T,
-            columns.sums.shape[1],
-        )
+        return Addends.of(terms, clusters).sums()
 
     def __add__(self, other: Self) -> Self:
         """Return the sums over both sets of clusters."""
@@ -86,7 +80,7 @@ class Sums:
             return Interval(value, np.nan, np.nan, np.nan)
         square = self.clusters / (self.clusters - 1) * float(along @ self.products @ along)
         error = float(np.sqrt(max(square, 0.0))) / self.rows
-        half = float(stats.t.ppf((1 + checked(level)) / 2, self.clusters - 1)) * error
+        half = quantile_t(level, self.clusters - 1) * error
         return Interval(value, value - half, value + half, error)
 
     def spread(self, name: str) -> float:
@@ -106,35 +100,91 @@ class Sums:
         return float(value), along
 
 
-def growing(days: Iterable[tuple[Terms, Integers]], name: str, width: int) -> list[Sums]:
-    """Return the sums of a mean after each day, over all days so far.
+@dataclass(frozen=True, eq=False)
+class Addends:
+    """The columns of several estimates, row by row: summed over any of the rows, worked out once.
 
-    Parameters
+    Attributes
     ----------
-    days
-        of each day in its order the terms and their clusters, codes from 0 below `width` that mean the same
-        on all days; terms must be a plain mean.
-    name
-        of the estimate.
-    width
-        number of codes.
+    recipes
+        as those of `Sums`.
+    columns
+        (n, m) rows in the order of their clusters; column 0 is 1.
+    clusters
+        (n,) codes, never falling.
+    order
+        (n,) which row of the terms each is.
 
     """
-    found: list[Sums] = []
-    so_far = np.zeros((width, 2))
-    for terms, clusters in days:
-        if not terms.is_mean:
-            raise ValueError("a sequence needs a mean; a self-normalised value is none")
-        so_far[:, 0] += np.bincount(clusters, minlength=width)
-        so_far[:, 1] += np.bincount(clusters, weights=terms.contributions, minlength=width)
-        there = int(np.count_nonzero(so_far[:, 0]))
-        found.append(Sums({name: ((1.0, 1, 0),)}, so_far.sum(axis=0), so_far.T @ so_far, there))
-    return found
+
+    recipes: Mapping[str, Recipe]
+    columns: Floats
+    clusters: Integers
+    order: Integers
+
+    @classmethod
+    def of(cls, terms: Mapping[str, Terms], clusters: Integers | None) -> Self:
+        """Line up the distinct columns of terms of the same rows."""
+        rows = len(next(iter(terms.values())))
+        codes = np.arange(rows) if clusters is None else clusters
+        numbers: dict[int, int] = {}
+        found = [np.ones(rows)]
+
+        def number(column: Floats | None) -> int:
+            if column is None:
+                return 0
+            if len(column) != rows:
+                raise ValueError(f"terms of {len(column)} and {rows} rows are not of the same log")
+            # By where they lie in memory (as `columns_of`): whatever rows hold, recipes of buckets are alike.
+            where = column.__array_interface__["data"][0]
+            if where not in numbers:
+                numbers[where] = len(found)
+                found.append(column)
+            return numbers[where]
+
+        recipes = {
+            name: tuple((part.sign, number(part.numerator), number(part.normaliser)) for part in each.parts)
+            for name, each in terms.items()
+        }
+        order = np.argsort(codes, kind="stable")
+        columns = np.empty((rows, len(found)))
+        for place, column in enumerate(found):
+            columns[:, place] = column[order]
+        return cls(recipes, columns, codes[order], order)
+
+    def sums(self, wanted: NDArray[np.bool_] | None = None) -> Sums:
+        """Sum rows: those wanted (n,) of the terms, all by default."""
+        columns, clusters = self.columns, self.clusters
+        if wanted is not None:
+            kept = wanted[self.order]
+            columns, clusters = columns[kept], clusters[kept]
+        by_cluster = np.add.reduceat(columns, _starts(clusters), axis=0) if len(clusters) else columns
+        return Sums(self.recipes, by_cluster.sum(axis=0), by_cluster.T @ by_cluster, len(by_cluster))
+
+    def largest(self, name: str, wanted: NDArray[np.bool_] | None = None) -> float:
+        """Return the largest numerator of an estimate's first part among rows (n,) of the terms."""
+        column = self.columns[:, self.recipes[name][0][1]]
+        return float((column if wanted is None else column[wanted[self.order]]).max())
+
+    def growing(self, days: Integers, count: int) -> Iterator[tuple[Sums, Floats]]:
+        """Sum rows up to each day, over all days so far.
+
+        days : (n,) codes of the terms' rows, from 0 below `count`.
+
+        Yields after each day the sums, and by cluster the columns so far (clusters without rows are 0).
+        """
+        width = int(self.clusters[-1]) + 1
+        so_far = np.zeros((width, self.columns.shape[1]))
+        of_day = days[self.order]
+        for day in range(count):
+            rows = of_day == day
+            clusters = self.clusters[rows]
+            if len(clusters):
+                starts = _starts(clusters)
+                so_far[clusters[starts]] += np.add.reduceat(self.columns[rows], starts, axis=0)
+            there = int(np.count_nonzero(so_far[:, 0]))
+            yield Sums(self.recipes, so_far.sum(axis=0), so_far.T @ so_far, there), so_far
 
 
-def added(parts: Sequence[Sums]) -> Sums:
-    """Return the sum of sums, in their order."""
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
+def _starts(clusters: Integers) -> Integers:
+    return np.flatnonzero(np.diff(clusters, prepend=clusters[0] - 1))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ml.ope.calibration import STAKES, Tally, calibration, codes_of_draws, judged
+from ml.ope.calibration import STAKES, Tallies, bets, calibration, codes_of_draws
 from ml.ope.log import Log
 
 from .given import world
@@ -55,6 +55,7 @@ def test_only_rows_where_an_action_could_be_shown_count() -> None:
     assert min(each.p_value for each in calibration(log, eligible)) > 0.01
     assert abs(calibration(log)[2].ratio - 0.5) < 0.1
     assert abs(calibration(log, eligible)[2].ratio - 1) < 0.2
+    assert calibration(log, eligible)[2].rows == 1500
     with pytest.raises(ValueError, match=r"eligible must have shape \(3000, 3\)"):
         calibration(log, eligible[:5])
 
@@ -70,20 +71,26 @@ def test_where_an_action_is_never_shown_the_other_stands_out_in_a_long_log() -> 
 
 def test_the_p_value_is_the_wealth_of_bets_on_draws() -> None:
     shown, could = np.array([4.0, 0, 2, 0, 0]), np.array([True, True, True, True, False])
-    clusters, draws = np.array([0, 0, 1, 1, 2]), np.array([0, 0, 1, 2, 3])
+    draws = np.array([0, 0, 1, 2, 3])
     wealth = 0.0
     for stake in STAKES:
         # A draw of two rows, 4 and 0; one of 2; one of 0; none that could show it.
         wealth += (1 + stake * (2 - 1)) * (1 + stake * (2 - 1)) * (1 + stake * (0 - 1)) / len(STAKES)
-    (found,) = judged([("it", "a", Tally.of(shown, could, clusters, draws))])
+    (found,) = Tallies((("it", "a"),), bets(shown, could, draws)).calibrations()
     assert found.p_value == pytest.approx(min(1, 1 / wealth), rel=1e-12)
-    assert found.ratio == pytest.approx((6 / 5) / (4 / 5))
-    one, other = ([c in part for c in clusters] for part in ((0,), (1, 2)))
-    parts = [
-        Tally.of(shown[rows], could[rows], clusters[rows], draws[rows])
-        for rows in (np.array(one), np.array(other))
-    ]
-    assert judged([("it", "a", parts[0] + parts[1])])[0].p_value == pytest.approx(found.p_value, rel=1e-12)
+    assert found.ratio == pytest.approx(6 / 4)
+    # Gaps of the draws that could show it: 4 + 0 - 2, 2 - 1, 0 - 1.
+    assert found.error == pytest.approx(np.sqrt(4 + 1 + 1) / 4)
+    # Two nights, of which the second has the last draws; and two buckets, one of which knows no more actions.
+    nights = bets(shown, could, draws, np.array([0, 1, 1, 1]), 2)
+    assert nights.sum(axis=0) == pytest.approx(bets(shown, could, draws)[0], rel=1e-12)
+    assert nights[:, 0].tolist() == [2, 2]
+    one = Tallies((("it", "a"), ("it", "b")), np.stack([nights[0], nights[0]]))
+    both = one + Tallies((("it", "a"),), nights[1:])
+    assert both.keys == (("it", "a"), ("it", "b"))
+    assert both.sums[0] == pytest.approx(bets(shown, could, draws)[0], rel=1e-12)
+    # Two ratios are looked at now.
+    assert both.calibrations()[0].p_value == pytest.approx(min(1, 2 / wealth), rel=1e-12)
 
 
 def rare(seed: int, days: int = 28) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -18,8 +18,8 @@ from ml.ope.log import Log
 from ml.ope.logged import Logged
 from ml.ope.prefixes import along_prefixes
 from ml.ope.rows import rows_of
-from ml.ope.summarise import of_one, of_pair
-from ml.ope.sums import Sums, added
+from ml.ope.summarise import Prepared, Shares, of_one, of_pair
+from ml.ope.sums import Sums
 from ml.ope.target import target_of
 
 from .replays import visits
@@ -64,7 +64,7 @@ def pair(rows: np.ndarray, candidate: np.ndarray = CANDIDATE):
         logged(rows),
         days=GIVEN.days[rows],
         count=6,
-        first={str(action): float(candidate[rows, action].sum()) for action in range(4)},
+        first={str(action): candidate[rows, action] for action in range(4)},
     )
 
 
@@ -88,6 +88,29 @@ def test_values_and_intervals_are_those_of_all_rows():
     assert whole.estimates.value("reward/observed") == pytest.approx(REWARDS.mean(), rel=1e-12)
     described, expected = whole.weights_of("target"), weights(LOG, target)
     assert vars(described) == pytest.approx(vars(expected), rel=1e-9)
+
+
+def test_nights_are_summed_as_if_each_window_were_all_there_is():
+    first = {str(action): CANDIDATE[:, action] for action in range(4)}
+    everyone = judged(CANDIDATE)
+    prepared, shares = Prepared.of(everyone), Shares.of(logged(np.arange(N)), first, GIVEN.days, 6)
+    for start, stop in ((0, 6), (2, 5), (3, 4)):
+        within = (GIVEN.days >= start) & (GIVEN.days < stop)
+        rows = np.flatnonzero(within)
+        found = prepared.summary(shares, start, stop, within, open_rows=3)
+        alone = of_one(
+            everyone.rows(rows), logged(rows), {key: value[rows] for key, value in first.items()}, 3
+        )
+        assert found.open_rows == alone.open_rows == 3
+        for name in alone.estimates.recipes:
+            expected = pytest.approx(alone.estimates.interval(name), rel=1e-9, abs=1e-12)
+            assert found.estimates.interval(name) == expected
+        assert vars(found.weights_of("target")) == pytest.approx(vars(alone.weights_of("target")), rel=1e-9)
+        assert found.shown == alone.shown
+        assert sum(found.shown.values()) == len(rows)
+        assert found.first == pytest.approx(alone.first)
+        pairs = zip(found.tallies.calibrations(), alone.tallies.calibrations(), strict=True)
+        assert all(vars(one) == pytest.approx(vars(other)) for one, other in pairs)
 
 
 def test_the_gate_says_the_same_of_sums_as_of_rows():
@@ -129,7 +152,7 @@ def test_a_mislabelled_policy_and_what_was_never_logged_are_seen():
         sums,
         days=GIVEN.days[often],
         count=6,
-        first={"2": 3.0, "9": 0.25 * len(often)},
+        first={"2": np.full(len(often), 0.1), "9": np.full(len(often), 0.25)},
     ).facts(["reward"])
     verdict = judge({"it": found}, Rules(fewest_clusters=20))["it"]
     said = " ".join(verdict.reasons)
@@ -157,7 +180,7 @@ def test_sums_of_different_estimates_do_not_add():
 
     one = Sums.of({"a": Terms.mean_of(np.ones(3))}, None)
     other = Sums.of({"b": Terms.mean_of(np.ones(3))}, None)
-    assert added([one, one]).value("a") == 1.0
+    assert (one + one).value("a") == 1.0
     with pytest.raises(ValueError, match="do not add"):
         one + other
     alone = Sums.of({"a": Terms.mean_of(np.ones(2))}, np.zeros(2, dtype=np.int64)).interval("a")
