@@ -1,20 +1,24 @@
 """The check on the checker: what the estimators said of each policy, against what it was truly worth.
 
-A judgement keeps the probabilities of the first position, and the truth the reward of every action: on a
-page of one position their product is the exact value of a serving, whatever was drawn.
+The truth has the reward of every action. On a page of one position a judgement keeps the probability of each,
+so their product is the exact value of a serving, whatever was drawn. On a page of several a policy's value at
+a serving is that of its draws, from its parameters and the serving's context: later positions are means over
+32 seeded draws.
 
 Which interval to judge by: that of single servings, since this truth holds the households fixed. The one by
 household, which the gate uses, carries their sampling too, and so holds this truth more often than it says.
 
-Reads   judgements (the pipeline's), {home}/truth (the demo's)
+Reads   judgements, decisions, contexts, subject_features, policies (the pipeline's), {home}/truth (the demo's)
 Writes  a console
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,19 +26,24 @@ import pyarrow.dataset as ds
 from rich.console import Console
 from rich.table import Table
 
-from jobs import maps
-from jobs.demo import truth
+from jobs import algorithms, maps
+from jobs.config import Config, Page, Policy
+from jobs.demo import truth, value, values
+from jobs.demo.history import Floats
 from jobs.demo.source import DemoError
 from jobs.demo.truth import Truth
 from jobs.servings import by_spec
 from jobs.tables import Tables
+from ml.draw import first_position_probabilities
 from ml.ope.intervals import student_t
 from ml.ope.judged import MAIN
 
-PAGE = "start"
+Exact = Mapping[str, pd.Series]
+"""By spec the true value of each serving, by its decision_id."""
+
 MEANING = (
-    "What off-policy evaluation said of each policy on page start, from the log alone, beside its exact value"
-    " on the same servings: ranking quality, not sales uplift. Errors are shares of the truth. Judge 95 %"
+    "What off-policy evaluation said of each policy, from the log alone, beside its exact value on the same"
+    " servings: ranking quality, not sales uplift. Errors are shares of the truth. Judge 95 %"
     " intervals by those of single servings; those by household, which the gate uses, also carry which"
     " households came, and hold this truth more often. Checks of one day share its log, so they are not"
     " as many as they look."
@@ -64,35 +73,85 @@ class Checked:
         return self.value / self.truth - 1
 
 
-def check(judgements: pa.Table, known: Truth) -> list[Checked]:
-    """Check every estimator of every policy on the servings of one page that the truth knows."""
-    found = []
-    places = pd.Index(known.decision_id)
+def exact_of_actions(judgements: pa.Table, known: Truth) -> Exact:
+    """Return the exact values on a page of one position, of the servings that the truth knows."""
+    places, found = pd.Index(known.decision_id), {}
     for spec, servings in by_spec(judgements).items():
         at = places.get_indexer(pd.Index(servings.decisions))
+        rows = np.flatnonzero(at >= 0)
+        chances = np.nan_to_num(maps.table(servings.table["first"], list(known.actions)))[rows]
+        worth = (chances * known.rewards[at[rows]]).sum(axis=1) / chances.sum(axis=1)
+        found[spec] = pd.Series(worth, index=servings.decisions[rows])
+    return found
+
+
+def exact_of_layouts(config: Config, tables: Tables, page: Page, judgements: pa.Table, known: Truth) -> Exact:
+    """Return the values on a page of several positions, each by the policy that judged the serving."""
+    found: dict[str, list[pd.Series]] = {}
+    keys = ["spec", "decision_date", "policy_version"]
+    asked = judgements.select(keys).group_by(keys).aggregate([])
+    for row in asked.sort_by([(key, "ascending") for key in keys]).to_pylist():
+        spec, day = config.policies.get(row["spec"]), row["decision_date"]
+        if spec is None:
+            continue
+        features = config.feature_sets[spec.feature_set]
+        fitted = values.read_inputs(tables, page, spec, features, day, day)
+        if fitted.policy["policy_version"] == row["policy_version"]:
+            found.setdefault(spec.name, []).append(_worth(fitted, page, spec, known, config.seed))
+    return {spec: pd.concat(parts) for spec, parts in found.items()}
+
+
+def _worth(inputs: values.Inputs, page: Page, spec: Policy, known: Truth, seed: int) -> pd.Series:
+    """Return the values of a day's servings that both the truth and the pipeline know, with contexts."""
+    drawn = set(inputs.contexts["draw_id"].to_pylist())
+    decisions = inputs.decisions[inputs.decisions["draw_id"].isin(drawn)].set_index("decision_id")
+    own = truth.take(known, np.flatnonzero(pd.Index(known.decision_id).isin(decisions.index)))
+    ordered = decisions.loc[list(own.decision_id)].reset_index()
+    scores, bonuses = values.policy_scores(inputs, ordered, own.actions, spec, seed)
+    rule = asdict(algorithms.rule_of(spec, page))
+    weigh = partial(_chances, scores + bonuses, np.isfinite(scores), rule)
+    worth = value.of_draws(own.rewards, weigh, page.positions, seed)
+    return pd.Series(worth, index=list(own.decision_id))
+
+
+def _chances(
+    scores: Floats,
+    candidate: npt.NDArray[np.bool_],
+    rule: Mapping[str, float],
+    left: npt.NDArray[np.bool_],
+) -> Floats:
+    return np.asarray(first_position_probabilities(scores, left & candidate, **rule), dtype=np.float64)
+
+
+def check(judgements: pa.Table, exact: Exact) -> list[Checked]:
+    """Check every estimator of every policy on the servings of one page whose value is known."""
+    found = []
+    for spec, servings in by_spec(judgements).items():
+        if spec not in exact:
+            continue
+        at = exact[spec].index.get_indexer(pd.Index(servings.decisions))
         if not (at >= 0).any():
             continue
-        own, at = servings.rows(np.flatnonzero(at >= 0)), at[at >= 0]
-        chances = np.nan_to_num(maps.table(own.table["first"], list(known.actions)))
-        exact = float((chances * known.rewards[at]).sum(axis=1).mean() / chances.sum(axis=1).mean())
+        own = servings.rows(np.flatnonzero(at >= 0))
+        true = float(exact[spec].to_numpy()[at[at >= 0]].mean())
         for name, terms in own.judged.terms(MAIN).items():
             subjects, rows = student_t(terms, own.judged.clusters), student_t(terms)
             found.append(
                 Checked(
-                    spec, name, subjects.value, subjects.lower, subjects.upper, exact,
-                    subjects.lower <= exact <= subjects.upper, rows.lower <= exact <= rows.upper,
+                    spec, name, subjects.value, subjects.lower, subjects.upper, true,
+                    subjects.lower <= true <= subjects.upper, rows.lower <= true <= rows.upper,
                 )
             )  # fmt: skip
     return found
 
 
-def nightly(judgements: pa.Table, known: Truth) -> list[Checked]:
+def nightly(judgements: pa.Table, exact: Exact) -> list[Checked]:
     """Check every estimator of every policy on each day's servings by themselves."""
     days = sorted(set(judgements["decision_date"].to_pylist()))
     return [
         each
         for day in days
-        for each in check(judgements.filter(pc.equal(judgements["decision_date"], day)), known)
+        for each in check(judgements.filter(pc.equal(judgements["decision_date"], day)), exact)
     ]
 
 
@@ -126,29 +185,32 @@ def summary(checked: Sequence[Checked]) -> list[Record]:
     return sorted(found, key=lambda each: each.error)
 
 
-def read(tables: Tables, home: Path) -> tuple[pa.Table, Truth]:
-    """Read what was judged of the page of one position, and the truth of the same days.
+def read(config: Config, home: Path, page: Page) -> tuple[pa.Table, Exact]:
+    """Read what was judged of a page, and what each serving of it was truly worth to each policy.
 
     Raises
     ------
     DemoError
-        When nothing was judged yet.
+        When nothing of it was judged yet.
 
     """
-    judgements = tables.read("judgements", ds.field("page") == PAGE)
+    tables = Tables(config.tables)
+    judgements = tables.read("judgements", ds.field("page") == page.page)
     if not len(judgements):
-        raise DemoError(f"Nothing of page {PAGE} was judged yet: run make demo first.")
+        raise DemoError(f"Nothing of page {page.page} was judged yet: run make demo first.")
     days = pc.min_max(judgements["decision_date"]).as_py()
-    return judgements, truth.read(home, PAGE, days["min"], days["max"])
+    known = truth.read(home, page.page, days["min"], days["max"])
+    if page.positions == 1:
+        return judgements, exact_of_actions(judgements, known)
+    return judgements, exact_of_layouts(config, tables, page, judgements, known)
 
 
-def show(console: Console, judgements: pa.Table, known: Truth) -> None:
+def show(console: Console, page: str, judgements: pa.Table, exact: Exact) -> None:
     """Print how near each estimator was to the truth, on all days and on each, and how often it held it."""
     days = len(set(judgements["decision_date"].to_pylist()))
-    console.print(MEANING)
     for about, checked in (
-        (f"All {days} days, a check a policy", check(judgements, known)),
-        ("Each day by itself, a check a policy and day", nightly(judgements, known)),
+        (f"Page {page}, all {days} days, a check a policy", check(judgements, exact)),
+        (f"Page {page}, each day by itself, a check a policy and day", nightly(judgements, exact)),
     ):
         table = Table(title=about, title_justify="left", box=None, pad_edge=False)
         table.add_column("estimator", no_wrap=True)

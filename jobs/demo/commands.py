@@ -48,9 +48,11 @@ def day(when: date) -> None:
 
 
 def check() -> None:
-    """Set what the estimators said against the truth."""
-    config = load()
-    checker.show(Console(), *checker.read(Tables(config.tables), config.home))
+    """Set what the estimators said against the truth, page by page."""
+    config, console = load(), Console()
+    console.print(checker.MEANING)
+    for page in config.pages.values():
+        checker.show(console, page.page, *checker.read(config, config.home, page))
 
 
 def demo() -> None:
