@@ -8,7 +8,7 @@ a serving is that of its draws, from its parameters and the serving's context: l
 Which interval to judge by: that of single servings, since this truth holds the households fixed. The one by
 household, which the gate uses, carries their sampling too, and so holds this truth more often than it says.
 
-Reads   judgements, decisions, contexts, subject_features, policies (the pipeline's), {home}/truth (the demo's)
+Reads   judgements, decisions, contexts, features and policies (the pipeline's), {home}/truth (the demo's)
 Writes  a console
 """
 
