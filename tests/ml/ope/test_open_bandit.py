@@ -1,5 +1,6 @@
 """The Open Bandit Dataset's sample: published figures, and a log that must not be trusted."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,12 @@ import pytest
 
 from ml.ope.diagnostics import weights
 from ml.ope.evaluate import evaluate
+from ml.ope.gate import Rules, judge
 from ml.ope.importance import IPS, SNIPS
+from ml.ope.judged import Judged
 from ml.ope.log import Log
+from ml.ope.logged import Logged
+from ml.ope.summarise import of_pair
 from ml.ope.target import Target, target_of
 
 FOLDER = Path(__file__).parent / "obd"
@@ -70,3 +75,23 @@ def test_the_weights_of_bts_to_random_on_women_give_the_log_away() -> None:
     assert found.largest > 20_000
     assert found.effective_rows < 20
     assert found.mean > 2
+
+
+def test_the_gate_refuses_the_log_of_bts_on_women_for_a_random_policy() -> None:
+    rows = columns("bts_women")
+    n, p = 10_000, rows["propensity_score"].astype(float)
+    everyone, days = np.arange(n), np.arange(n) * 10 // n
+
+    def along(probabilities: np.ndarray) -> Judged:
+        clicks = {"reward": rows["click"].astype(float)[:, None]}
+        return Judged(p[:, None], probabilities[:, None], clicks, everyone)
+
+    shown = rows["item_id"].astype(str)
+    could = {name: np.ones(n, dtype=bool) for name in np.unique(shown).tolist()}
+    log = Logged(shown, p, np.full(n, "bts"), could, everyone, days)
+    pair = of_pair(along(np.full(n, 1 / 46)), along(p), log, days=days, count=10, first={})
+    verdict = judge({"random": pair.facts(["reward"])}, Rules())["random"]
+    assert verdict.answer == "cannot tell"
+    said = " ".join(verdict.reasons)
+    assert re.search(r"one row counts 2\d,\d{3} times in the value of the candidate", said), said
+    assert "the 10,000 rows are worth 2 of the candidate's own" in said
