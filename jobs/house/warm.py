@@ -26,12 +26,14 @@ LIBRARIES = (
     "duckdb",
     "great_expectations",
     "great_expectations.expectations.core",
+    "numba",
     "pandas",
     "pyarrow.dataset",
     "pyarrow.parquet",
     "pydantic",
     "pyspark.sql.connect.session",
     "pyspark.sql.functions",
+    "sklearn.feature_extraction.text",
     "typer",
 )
 OUTPUTS = 2  # standard output and standard error come with the request
