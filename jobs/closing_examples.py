@@ -155,7 +155,7 @@ def _shown(widgets: DataFrame, ending: DataFrame) -> DataFrame:
     held = changes.valid(widgets, "widget").where(~F.col("is_deleted") & F.col("category").isNotNull())
     then = (F.col("closing_date") >= F.col("valid_from")) & (F.col("closing_date") < F.col("valid_until"))
     shown = held.join(ending, on=then, how="inner").groupBy("closing_id")
-    return shown.agg(F.array_sort(F.collect_set("category")).alias("_shown"))
+    return shown.agg(F.sort_array(F.collect_set("category")).alias("_shown"))
 
 
 def _rewards(feedback: DataFrame, ending: DataFrame) -> DataFrame:
@@ -208,7 +208,7 @@ def _examples(rows: DataFrame, demographics: Sequence[str]) -> DataFrame:
 
 
 def _map(key: Column, value: Column) -> Column:
-    return F.map_from_entries(F.array_sort(F.collect_list(F.struct(key.alias("key"), value.alias("value")))))
+    return F.map_from_entries(F.sort_array(F.collect_list(F.struct(key.alias("key"), value.alias("value")))))
 
 
 def _none() -> Column:

@@ -74,7 +74,7 @@ def features() -> Column:
         _prefixed("widget_reward_means", "reward_mean/"),
         "_counts",
     )
-    return F.map_from_entries(F.array_sort(F.map_entries(whole)))
+    return F.map_from_entries(F.sort_array(F.map_entries(whole)))
 
 
 def categories(demographics: Sequence[str]) -> Column:

@@ -43,7 +43,7 @@ def build(
         .groupBy(F.coalesce("decision_id", "event_id").alias("_group"))
         .agg(
             F.max("decision_id").alias("decision_id"),
-            F.array_sort(F.collect_list(F.when(is_serving, serving))).alias("servings"),
+            F.sort_array(F.collect_list(F.when(is_serving, serving))).alias("servings"),
             F.collect_set(F.when(is_seen, sighting)).alias("sightings"),
         )
         .select("decision_id", "servings", "sightings", F.posexplode("servings").alias("_nth", "serving")),

@@ -96,4 +96,4 @@ def _side(built: DataFrame, about: Contract, day: date, name: str) -> DataFrame:
 
 def _comparable(name: str, kind: str) -> Column:
     column = F.col(f"`{name}`")
-    return (F.array_sort(F.map_entries(column)) if kind.startswith("map<") else column).alias(name)
+    return (F.sort_array(F.map_entries(column)) if kind.startswith("map<") else column).alias(name)

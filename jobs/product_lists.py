@@ -166,7 +166,7 @@ def _lists(entries: DataFrame, longest: Column) -> DataFrame:
     of = ["list_date", "kind", "subject", "category"]
     ties = [F.asc_nulls_last(F.col("product_id").try_cast("bigint")), F.asc("product_id")]
     nth = F.row_number().over(Window.partitionBy(*of).orderBy(F.desc("score"), F.desc("latest"), *ties))
-    in_order = F.array_sort(F.collect_list(F.struct("nth", "product_id")))
+    in_order = F.sort_array(F.collect_list(F.struct("nth", "product_id")))
     return (
         entries.withColumn("nth", nth)
         .where(F.col("nth") <= longest)

@@ -75,7 +75,7 @@ def _positions(feedback: DataFrame) -> DataFrame:
 
 def _map(key: str, value: Column) -> Column:
     entries = F.collect_list(F.when(F.col(key).isNotNull(), F.struct(F.col(key), value)))
-    return F.map_from_entries(F.array_sort(entries))
+    return F.map_from_entries(F.sort_array(entries))
 
 
 JOB = Job(
