@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs import algorithms, maps, steering
+from jobs import algorithms, maps, page_goals, steering
 from jobs.config import FeatureSet, Page, Policy
 from jobs.epochs import EPOCH_ZERO
 from jobs.store.keys import DEFAULT_PREFIX
@@ -48,6 +48,7 @@ class PageRules:
         """What names the rules of a draw, beside its policy's day."""
         page = self.page
         rules = f"{self.seed}|{self.spec.digest}|{page.positions}|{page.temperature!r}|{page.floor!r}"
+        rules += f"|{page.goals.in_words}" if page.goals else ""
         return hashlib.blake2b(rules.encode(), digest_size=8).hexdigest()
 
 
@@ -81,7 +82,7 @@ class _PageDraw:
         drawn_dates = rows["feature_date"]
         for drawn in sorted(set(pc.unique(drawn_dates).to_pylist())):
             of_day = rows.filter(pc.equal(drawn_dates, pa.scalar(drawn, pa.date32())))
-            if self.rules.page.rules is None:
+            if self.rules.page.steered is None:
                 yield self.draw_epoch(of_day, drawn, self.rules.candidates[drawn], None)
             else:
                 yield from self._draw_under_rules(of_day, drawn)
@@ -121,12 +122,14 @@ class _PageDraw:
         seed, page = self.rules.seed, self.rules.page
         normals = model.normals(seed, keys, page=page.page, epoch=epoch, arms=candidates)
         scores, bonuses = model.scores(contexts, own), model.bonuses(contexts, own, normals)
+        of_widgets = page_goals.worths_of(self.rules.fitted.get(drawn), candidates)
+        wanted = page_goals.combined(scores, page.goals, of_widgets)
         numbers = [
             uniform(seed, keys, page=page.page, purpose="draw", position=position, epoch=epoch)
             for position in range(page.positions)
         ]
         slates, propensities = ruled.draw(
-            scores.astype(np.float64) + bonuses,
+            page_goals.combined(scores.astype(np.float64) + bonuses, page.goals, of_widgets),
             np.ones(scores.shape, dtype=np.bool_),
             rule=model.rule,
             uniforms=np.stack(numbers, axis=1)[:, : len(candidates)],
@@ -134,7 +137,7 @@ class _PageDraw:
         )
         there, picked = slates >= 0, np.arange(len(slates))[:, None]
         slates = np.maximum(slates, 0)
-        why = self._reasons(model, contexts, own, scores, slates, candidates)
+        why = self._reasons(model, contexts, own, wanted, slates, candidates)
         placed = {
             "widgets": pa.array(candidates).take(pa.array(slates.ravel())),
             "scores": scores[picked, slates],
@@ -184,7 +187,7 @@ class _PageDraw:
         model: Linear,
         contexts: NDArray[np.float32],
         action_contexts: NDArray[np.float32],
-        scores: NDArray[np.float32],
+        scores: NDArray[np.floating],
         slates: NDArray[np.int32],
         candidates: list[str],
     ) -> pa.Array:

@@ -100,6 +100,7 @@ def run(
 
 def _rules(page: Page) -> str:
     drawn = f"{page.positions} positions, temperature {page.temperature:g}, floor {page.floor:g}"
+    drawn += "" if page.goals is None else f", {page.goals.in_words}"
     return drawn if page.rules is None else f"{drawn}, {page.rules.in_words}"
 
 

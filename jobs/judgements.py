@@ -11,8 +11,9 @@ On failure, mend the cause and clear the task: a rerun replaces the same partiti
 
 A day before which a spec was never fitted has no judgement of it. Days of the last `late_days` whose feedback
 was rebuilt since they were judged (what is earned after midnight belongs to the day before) are judged again,
-with the policies of then; verdicts that were given on them stay. Specs are judged under the rules that their
-page has now; where a draw's own were others, `unsure` tells how much of that its log cannot tell.
+with the policies of then; verdicts that were given on them stay. Specs are judged for the goals and under the
+rules that their page has now; where a draw's own rules were others, `unsure` tells how much of that its
+log cannot tell.
 """
 
 from collections.abc import Mapping, Sequence
@@ -121,7 +122,7 @@ def _seen_rates(feedback: DataFrame, days: Sequence[date]) -> dict[tuple[str, da
 
 def _labels(widgets: DataFrame, pages: Mapping[str, Page], days: Sequence[date]) -> dict[date, Labels]:
     """Return the widgets' labels as of each day; nothing where no page has rules that could ask."""
-    if all(page.rules is None for page in pages.values()):
+    if all(page.steered is None for page in pages.values()):
         return {}
     changes = [row.asDict() for row in widgets.select("widget", "changed_date", *LABELS).collect()]
     return {day: widgets_as_of(changes, day) for day in days}
@@ -142,7 +143,7 @@ def _fitted(
         for day in days
     }
     wanted = sorted({then for then in newest.values() if then is not None})
-    columns = ("policy_version", "spec_digest", "fitted_date", "widgets", *PARAMETERS)
+    columns = ("policy_version", "spec_digest", "fitted_date", "widgets", "worths", *PARAMETERS)
     found = own.where(F.col("fitted_date").isin(wanted)).select(*columns).collect() if wanted else []
     rows = {(row["spec_digest"], row["fitted_date"]): row.asDict() for row in found}
     return {

@@ -3,7 +3,8 @@
 All that a worker needs travels as plain values; nothing is read here. A row's judgement depends on its own
 context, the fitted policies and the seed only, never on the rows beside it.
 
-A target draws under the rules that its page has now; what the log's own allowed stands beside its draws.
+A target draws for the goals and under the rules that its page has now; what the log's own rules allowed
+stands beside its draws.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs import algorithms, maps, steering
+from jobs import algorithms, maps, page_goals, steering
 from jobs.config import FeatureSet, Page, Policy
 from jobs.credit import DIRECT
 from jobs.epochs import EPOCH_ZERO
@@ -158,6 +159,9 @@ def _batch(
     epoch = (about.day - EPOCH_ZERO).days
     normals = model.normals(seed, about.keys, page=about.page, epoch=epoch, arms=about.candidates)
     values = model.values(about.contexts, about.own, normals)
+    if one.page is not None and one.page.goals is not None:
+        of_widgets = page_goals.worths_of(one.fitted[about.day], about.candidates)
+        values = page_goals.combined(values, one.page.goals, of_widgets)
     text, eligible = _steered(rows, about, one.page, labels)
     rules = None if text is None else steering.read(text)
     first = ruled.first_position_probabilities(values, eligible, rule=model.rule, rules=rules)
@@ -203,10 +207,10 @@ def _steered(
 ) -> tuple[str | None, NDArray[np.bool_]]:
     """Return the rules of tonight, bound to the servings' candidates, and (n, k) whom they let see what."""
     eligible = np.ones((rows.num_rows, len(about.candidates)), dtype=np.bool_)
-    if page is None or page.rules is None:
+    if page is None or page.steered is None:
         return None, eligible
     for row, who in enumerate(zip(rows["role"].to_pylist(), rows["region"].to_pylist(), strict=True)):
-        if page.rules.eligible:
+        if page.rules and page.rules.eligible:
             eligible[row] = np.isin(about.candidates, steering.eligible(page, about.candidates, *who))
     return steering.bind(page, about.candidates, labels[about.day]), eligible
 

@@ -9,8 +9,8 @@ On failure, mend the cause and clear the task: a rerun replaces the same partiti
 A subject's draw stands while its epoch lasts. An epoch begins on the day on which the subject was last
 active, on its own day of every `epoch_days` by hash, or on the day since when the page has its policy or
 candidates, whichever came last. Features and policy are those of that day, so any order of nights gives
-the same layouts. Positions, temperature, floor and rules are those of the run: when they change, every draw
-does. Whom a widget is for is asked of a subject's role and region as of the night.
+the same layouts. Positions, temperature, floor, goals and rules are those of the run: when they change,
+every draw does. Whom a widget is for is asked of a subject's role and region as of the night.
 """
 
 import logging
@@ -215,7 +215,7 @@ def _rules(
                 f"page {page.page!r} has no widget as of {empty[0]}: name it in a widget's pages."
             )
         labels = {}
-        if page.rules is not None:
+        if page.steered is not None:
             labels = {drawn: widgets_as_of(plan.epochs.changes, drawn) for drawn in days}
             _warn(page, candidates[days[-1]], labels[days[-1]], days[-1])
         spec = specs[plan.spec]
@@ -244,7 +244,7 @@ def _warn(page: Page, candidates: Sequence[str], labels: Mapping[str, Mapping[st
 def _fitted(policies: DataFrame, versions: Collection[str]) -> dict[str, dict[str, Any]]:
     """Collect these policies: a few rows a page."""
     wanted = policies.where(F.col("policy_version").isin(list(versions)))
-    rows = wanted.select("policy_version", "widgets", *PARAMETERS).collect()
+    rows = wanted.select("policy_version", "widgets", "worths", *PARAMETERS).collect()
     return {row["policy_version"]: _plain(row.asDict()) for row in rows}
 
 

@@ -1,13 +1,18 @@
-"""Pages, conf/pages: positions, the policy that fills them, and the rules that they are steered by.
+"""Pages, conf/pages: positions, the policy that fills them, the goals and the rules that they are steered by.
 
 Positions are counted from 1 here, as people count them, and from 0 everywhere else.
 """
 
 import json
-from collections.abc import Collection, Iterator
+import math
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+REWARD, DIVERSITY = "reward", "diversity"
+GOALS = (REWARD, "click", "quality", "revenue", "freshness", DIVERSITY)
+"""What a page may be drawn for; `jobs.page_goals` defines each."""
 
 Role = Literal["consultant", "recruiter", "customer", "direct"]
 
@@ -106,8 +111,67 @@ class PageRules(_Section):
         return ", ".join(told).replace('"', "") or "rules that say nothing"
 
 
+class Goals(_Section):
+    """What a page is drawn for: weights by goal, and what they are weighed in.
+
+    weights: by goal of `GOALS`, 0 or more. differences: how much each typically differs between a page's
+    widgets, as `vitrine goals preview` measures and prints it; kept, so that a weight means the same every
+    night. That of reward is the unit of what a page is drawn by.
+    """
+
+    weights: dict[str, float]
+    differences: dict[str, float]
+
+    @model_validator(mode="after")
+    def _weigh_something(self) -> "Goals":
+        check_weights(self.weights)
+        needed = {REWARD, *(name for name, weight in self.weights.items() if weight > 0)}
+        for name in sorted(needed | set(self.differences)):
+            difference = self.differences.get(name, math.nan)
+            if name not in GOALS or not (math.isfinite(difference) and difference > 0):
+                raise ValueError(
+                    f"differences needs a number above 0 for {name!r}, one of {', '.join(GOALS)}: copy the"
+                    " lines that `vitrine goals preview` prints"
+                )
+        return self
+
+    @property
+    def price_of_likeness(self) -> float:
+        """What it costs a widget, in units of reward, to have all labels of one above it."""
+        weight = self.weights.get(DIVERSITY, 0.0)
+        if weight == 0:
+            return 0.0
+        share = weight / sum(self.weights.values())
+        return share * self.differences[REWARD] / self.differences[DIVERSITY]
+
+    @property
+    def in_words(self) -> str:
+        """The weights, and what they are weighed in, in one line: two lines, two sets of goals."""
+        return (
+            "goals "
+            + ", ".join(
+                f"{name} {self.weights[name]:g} by {self.differences.get(name, 0):g}"
+                for name in sorted(self.weights)
+            )
+            + f" in units of {self.differences[REWARD]:g}"
+        )
+
+
+def check_weights(weights: Mapping[str, float]) -> None:
+    """Refuse weights that cannot be, with one sentence."""
+    for name, weight in weights.items():
+        if name not in GOALS:
+            raise ValueError(f"weight of {name!r}: there is no such goal, only {', '.join(GOALS)}")
+        if not (math.isfinite(weight) and weight >= 0):
+            raise ValueError(f"weight of {name!r} is {weight:g}, but a weight is a number of 0 or more")
+    if not any(weights.values()):
+        raise ValueError("all weights are 0: give at least one goal a weight above 0")
+    if not any(weight for name, weight in weights.items() if name != DIVERSITY):
+        raise ValueError("diversity alone says nothing of what to show: give another goal a weight above 0")
+
+
 class Page(_Section):
-    """A page: its positions, the policy that fills them, and its rules, if any."""
+    """A page: its positions, the policy that fills them, its goals and its rules, if any."""
 
     page: str
     positions: int = Field(gt=0)
@@ -115,6 +179,21 @@ class Page(_Section):
     temperature: float = Field(gt=0)
     floor: float = Field(ge=0, lt=1)
     rules: PageRules | None = None
+    goals: Goals | None = None
+
+    @model_validator(mode="after")
+    def _says_diversity_once(self) -> "Page":
+        if self.goals and self.goals.price_of_likeness and self.rules and self.rules.diversity.kind != "none":
+            raise ValueError("rules.diversity and goals.weights.diversity say the same: keep one of them")
+        return self
+
+    @property
+    def steered(self) -> PageRules | None:
+        """The rules that the page is drawn under: its own, with the diversity that its goals ask for."""
+        if self.goals is None or not self.goals.price_of_likeness:
+            return self.rules
+        asked = Diversity(kind="mmr", strength=self.goals.price_of_likeness)
+        return (self.rules or PageRules()).model_copy(update={"diversity": asked})
 
     @model_validator(mode="after")
     def _has_room(self) -> "Page":

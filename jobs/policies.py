@@ -1,6 +1,7 @@
 """policies: for every day, each spec of conf/policies fitted on what was seen up to that day.
 
-Reads   bandit_statistics since the newest checkpoint of bandit_totals, and that; widgets up to the last day
+Reads   bandit_statistics since the newest checkpoint of bandit_totals, and that; widgets up to the last day;
+        widget_stats of the days and the 28 before, for what comes with a widget's reward (jobs.page_goals)
 Writes  policies, partition fitted_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 
@@ -21,7 +22,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import algorithms
+from jobs import algorithms, page_goals
 from jobs.bandit_totals import Start, half_lives, joined, newest
 from jobs.config import FeatureSet, Policy, Reward
 from jobs.contracts import contract
@@ -32,6 +33,7 @@ from ml.bandits import statistics
 from ml.bandits.statistics import Statistics
 
 Changes = Sequence[Mapping[str, Any]]
+Stats = Sequence[Mapping[str, Any]]
 
 LABELS = ("theme", "core_theme", "intent", "kind", "size", "page_context")
 
@@ -40,6 +42,7 @@ def build(
     bandit_statistics: DataFrame,
     widgets: DataFrame,
     bandit_totals: DataFrame | None = None,
+    widget_stats: DataFrame | None = None,
     *,
     days: Sequence[date],
     policies: Mapping[str, Policy],
@@ -63,7 +66,9 @@ def build(
     rows = joined(wanted, totals, start, min(windows, default=None))
     ordered = rows.repartition("page", "feature_set").sortWithinPartitions(*ORDER)
     about = contract("policies")
-    listed = widgets.select("widget", "changed_date", "pages", "is_deleted", *LABELS).collect()
+    listed = widgets.select(
+        "widget", "changed_date", "pages", "is_deleted", "created_date", *LABELS
+    ).collect()
     fit = partial(
         fit_all,
         specs=specs,
@@ -71,6 +76,7 @@ def build(
         changes=[row.asDict() for row in listed],
         days=list(days),
         start=start,
+        stats=_stats(widget_stats, days),
         schema=about.arrow_schema,
     )
     return ordered.mapInArrow(fit, about.ddl)
@@ -84,6 +90,7 @@ def fit_all(
     changes: Changes,
     days: Sequence[date],
     start: Start,
+    stats: Stats,
     schema: pa.Schema,
 ) -> Iterator[pa.RecordBatch]:
     """Fit the specs on the statistics of one partition: whole histories of pages and feature sets."""
@@ -100,12 +107,17 @@ def fit_all(
             history = history.filter(pc.field("half_life_days").is_null())
         if history.num_rows:
             features = feature_sets[spec.feature_set]
-            fitted = list(fit_each(spec, features, history, changes, days))
+            fitted = list(fit_each(spec, features, history, changes, days, stats))
             yield pa.RecordBatch.from_pylist(fitted, schema=schema)
 
 
 def fit_each(
-    spec: Policy, features: FeatureSet, history: pa.Table, changes: Changes, days: Sequence[date]
+    spec: Policy,
+    features: FeatureSet,
+    history: pa.Table,
+    changes: Changes,
+    days: Sequence[date],
+    stats: Stats = (),
 ) -> Iterator[dict[str, Any]]:
     """Fit one spec for each day that has anything to learn from."""
     seen, by_day = daily(history)
@@ -129,6 +141,7 @@ def fit_each(
             arms = sorted({*shown, *current})
         model = algorithms.fit(spec, features, arms, _of_arms(sums, seen, arms), labels)
         oldest = day - timedelta(window - 1) if window else first
+        created = {name: about["created_date"] for name, about in labels.items() if about.get("created_date")}
         yield {
             "policy_version": f"{spec.name}@{day}",
             "fitted_date": day,
@@ -141,7 +154,29 @@ def fit_each(
             "widgets": arms,
             "n": _of_arms(sums, seen, arms).n,
             **algorithms.parameters(model),
+            "worths": page_goals.worths(_sums(stats, spec.page, day), created, day, arms).ravel(),
         }
+
+
+def _stats(widget_stats: DataFrame | None, days: Sequence[date]) -> Stats:
+    """Collect what was earned by day, page and widget: as many numbers as widgets and days."""
+    if widget_stats is None:
+        return ()
+    first = days[0] - timedelta(page_goals.WINDOW - 1)
+    sums = [F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in page_goals.SUMS]
+    by_day = widget_stats.where(F.col("stat_date") >= F.lit(first)).groupBy("stat_date", "page", "widget")
+    return [row.asDict() for row in by_day.agg(*sums).collect()]
+
+
+def _sums(stats: Stats, page: str, day: date) -> dict[str, dict[str, int]]:
+    """Return by widget of a page what was earned in the days that count as of a day."""
+    found: dict[str, dict[str, int]] = {}
+    for row in stats:
+        if row["page"] == page and day - timedelta(page_goals.WINDOW) < row["stat_date"] <= day:
+            of = found.setdefault(row["widget"], dict.fromkeys(page_goals.SUMS, 0))
+            for name in page_goals.SUMS:
+                of[name] += row[name]
+    return found
 
 
 def _of_arms(sums: Statistics, seen: Sequence[str], arms: Sequence[str]) -> Statistics:
@@ -160,7 +195,14 @@ def _is_on(widget: Mapping[str, Any], page: str) -> bool:
 
 
 JOB = Job(
-    build, reads=(Until("bandit_statistics"), Until("widgets"), State("bandit_totals")), writes="policies"
+    build,
+    reads=(
+        Until("bandit_statistics"),
+        Until("widgets"),
+        State("bandit_totals"),
+        Until("widget_stats", before=page_goals.WINDOW),
+    ),
+    writes="policies",
 )
 
 if __name__ == "__main__":

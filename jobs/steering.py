@@ -32,7 +32,7 @@ def bind(page: Page, candidates: Sequence[str], labels: Labels) -> str | None:
 
     What a rule says of a widget that is no candidate is left out.
     """
-    rules = page.rules
+    rules = page.steered
     if rules is None:
         return None
     place = {widget: column for column, widget in enumerate(candidates)}

@@ -1,4 +1,4 @@
-"""widget_stats: one row per day, page, widget and position: servings, sightings and clicks.
+"""widget_stats: one row per day, page, widget and position: servings, sightings, clicks, earnings.
 
 They sum over days, and over widgets to a page's examination curve: `seen` against `served` where the front
 end logs what came into view, `lower_micros` against `upper_micros` where it does not (`ml.position_bias`).
@@ -30,6 +30,8 @@ def build(feedback: DataFrame) -> DataFrame:
         "is_seen",
         clicked.alias("is_click"),
         is_basket().alias("is_basket"),
+        F.coalesce(F.col("rewards")["revenue"], F.lit(0.0)).cast("long").alias("cents"),
+        F.when(F.col("is_seen"), F.round(F.col("reward") * MICRO)).cast("long").alias("reward_of_seen"),
         F.when(clicked, _swap_micros(here, below)).alias("upper"),
         F.when(clicked, _swap_micros(above, here)).alias("lower"),
     )
@@ -38,6 +40,8 @@ def build(feedback: DataFrame) -> DataFrame:
         F.count_if("is_seen").alias("seen"),
         F.count_if("is_click").alias("clicks"),
         F.count_if("is_basket").alias("baskets"),
+        F.sum("cents").alias("revenue_cents"),
+        F.coalesce(F.sum("reward_of_seen"), F.lit(0)).alias("reward_micros"),
         F.coalesce(F.sum("upper"), F.lit(0)).alias("upper_micros"),
         F.coalesce(F.sum("lower"), F.lit(0)).alias("lower_micros"),
     )

@@ -1,8 +1,8 @@
 """Why a widget stands where it stands, in a word or two: the part of its score that sets it apart.
 
 A score is a sum over features, θ_a·x. Features fall into parts, each with a phrase; a widget's reason is the
-part that lifts it most above the mean candidate. A widget that its expected reward alone would not have
-brought onto the page was explored, and so was one that nothing lifts.
+part that lifts it most above the mean candidate. A widget that its expected reward (with the
+page's goals) alone would not have brought onto the page was explored, and so was one that nothing lifts.
 """
 
 import re
@@ -57,7 +57,7 @@ def reasons(
     model: Linear,
     contexts: NDArray[np.float32],
     action_contexts: NDArray[np.float32],
-    scores: NDArray[np.float32],
+    scores: NDArray[np.floating],
     slates: NDArray[np.int32],
     parts: dict[str, NDArray[np.bool_]],
 ) -> NDArray[np.int64]:
@@ -70,7 +70,7 @@ def reasons(
     contexts, action_contexts
         (n, c) and (n, k, d - c), as for `Linear.scores`.
     scores
-        (n, k) expected rewards.
+        (n, k) expected rewards, or what the page's goals make of them.
     slates
         (n, positions) columns of the candidates, -1 for none (its number means nothing).
     parts

@@ -497,6 +497,35 @@ def test_rules_steer_a_page_and_are_kept_beside_the_draw(
     ]
 
 
+def test_goals_change_what_is_drawn_by_and_their_price_of_likeness_is_a_rule(
+    spark: SparkSession, night: list[dict[str, Any]]
+) -> None:
+    weights = {"reward": 1.0, "revenue": 2.0, "freshness": 1.0, "diversity": 0.5}
+    differences = {"reward": 0.5, "revenue": 30.0, "freshness": 0.2, "diversity": 0.4}
+    goals = {"weights": weights, "differences": differences}
+    home = Page.model_validate({**HOME.model_dump(), "goals": goals})
+    worths = np.random.default_rng(5).random((4, len(WIDGETS))) * [[1], [1], [90], [1]]
+    kept = [{**row, "worths": worths.ravel().tolist()} for row in fitted(range(13, 21))]
+    asked = {"pages": {"home": home, "start": START}, "widgets": LABELLED, "policies": kept}
+    found = of_subjects(built(spark, [20], **asked))
+    before = of_subjects(night)
+    for name, row in found.items():
+        assert row["draw_id"] != before[name]["draw_id"]
+        assert steering.read(row["rules"]).strength == pytest.approx(0.5 / 4.5 * 0.5 / 0.4)
+        policy, x = model((row["drawn_date"] - FIRST).days, 3), np.array([row["context"]], dtype=np.float32)
+        own = np.array(row["action_context"], dtype=np.float32)[None, :, None]
+        reward = policy.scores(x, own).astype(np.float64) + policy.bonuses(x, own)
+        values = (reward / 0.5 + 2 * reward * worths[2] / 30 + worths[3] / 0.2) * 0.5 / 4.5
+        slate = np.array([[WIDGETS.index(widget) for widget in row["widgets"]]])
+        everyone = np.ones(values.shape, bool)
+        rules = steering.read(row["rules"])
+        expected = ruled.slate_propensities(values, everyone, slate, rule=DrawRule(0.2, 0.01), rules=rules)
+        assert np.allclose(row["propensities"], expected[0], rtol=1e-4)
+        scores = policy.scores(x, own)[0, slate[0]]
+        assert np.allclose(row["scores"], scores, rtol=1e-5)
+    assert any(row["widgets"] != before[name]["widgets"] for name, row in found.items())
+
+
 def test_whom_rules_leave_nothing_gets_defaults_and_the_operator_is_told(
     spark: SparkSession, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -152,6 +152,35 @@ def test_parameters_are_those_of_the_formula(spark: SparkSession) -> None:
         assert np.allclose(row["covariance"][arm * 6 : arm * 6 + 6], covariance, rtol=1e-10)
 
 
+def test_what_comes_with_a_reward_is_of_the_page_and_the_last_28_days(spark: SparkSession) -> None:
+    def earned(day: int, page: str, widget: str, clicks: int) -> dict[str, Any]:
+        return {"stat_date": FIRST + timedelta(day), "page": page, "widget": widget, "position": 0,
+                "clicks": clicks, "baskets": 0, "revenue_cents": 100 * clicks, "reward_micros": 20_000_000}  # fmt: skip
+
+    stats = [earned(2, "home", "bakery", 10), earned(-25, "home", "bestsellers", 20)]
+    others = [
+        earned(-26, "home", "bakery", 99),
+        earned(3, "home", "bakery", 99),
+        earned(2, "start", "trending", 9),
+    ]
+    made = [{**row, "created_date": FIRST + timedelta(2 - 90)} for row in WIDGET_ROWS]
+    frame = policies.build(
+        table(spark, "bandit_statistics", HISTORY),
+        table(spark, "widgets", made),
+        widget_stats=table(spark, "widget_stats", stats + others),
+        days=[FIRST + timedelta(2)],
+        policies={"plain": spec()},
+        feature_sets={"home-1": FEATURES},
+        reward=REWARD,
+    )
+    (row,) = rows(frame)
+    found = np.reshape(row["worths"], (4, 3))
+    assert found[0] == pytest.approx([(10 + 15) / 40, (20 + 15) / 40, 0.75])
+    assert found[2] == pytest.approx(100 * found[0])
+    assert found[3].tolist() == [0.5] * 3
+    assert not found[1].any()
+
+
 def test_windows_and_half_lives_weigh_days_by_age_and_drop_arms_that_left(spark: SparkSession) -> None:
     specs = (spec("window", window_days=4), spec("aged", half_life_days=2.0))
     found = {row["spec"]: row for row in rows(build(spark, range(6, 7), *specs))}

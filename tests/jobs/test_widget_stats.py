@@ -21,9 +21,11 @@ EARNED: dict[str, tuple[str, dict[str, float]]] = {
 def serving(decision_id: str, subject: str, *places: tuple[str, float, str]) -> list[dict[str, Any]]:
     """Positions from above, the last of them unseen: widget, propensity and what came of it."""
     told = {"decision_id": decision_id, "subject": subject, "subject_bucket": 1, "decision_date": FRIDAY}
+    worth = {"": 0.0, "detail": 1.0, "basket": 3.0}
     return [
         {**told, "page": "home", "position": position, "widget": widget, "propensity": propensity,
-         "is_seen": position < len(places) - 1, "match": EARNED[came][0], "rewards": EARNED[came][1]}
+         "is_seen": position < len(places) - 1, "match": EARNED[came][0], "reward": worth[came],
+         "rewards": {**EARNED[came][1], **({"revenue": 250.0} if came == "basket" else {})}}
         for position, (widget, propensity, came) in enumerate(places)
     ]  # fmt: skip
 
@@ -50,4 +52,15 @@ def test_positions_are_counted_and_clicks_weighed_by_the_chance_of_their_order(s
         ("b", 0, 1, 1, 0, 0, 0, 0),
         ("b", 1, 2, 1, 1, 1, micros(0.6, 0.9), micros(0.5, 0.6)),
         ("c", 2, 2, 0, 1, 0, 0, micros(0.7, 0.8)),
+    ]
+
+
+def test_what_widgets_earned_is_summed(spark: SparkSession) -> None:
+    found = rows(widget_stats.build(some_feedback(spark)), "widget", "position")
+    assert [(row["widget"], row["revenue_cents"], row["reward_micros"]) for row in found] == [
+        ("a", 250, 4_000_000),
+        ("a", 0, 1_000_000),
+        ("b", 0, 0),
+        ("b", 250, 3_000_000),
+        ("c", 0, 0),  # unseen: what it earned counts for nothing
     ]
