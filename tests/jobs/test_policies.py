@@ -155,7 +155,8 @@ def test_parameters_are_those_of_the_formula(spark: SparkSession) -> None:
 def test_what_comes_with_a_reward_is_of_the_page_and_the_last_28_days(spark: SparkSession) -> None:
     def earned(day: int, page: str, widget: str, clicks: int) -> dict[str, Any]:
         return {"stat_date": FIRST + timedelta(day), "page": page, "widget": widget, "position": 0,
-                "clicks": clicks, "baskets": 0, "revenue_cents": 100 * clicks, "reward_micros": 20_000_000}  # fmt: skip
+                "clicks": clicks, "baskets": 0, "revenue_cents": 100 * clicks,
+                "reward_micros": 20_000_000}  # fmt: skip
 
     stats = [earned(2, "home", "bakery", 10), earned(-25, "home", "bestsellers", 20)]
     others = [
