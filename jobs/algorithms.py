@@ -107,6 +107,11 @@ def knows_all_widgets(spec: Policy) -> bool:
     return bool(spec.labels) or isinstance(ALGORITHMS[spec.algorithm], Given)
 
 
+def expects_reward(spec: Policy) -> bool:
+    """Tell whether a policy's scores are rewards that it expects, and not just an order."""
+    return spec.algorithm not in ("constant", "uniform")
+
+
 def rule_of(spec: Policy, page: Page | None) -> DrawRule:
     """Return how the spec's scores are drawn from: by its own settings, else by the page's."""
     if spec.algorithm == "epsilon_greedy":

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 layout_app = typer.Typer(no_args_is_help=True, help="Look at a subject's layouts.")
 store_app = typer.Typer(no_args_is_help=True, help="Look after the key-value store.")
+goals_app = typer.Typer(no_args_is_help=True, help="Try other weights of a page's goals.")
 closing_app = typer.Typer(no_args_is_help=True, help="Ask about closings, as the DAGs do.")
 model_app = typer.Typer(no_args_is_help=True, help="Look at models, and decide about them by hand.")
 app.add_typer(layout_app, name="layout")
+app.add_typer(goals_app, name="goals")
 app.add_typer(model_app, name="model")
 app.add_typer(store_app, name="store")
 app.add_typer(closing_app, name="closing")
@@ -278,6 +280,23 @@ def layout_page(
     from jobs.store import show
 
     show.page(load(), subject, output)
+
+
+@goals_app.command("preview")
+def goals_preview(
+    page: Annotated[str, typer.Option(help="which page")],
+    weights: Annotated[str, typer.Option(help="as click=1,revenue=0.5,diversity=0.2")],
+    days: Annotated[int, typer.Option(min=1, help="days of the log to look at")] = 28,
+    visits: Annotated[int, typer.Option(min=1, help="at most about so many of its visits")] = 8000,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="HTML file; by default reports/goals/PAGE.html")
+    ] = None,
+) -> None:
+    """Say what other weights of a page's goals would gain and lose, from what was logged."""
+    from jobs import goals_command
+    from jobs.config import load
+
+    goals_command.show(load(), page, weights, days, visits, output)
 
 
 @app.command("serve")

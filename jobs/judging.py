@@ -89,16 +89,16 @@ def judge(
 ) -> Iterator[pa.RecordBatch]:
     """Judge every policy at the servings that have contexts of its feature set."""
     for batch in batches:
-        for rows in _alike(batch):
-            servings = _servings(rows, seen)
+        for rows in alike(batch):
+            servings = servings_of(rows, seen)
             of_set = [one for one in judged if one.spec.feature_set == rows["feature_set"][0].as_py()]
             here = [one for one in of_set if servings.day in one.fitted]
-            predictions = _predictions(servings, here)
+            predictions = predictions_of(servings, here)
             for one in here:
                 yield _batch(rows, servings, one, predictions, labels, seed, schema)
 
 
-def _alike(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def alike(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """Cut rows into those of one page, day, feature set, candidates, rules and length."""
     names = ("page", "decision_date", "feature_set")
     parts = [pc.cast(batch[name], pa.string()) for name in names]
@@ -110,7 +110,7 @@ def _alike(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield batch.take(pa.array(np.flatnonzero(indices == number)))
 
 
-def _servings(rows: pa.RecordBatch, seen: Seen) -> Servings:
+def servings_of(rows: pa.RecordBatch, seen: Seen) -> Servings:
     candidates = rows["candidates"][0].as_py()
     day, page = rows["decision_date"][0].as_py(), rows["page"][0].as_py()
     widgets = rows["widgets"].flatten()
@@ -137,7 +137,7 @@ def _servings(rows: pa.RecordBatch, seen: Seen) -> Servings:
     )
 
 
-def _predictions(servings: Servings, judged: Sequence[Judged]) -> NDArray[np.float32] | None:
+def predictions_of(servings: Servings, judged: Sequence[Judged]) -> NDArray[np.float32] | None:
     """Return r̂ of every candidate by the first policy that learns a regression; None without one."""
     for one in judged:
         model = one.model(servings.day, servings.candidates)
@@ -162,7 +162,7 @@ def _batch(
     if one.page is not None and one.page.goals is not None:
         of_widgets = page_goals.worths_of(one.fitted[about.day], about.candidates)
         values = page_goals.combined(values, one.page.goals, of_widgets)
-    text, eligible = _steered(rows, about, one.page, labels)
+    text, eligible = under(rows, about, one.page, labels)
     rules = None if text is None else steering.read(text)
     first = ruled.first_position_probabilities(values, eligible, rule=model.rule, rules=rules)
     probabilities = ruled.slate_propensities(values, eligible, about.slates, rule=model.rule, rules=rules)
@@ -202,7 +202,7 @@ def _batch(
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _steered(
+def under(
     rows: pa.RecordBatch, about: Servings, page: Page | None, labels: Labels
 ) -> tuple[str | None, NDArray[np.bool_]]:
     """Return the rules of tonight, bound to the servings' candidates, and (n, k) whom they let see what."""

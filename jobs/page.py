@@ -109,6 +109,12 @@ def title_of(slot: Slot) -> str:
     return TITLES.get(slot.widget) or spelled(slot.category or slot.widget.rpartition(":")[2])
 
 
+def title_of_widget(widget: str) -> str:
+    """Return the title of a widget of which no more than the name is known."""
+    named = {"category1": "Strongest category", "category2": "Second category", **TITLES}
+    return named.get(widget) or spelled(widget.rpartition(":")[2].replace("-", " "))
+
+
 def spelled(name: str) -> str:
     """Return a catalogue's name in words: PNT BTR/JELLY/JAMS → Peanut butter, jelly & jams."""
     words = [SPELLED.get(word, word.lower()) for word in re.findall(r"[A-Z0-9&']+|[^A-Z0-9&']", name.upper())]

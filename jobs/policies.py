@@ -154,7 +154,9 @@ def fit_each(
             "widgets": arms,
             "n": _of_arms(sums, seen, arms).n,
             **algorithms.parameters(model),
-            "worths": page_goals.worths(_sums(stats, spec.page, day), created, day, arms).ravel(),
+            "worths": page_goals.worths(_sums(stats, spec.page, day), created, day, arms).ravel()
+            if algorithms.expects_reward(spec)
+            else None,
         }
 
 

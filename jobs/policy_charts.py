@@ -29,7 +29,7 @@ def forest(rows: Sequence[Estimate], *, served: float | None, title: str) -> str
     """Draw values with their intervals under each other, and a dashed rule at what was served."""
     ends = [end for row in rows for end in (row.lower, row.upper, row.value) if end is not None]
     ends += [] if served is None else [served]
-    low, high = _padded(min(ends), max(ends))
+    low, high = padded(min(ends), max(ends))
     left, right, bottom = 210, 66, 26
     height = ROW * len(rows) + 10 + bottom
 
@@ -57,7 +57,7 @@ def forest(rows: Sequence[Estimate], *, served: float | None, title: str) -> str
             f'<circle class="dot" cx="{x(row.value):.1f}" cy="{y}" r="5"/>'
             f'<text x="{WIDTH - right + 10}" y="{y + 4}">{row.value:.3f}</text></g>'
         )
-    return _svg(height, title, "".join(parts))
+    return svg(height, title, "".join(parts))
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Strip:
 def strips(rows: Sequence[Strip], *, title: str) -> str:
     """Draw rows of dots under each other, a rule at 0, a bar at each mean; what is not fine is hollow."""
     ends = [0.0, *(value for row in rows for value, _, _ in row.dots)]
-    low, high = _padded(min(ends), max(ends))
+    low, high = padded(min(ends), max(ends))
     left, right, bottom = 210, 20, 26
     height = ROW * len(rows) + 10 + bottom
 
@@ -95,7 +95,7 @@ def strips(rows: Sequence[Strip], *, title: str) -> str:
             f'{dots}<line class="mean" x1="{x(row.mean):.1f}" x2="{x(row.mean):.1f}" y1="{y - 9}"'
             f' y2="{y + 9}"/></g>'
         )
-    return _svg(height, title, "".join(parts))
+    return svg(height, title, "".join(parts))
 
 
 def histogram(shares: Sequence[tuple[str, float]], *, title: str) -> str:
@@ -111,7 +111,7 @@ def histogram(shares: Sequence[tuple[str, float]], *, title: str) -> str:
             f'<rect class="bar" x="{left}" y="{y + 4}" width="{width:.1f}" height="{ROW - 9}" rx="3"/>'
             f'<text x="{left + width + 7:.1f}" y="{y + 17}">{share:.1%}</text>'
         )
-    return _svg(height, title, "".join(parts), width=NARROW)
+    return svg(height, title, "".join(parts), width=NARROW)
 
 
 def curves(lines: Mapping[str, Mapping[date, float]], *, title: str) -> str:
@@ -120,7 +120,7 @@ def curves(lines: Mapping[str, Mapping[date, float]], *, title: str) -> str:
     values = [value for series in lines.values() for value in series.values()]
     if len(days) < 2 or not values:
         return '<p class="note">One day has no curve yet.</p>'
-    low, high = _padded(min(values), max(values))
+    low, high = padded(min(values), max(values))
     left, right, top, bottom, height = 44, 12, 8, 26, 230
 
     def x(day: date) -> float:
@@ -132,7 +132,7 @@ def curves(lines: Mapping[str, Mapping[date, float]], *, title: str) -> str:
     parts = [
         f'<line class="axis" x1="{left}" x2="{WIDTH - right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
         f'<text x="{left - 7}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:.3g}</text>'
-        for tick in _ticks(low, high)
+        for tick in ticks(low, high)
     ]
     step = max(1, math.ceil(len(days) / 5))
     parts += [
@@ -147,7 +147,7 @@ def curves(lines: Mapping[str, Mapping[date, float]], *, title: str) -> str:
     legend = "".join(
         f'<li><i class="s{number % 8}"></i>{escape(name)}</li>' for number, name in enumerate(sorted(lines))
     )
-    return f'<ul class="legend">{legend}</ul>{_svg(height, title, "".join(parts))}'
+    return f'<ul class="legend">{legend}</ul>{svg(height, title, "".join(parts))}'
 
 
 def heat(text: str, strength: float, *, is_bad: bool = False) -> str:
@@ -156,16 +156,19 @@ def heat(text: str, strength: float, *, is_bad: bool = False) -> str:
     return f'<td style="background:rgb({colour})">{escape(text)}</td>'
 
 
-def _svg(height: float, title: str, content: str, width: int = WIDTH) -> str:
+def svg(height: float, title: str, content: str, width: int = WIDTH) -> str:
+    """Return a drawing of these parts."""
     return f'<svg viewBox="0 0 {width} {height:.0f}" role="img" aria-label="{escape(title)}">{content}</svg>'
 
 
-def _padded(low: float, high: float) -> tuple[float, float]:
+def padded(low: float, high: float) -> tuple[float, float]:
+    """Return the ends of an axis that holds these values."""
     room = 0.06 * (high - low) or 0.1
     return low - room, high + room
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
+    """Return some four round numbers between the ends of an axis."""
     raw = (high - low) / 4
     unit = 10 ** math.floor(math.log10(raw))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= raw)
@@ -177,5 +180,5 @@ def _ticks_below(low: float, high: float, x, bottom: float) -> str:  # type: ign
     return "".join(
         f'<line class="axis" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="4" y2="{bottom}"/>'
         f'<text x="{x(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{tick:g}</text>'
-        for tick in _ticks(low, high)
+        for tick in ticks(low, high)
     )

@@ -85,6 +85,13 @@ def likeness(codes: Sequence[Sequence[int]]) -> NDArray[np.float64]:
     return np.asarray(shared)
 
 
+def likeness_of(candidates: Sequence[str], labels: Labels) -> NDArray[np.float64]:
+    """Return the likeness of candidates by their labels."""
+    return likeness(
+        [_codes([labels.get(widget, {}).get(label) for widget in candidates]) for label in LABELS]
+    )
+
+
 def unknown(page: Page, candidates: Sequence[str]) -> list[str]:
     """Say which rules name a widget that is none of the candidates."""
     named = page.rules.named if page.rules else {}
