@@ -275,11 +275,11 @@ def layout_page(
     subject: Annotated[str, typer.Argument(help="a user id of the shop, as h1228, or a pseudonym")],
     output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write")] = Path("page.html"),
 ) -> None:
-    """Draw a subject's pages as they would look, as one HTML file."""
+    """Draw a subject's pages as they would look, why, the night before, and what it did: one HTML file."""
+    from jobs import inspector
     from jobs.config import load
-    from jobs.store import show
 
-    show.page(load(), subject, output)
+    inspector.write(load(), subject, output)
 
 
 @goals_app.command("preview")

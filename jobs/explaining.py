@@ -1,29 +1,59 @@
-"""Why a layout looks as it does, position by position, in words: from its row of `layouts` alone.
+"""Why a layout looks as it does, position by position, in words: from its row of `layouts` and its policy's.
 
-Reads   layouts: the newest live night of a subject
+Reads   layouts: the newest live night of a subject; policies: the versions that drew it
 Writes  nothing
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow.dataset as ds
 
-from jobs import steering
+from jobs import algorithms, page_goals, steering
 from jobs.config import Config
 from jobs.scenarios import LIVE
 from jobs.tables import Tables
+from ml.bandits.linear import COLD
 from ml.rank.redundancy import add, nothing_yet
 from ml.rank.rules import NONE, Rules, begin, options, place
-from ml.reasons import PINNED
+from ml.reasons import PINNED, leads
 
 MOST_NAMED = 3
+PLAIN = {"always 1": "popularity"}
 COLUMNS = (
-    "layout_date", "page", "drawn_date", "policy_version", "widgets", "scores", "bonuses", "propensities",
-    "reasons", "candidates", "rules",
+    "layout_date", "page", "draw_id", "drawn_date", "policy_version", "widgets", "scores", "bonuses",
+    "propensities", "reasons", "candidates", "rules", "context", "action_context",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is known of a position.
+
+    reward, bonus, cost : expected reward, exploration bonus, what likeness to those above cost.
+    goals : by goal of the page what it adds, in units of reward; empty where the page has none.
+    features : what speaks for the widget most, beside the mean candidate: meaning and units of reward.
+    kept_out : whom the rules kept out of the position.
+    """
+
+    widget: str
+    reason: str
+    reward: float
+    bonus: float
+    cost: float
+    chance: float
+    diversity: str = "none"
+    goals: Mapping[str, float] = field(default_factory=dict)
+    features: Sequence[tuple[str, float]] = ()
+    kept_out: Sequence[str] = ()
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it stands there whatever else."""
+        return self.reason == PINNED
 
 
 def of_subject(config: Config, subject: str) -> Iterator[str]:
@@ -34,35 +64,112 @@ def of_subject(config: Config, subject: str) -> Iterator[str]:
         yield f"{subject} has no layout of their own: readers give them one of the page's defaults."
         return
     newest = max(row["layout_date"] for row in rows)
-    for row in sorted(
-        (row for row in rows if row["layout_date"] == newest), key=lambda row: str(row["page"])
-    ):
-        yield from explain(row)
+    own = sorted((row for row in rows if row["layout_date"] == newest), key=lambda row: str(row["page"]))
+    policies = policies_of(config, own)
+    for row in own:
+        yield from explain(row, told(row, config, policies.get(row["policy_version"])))
 
 
-def explain(row: Mapping[str, Any]) -> Iterator[str]:
-    """Tell a page's positions: reward, exploration, what likeness cost, chance, and whom rules kept out."""
+def policies_of(config: Config, rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return by version the rows of `policies` that drew some layouts."""
+    versions = sorted({str(row["policy_version"]) for row in rows})
+    found = Tables(config.tables).read("policies", ds.field("policy_version").isin(versions))
+    return {row["policy_version"]: row for row in found.to_pylist()}
+
+
+def explain(row: Mapping[str, Any], of_positions: Sequence[Told]) -> Iterator[str]:
+    """Tell a page's positions, a line each."""
     yield f"{row['page']}, drawn on {row['drawn_date']} by {row['policy_version']}:"
-    steps = [(0.0, "")] * len(row["widgets"])
+    for number, of in enumerate(of_positions, 1):
+        if of.is_pinned:
+            told = f"pinned here, whatever else (its expected reward is {of.reward:.3f})"
+        else:
+            told = f"{of.reason}; expected reward {of.reward:.3f}"
+            told += f", {of.bonus:+.3f} for exploration" if abs(of.bonus) >= 5e-4 else ""
+            likeness = f"for being like what stands above ({of.diversity})"
+            told += f", {-of.cost:+.3f} {likeness}" if of.cost >= 5e-4 else ""
+            told += f"; by goal {_listed(of.goals.items())}" if of.goals else ""
+            told += f"; above others by {_listed(of.features)}" if of.features else ""
+            told += f"; drawn with a chance of {percent(of.chance)}"
+        out = f" Rules kept out {named(of.kept_out)}." if of.kept_out else ""
+        yield f"  {number}. {of.widget}: {told}.{out}"
+
+
+def told(
+    row: Mapping[str, Any], config: Config | None = None, policy: Mapping[str, Any] | None = None
+) -> list[Told]:
+    """Gather what is known of a layout's positions; without its policy's row, without goals and features."""
+    steps: list[tuple[float, list[str]]] = [(0.0, [])] * len(row["widgets"])
     if row["rules"] is not None:
         steps = list(_under_rules(row, steering.read(row["rules"])))
     kind = json.loads(row["rules"]).get("diversity", ["none"])[0] if row["rules"] else "none"
-    for number, (widget, (cost, kept_out)) in enumerate(zip(row["widgets"], steps, strict=True)):
-        score, bonus, chance, why = (
-            row[name][number] for name in ("scores", "bonuses", "propensities", "reasons")
+    known = config is not None and policy is not None
+    return [
+        Told(
+            widget,
+            row["reasons"][number],
+            row["scores"][number],
+            row["bonuses"][number],
+            cost,
+            row["propensities"][number],
+            kind,
+            _goals(row, number, config, policy) if known and config and policy else {},
+            _features(row, widget, config, policy) if known and config and policy else (),
+            kept_out,
         )
-        if why == PINNED:
-            told = f"pinned here, whatever else (its expected reward is {score:.3f})"
-        else:
-            told = f"{why}; expected reward {score:.3f}"
-            told += f", {bonus:+.3f} for exploration" if abs(bonus) >= 5e-4 else ""
-            told += f", {-cost:+.3f} for being like what stands above ({kind})" if cost >= 5e-4 else ""
-            told += f"; drawn with a chance of {100 * chance:.{0 if chance >= 0.1 else 1}f} %"
-        yield f"  {number + 1}. {widget}: {told}.{kept_out}"
+        for number, (widget, (cost, kept_out)) in enumerate(zip(row["widgets"], steps, strict=True))
+    ]
 
 
-def _under_rules(row: Mapping[str, Any], rules: Rules) -> Iterator[tuple[float, str]]:
-    """Walk down the page: what likeness cost each widget, and a sentence about whom the rules kept out."""
+def percent(share: float) -> str:
+    """Return a chance as people read it."""
+    return f"{100 * share:.{0 if share >= 0.1 else 1}f} %"
+
+
+def named(names: Sequence[str]) -> str:
+    """Name the first few, and count the others."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
+
+
+def _listed(parts: Any) -> str:
+    return ", ".join(f"{name} {value:+.3f}" for name, value in parts)
+
+
+def _goals(
+    row: Mapping[str, Any], number: int, config: Config, policy: Mapping[str, Any]
+) -> dict[str, float]:
+    """Return what each of the page's goals, as conf/ has them now, adds to a widget's value."""
+    page = config.pages.get(row["page"])
+    of_widgets = page_goals.worths_of(policy, [row["widgets"][number]])
+    if page is None or page.goals is None or of_widgets is None:
+        return {}
+    return page_goals.contributions(
+        row["scores"][number] + row["bonuses"][number], page.goals, of_widgets[:, 0]
+    )
+
+
+def _features(
+    row: Mapping[str, Any], widget: str, config: Config, policy: Mapping[str, Any]
+) -> list[tuple[str, float]]:
+    """Return the features that lift a widget most above the mean candidate, in words."""
+    spec = config.policies.get(str(policy["spec"]))
+    if spec is None or spec.digest != policy["spec_digest"] or not row.get("context"):
+        return []
+    features = config.feature_sets[spec.feature_set]
+    places = {name: place for place, name in enumerate(policy["widgets"])}
+    arms = np.array([places.get(name, COLD) for name in row["candidates"]])
+    model = algorithms.restore(spec, features, policy, config.pages.get(row["page"])).select(arms)
+    own = np.asarray(row["action_context"], dtype=np.float64).reshape(len(arms), -1)
+    found = leads(model.theta_, np.asarray(row["context"], np.float64), own)[row["candidates"].index(widget)]
+    meanings = [each.meaning or each.name for each in (*features.context, *features.action)]
+    best = sorted(range(len(found)), key=lambda at: -found[at])[:MOST_NAMED]
+    told = [PLAIN.get(meanings[at], meanings[at].removesuffix(", shrunk")) for at in best]
+    return [(words, float(found[at])) for words, at in zip(told, best, strict=True) if found[at] >= 0.005]
+
+
+def _under_rules(row: Mapping[str, Any], rules: Rules) -> Iterator[tuple[float, list[str]]]:
+    """Walk down the page: what likeness cost each widget, and whom the rules kept out."""
     names, k = row["candidates"], len(row["candidates"])
     arrays, everyone = rules.arrays, np.ones(k, dtype=np.bool_)
     left, allowed = np.empty(k, dtype=np.bool_), np.empty(k, dtype=np.bool_)
@@ -76,17 +183,13 @@ def _under_rules(row: Mapping[str, Any], rules: Rules) -> Iterator[tuple[float, 
         options(position, slate, everyone, arrays, left, allowed)
         # Pins have a place of their own: they are not missed here.
         missed = ~allowed & ~np.isin(np.arange(k), [*slate, *rules.pins])
-        told = "" if chosen in rules.pins else _kept_out(names, missed)
-        yield float(rules.strength * cost[chosen]), told
+        out = (
+            []
+            if chosen in rules.pins
+            else [name for name, is_out in zip(names, missed, strict=True) if is_out]
+        )
+        yield float(rules.strength * cost[chosen]), out
         slate[position] = chosen
         place(chosen, everyone, arrays, left, counts)
         if rules.kind != NONE:
             add(chosen, position, arrays, cost, residual, components)
-
-
-def _kept_out(names: list[str], out: np.ndarray) -> str:
-    found = [name for name, is_out in zip(names, out, strict=True) if is_out]
-    if not found:
-        return ""
-    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    return f" Rules kept out {', '.join(found[:MOST_NAMED])}{more}."

