@@ -22,7 +22,11 @@ from ml.rank.rules import NONE, Rules, begin, options, place
 from ml.reasons import PINNED, leads
 
 MOST_NAMED = 3
-PLAIN = {"always 1": "popularity"}
+PLAIN = {
+    "always 1": "popularity",
+    "1 when the subject has ever bought, 0 for devices and new users": "somebody who has bought before",
+}
+"""Meanings of conf/features.yaml that are no words for a reason."""
 COLUMNS = (
     "layout_date", "page", "draw_id", "drawn_date", "policy_version", "widgets", "scores", "bonuses",
     "propensities", "reasons", "candidates", "rules", "context", "action_context",

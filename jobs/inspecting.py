@@ -63,7 +63,7 @@ class Inspection:
 def inspect(config: Config, subject: str, pages: Sequence[Page], serves: date) -> Inspection:
     """Gather what the tables know of a subject and its pages, for the day that they are served on."""
     tables, last = Tables(config.tables), serves - timedelta(1)
-    ids = [page.layout.draw_id for page in pages]
+    ids = pa.array([page.layout.draw_id for page in pages], pa.string())
     drawn = (ds.field("draw_id").isin(ids)) & (ds.field("layout_date") <= last)
     recent = ds.field("layout_date") >= last - timedelta(LONGEST_DRAW)
     rows = tables.read("layouts", drawn & recent, list(COLUMNS)).to_pylist()

@@ -154,7 +154,7 @@ def _why(page: Page, slot: Slot, told: "Told | None") -> str:
         f'<dd class="bar"><i style="width:{100 * slot.propensity:.1f}%"></i></dd>'
         f"<dt>Expected reward</dt><dd>{slot.score:.3f}</dd>"
         f"{because(told) if told else ''}"
-        f"<dt>Reason</dt><dd>{escape(slot.reason)}</dd>"
+        f"{'' if told else f'<dt>Reason</dt><dd>{escape(slot.reason)}</dd>'}"
         f"<dt>Widget</dt><dd><code>{escape(slot.widget)}</code></dd>"
         f"<dt>Policy</dt><dd><code>{escape(layout.policy_version)}</code></dd>"
         f"<dt>Drawn</dt><dd>{_long(layout.drawn_date) if layout.drawn_date else 'never'}</dd>"

@@ -2,8 +2,12 @@
 
 from datetime import date
 
+import numpy as np
+import pytest
+
 from jobs.config import load
 from jobs.explaining import explain, of_subject, told
+from jobs.page_specs import Page
 from jobs.steering import bind
 from jobs.tables import Tables
 from tests.jobs.test_steering import CANDIDATES, LABELS, page
@@ -55,3 +59,30 @@ def test_a_subjects_newest_night_is_read(tmp_path, monkeypatch) -> None:
     ]
     Tables(config.tables).append("layouts", rows)
     assert next(of_subject(config, "s")) == "home, drawn on 2017-10-12 by new:"
+
+
+def test_its_policy_tells_goals_and_the_features_that_lift_a_widget(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("VITRINE_HOME", str(tmp_path))
+    config = load(overlays="demo,test")
+    goals = {"weights": {"reward": 1.0, "click": 1.0}, "differences": {"reward": 0.5, "click": 0.25}}
+    home = Page.model_validate(config.pages["home"].model_dump() | {"goals": goals})
+    config = config.model_copy(update={"pages": {"home": home}})
+    spec = config.policies["rule-home"]
+    features = config.feature_sets[spec.feature_set]
+    k, width, own = len(CANDIDATES), features.width, len(features.action)
+    policy = {
+        "policy_version": "rule-home@2017-10-12", "spec": "rule-home", "spec_digest": spec.digest,
+        "widgets": CANDIDATES, "theta": np.zeros(k * width), "worths": np.full(4 * k, 0.5),
+    }  # fmt: skip
+    means = np.zeros((k, own))
+    means[:, -1] = [2.0, 0.0, 0.0, 0.0]
+    row = {**ROW, "context": np.eye(1, width - own)[0].tolist(), "action_context": means.ravel().tolist()}
+    first, second, _ = told(row, config, policy)
+    # The household mean's scale is 0.31 a standard deviation; the mean of four is a quarter of it.
+    assert [words for words, _ in first.features] == ["subject's mean reward when it was seen here"]
+    assert first.features[0][1] == pytest.approx(0.31 * 2 * 3 / 4)
+    assert second.features == []
+    # Half of 0.5 for reward; half of 0.5 clicks a unit, twice as much worth.
+    assert first.goals == pytest.approx({"reward": 0.25, "click": 0.25})
+    line = list(explain(row, [first]))[1]
+    assert "; by goal reward +0.250, click +0.250; above others by subject's mean reward" in line
