@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from jobs import judgements, steering
 from jobs.config import FeatureSet, Page, Policy, load
 from jobs.contracts import contract
+from jobs.page_specs import Goals
 from jobs.runs import Run, now, record, stale
 from jobs.shell import Ask, run_job
 from jobs.tables import Tables
@@ -288,3 +289,28 @@ def test_a_page_drawn_under_rules_is_judged_by_what_they_allowed(
     assert [row["exposures"] for row in same] == [[1.0, pytest.approx(4 / 7)]] * len(same)
     anything = [row["unsure"] for row in free if row["spec"] == "any"]
     assert anything == pytest.approx([1 / 3] * SERVINGS, abs=0.05)
+
+
+def test_a_page_with_goals_is_judged_by_what_it_is_drawn_by(frames, spark):
+    weights, differences = {"reward": 1.0, "revenue": 2.0}, {"reward": 0.5, "revenue": 25.0}
+    page = PAGE.model_copy(update={"goals": Goals(weights=weights, differences=differences)})
+    revenue = np.array([10.0, 90.0, 40.0])
+    worths = [*[1.0] * 6, *revenue.tolist(), *[1.0] * 3]
+    kept = [
+        {**row, "worths": worths if row["spec"] == "learned" else None}
+        for day in DAYS[:2]
+        for row in fitted(day)
+    ]
+    found = built({**frames, "policies": table(spark, "policies", kept)}, DAYS[2:], page)
+    x = np.array([row["context"] for row in SERVED[DAYS[2]][1]], dtype=np.float32)
+    learned = model(DAYS[1])
+    reward = learned.scores(x).astype(float) + learned.bonuses(x)
+    values = (reward / 0.5 + 2 * reward * revenue / 25) / 3 * 0.5
+    own = [row for row in found if row["spec"] == "learned"]
+    slates = np.array([[WIDGETS.index(widget) for widget in row["widgets"]] for row in own])
+    everyone = np.ones(values.shape, dtype=bool)
+    expected = slate_propensities(values, everyone, slates, temperature=0.3, floor=0.02)
+    assert np.array([row["probabilities"] for row in own]) == pytest.approx(expected, rel=1e-4)
+    # What does not expect rewards has no worths, and is judged as it is.
+    anything = next(row for row in found if row["spec"] == "any")
+    assert anything["probabilities"] == pytest.approx([1 / 3, 1 / 2], abs=1e-6)
