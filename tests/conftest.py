@@ -18,8 +18,9 @@ os.environ.update(
     PYSPARK_PYTHON=sys.executable,
     SPARK_LOCAL_IP="127.0.0.1",
     GX_ANALYTICS_ENABLED="false",
-    # Tests' queries are many and small: compiling them thoroughly took more than half of the JVM's time.
-    JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    # Tests' queries are many and small: compiling them thoroughly took more than half of the JVM's time. What
+    # is compiled fills the 48 MiB that this compiler has by default, and then a fifth goes to sweeping it.
+    JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC",
 )
 os.environ.pop("SPARK_REMOTE", None)
 
@@ -58,6 +59,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
         # Few rows, many plans: compiling them costs more than it saves. The end-to-end tests do compile.
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        # Five more calls to the JVM for each one, so that an error names the line: the traceback does.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.jars": jars,
         "spark.driver.memory": "2g",
         "spark.sql.warehouse.dir": warehouse,

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -21,27 +20,7 @@ from jobs.inputs import MissingInput
 from jobs.publish import Stopped
 from jobs.shell import Ask, Days, Job, Lake, Until, bind, describe, read_versions, run_job, with_arguments
 from jobs.tables import Tables
-
-FIRST = date(2017, 9, 1)
-
-
-def closing_rows(spark: SparkSession, days: Sequence[date], count: int = 3, broken: int = 0) -> DataFrame:
-    rows = [
-        (f"{day:%d}-{n}", day, day, day - timedelta(1) if n < broken else day, False)
-        for day in days
-        for n in range(count)
-    ]
-    return spark.createDataFrame(
-        rows, "closing_id string, changed_date date, first_date date, last_date date, is_deleted boolean"
-    )
-
-
-def job(count: int = 3, broken: int = 0, twice: bool = False) -> Job:
-    def build(closings: DataFrame, *, days: Sequence[date]) -> DataFrame:
-        built = closing_rows(closings.sparkSession, days, count, broken)
-        return built.union(built) if twice else built
-
-    return Job(build, reads=(Until("closings"),), writes="closings")
+from tests.jobs.killed import FIRST, closing_rows, job
 
 
 @pytest.fixture
@@ -239,29 +218,12 @@ def test_killed_while_publishing_the_old_rows_stand_and_a_rerun_mends(
     config: Config, tables: Tables, spark: SparkSession, moment: str
 ) -> None:
     run(job(count=2), config, spark)
-    script = textwrap.dedent(f"""
-        import os, signal
-        from datetime import date
-        from jobs.config import load
-        from jobs.spark import local
-        from jobs.tables import Tables
-        from jobs.shell import Ask, run_job
-        from tests.jobs.test_shell import FIRST, job
-        publish = Tables.publish
-        def killed(self, *args, **kwargs):
-            if {moment == "after"}:
-                publish(self, *args, **kwargs)
-            os.kill(os.getpid(), signal.SIGKILL)
-        Tables.publish = killed
-        config = load()
-        jars = {spark.conf.get("spark.jars")!r}
-        engine = config.engine.model_copy(update={{"settings": {{"spark.jars": jars}}}})
-        spark = local(config.model_copy(update={{"engine": engine}}))
-        run_job(job(count=5), Ask(FIRST, date(2017, 9, 2)), config, spark)
-    """)
+    # A process of its own on the engine that is there: to start one for each takes half a minute.
+    gateway = spark.sparkContext._gateway.java_parameters
+    engine = {"PYSPARK_GATEWAY_PORT": f"{gateway.port}", "PYSPARK_GATEWAY_SECRET": gateway.auth_token}
     done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ},
+        [sys.executable, "-m", "tests.jobs.killed", moment],
+        env={**os.environ, **engine},
         capture_output=True,
         text=True,
         timeout=120,
