@@ -19,6 +19,7 @@ import psutil
 from jobs.house import HouseError
 
 LARGEST_LOG = 20 * 2**20
+LAST_PATIENCE = 5.0  # seconds that what a process left behind has to end
 
 
 def start(name: str, command: Sequence[str], *, home: Path, environment: Mapping[str, str]) -> psutil.Process:
@@ -74,14 +75,14 @@ def end(process: psutil.Process, *, patience: float) -> None:
     for member in left:
         with suppress(psutil.NoSuchProcess):
             member.terminate()
-    _, stubborn = psutil.wait_procs(left, timeout=5)
+    _, stubborn = psutil.wait_procs(left, timeout=LAST_PATIENCE)
     for member in stubborn:
         with suppress(psutil.NoSuchProcess):
             member.kill()
     # Orphans of a program that was killed are no descendants any more, but still of the group.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    psutil.wait_procs(stubborn, timeout=5)
+    psutil.wait_procs(stubborn, timeout=LAST_PATIENCE)
 
 
 def log_file(name: str, home: Path) -> Path:

@@ -64,7 +64,8 @@ def test_what_a_killed_process_left_behind_is_ended_by_stop_and_by_the_next_star
         assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_process_that_will_not_end_is_killed(tmp_path):
+def test_a_process_that_will_not_end_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "LAST_PATIENCE", 0.5)
     started = begin("deaf", DEAF, tmp_path)
     said("deaf", tmp_path)
     began = time.monotonic()

@@ -302,7 +302,8 @@ def test_kill_9_at_random_moments_under_a_reader_in_another_process(remote, fork
     reader = forks.start("keep_reading", remote.url, str(tmp_path))
     while not (tmp_path / "reading").exists():
         time.sleep(0.01)
-    waits = np.random.default_rng(8).uniform(0, 0.5, 5)
+    # One in each third of half a second, which is about what an export takes.
+    waits = (np.arange(3) + np.random.default_rng(8).uniform(size=3)) / 6
     for wait in waits:
         started = remote.terms.work / "exporting"
         started.unlink(missing_ok=True)
