@@ -1,10 +1,12 @@
 """Hand-made rows for tests: what a test does not name is null, or follows from what it names."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.contracts import contract
@@ -13,12 +15,23 @@ ZONE = "America/New_York"
 
 
 def table(spark: SparkSession, table: str, rows: Iterable[Mapping[str, Any]]) -> DataFrame:
-    """Return rows of a table's contract; columns that a row lacks are null."""
-    about = contract(table)
-    full = [tuple(row.get(name) for name in about.columns) for row in rows]
+    """Return rows of a table's contract; columns that a row lacks are null.
+
+    By way of Arrow they are known to be few, as small files are: Spark takes rows of Python for many, and
+    shuffles all of them for every join.
+    """
+    about, rows = contract(table), list(rows)
     if unknown := {name for row in rows for name in row} - set(about.columns):
         raise AssertionError(f"{table} has no column {sorted(unknown)}")
-    return spark.createDataFrame(full, about.ddl)
+    full = [{name: _plain(row.get(name)) for name in about.columns} for row in rows]
+    return spark.createDataFrame(pa.Table.from_pylist(full, schema=about.arrow_schema))
+
+
+def _plain(value: Any) -> Any:
+    """A map as Arrow takes it; a time without a zone is one of the machine's, as Spark gives it."""
+    if isinstance(value, Mapping):
+        return [(key, _plain(item)) for key, item in value.items()]
+    return _utc(value)
 
 
 def local(text: str, zone: str = ZONE) -> datetime:
@@ -49,6 +62,24 @@ def event(name: str, at: datetime, *, subject: str = "u1", **more: Any) -> dict[
         "is_consented": True,
         **more,
     }
+
+
+@contextmanager
+def split(spark: SparkSession, partitions: int) -> Iterator[None]:
+    """Shuffle into so many partitions wherever rows may be shuffled, however few they are."""
+    wanted = {
+        "spark.sql.shuffle.partitions": f"{partitions}",
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.autoBroadcastJoinThreshold": "-1",
+    }
+    before = {name: spark.conf.get(name) for name in wanted}
+    for name, value in wanted.items():
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            spark.conf.set(name, str(value))
 
 
 def among(frame: DataFrame, column: str, days: Sequence[date], before: int = 0, after: int = 0) -> DataFrame:

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs import bandit_statistics
 from jobs.config import FeatureSet
 from jobs.contracts import contract
-from tests.jobs.given import rows, table
+from tests.jobs.given import rows, split, table
 
 DAY, NEXT = date(2017, 9, 1), date(2017, 9, 2)
 HOME = FeatureSet.model_validate(
@@ -88,11 +88,15 @@ def build(spark: SparkSession, feedback: list[dict[str, Any]], contexts: list[di
     )
 
 
-def test_sums_are_those_of_the_formula(spark: SparkSession) -> None:
-    found = rows(build(spark, FEEDBACK, CONTEXTS), "decision_date", "widget", "subject_bucket")
+@pytest.fixture(scope="module")
+def sums(spark: SparkSession) -> list[dict[str, Any]]:
+    return rows(build(spark, FEEDBACK, CONTEXTS), "decision_date", "widget", "subject_bucket")
+
+
+def test_sums_are_those_of_the_formula(sums: list[dict[str, Any]]) -> None:
     by_draw = {row["draw_id"]: row for row in CONTEXTS}
-    assert len(found) == 10  # on the second day nobody sees `trending`
-    for row in found:
+    assert len(sums) == 10  # on the second day nobody sees `trending`
+    for row in sums:
         seen = [
             shown
             for shown in FEEDBACK
@@ -108,22 +112,14 @@ def test_sums_are_those_of_the_formula(spark: SparkSession) -> None:
         assert np.allclose(row["xx"], (x.T @ x)[np.triu_indices(3)], rtol=1e-12)
         assert np.allclose(row["rx"], x.T @ r, rtol=1e-12)
         assert row["rr"] == (r**2).sum()
-    assert sum(row["n"] for row in found) == 120
+    assert sum(row["n"] for row in sums) == 120
 
 
 @pytest.mark.parametrize("partitions", [1, 2, 7])
-def test_no_split_changes_a_bit(spark: SparkSession, partitions: int) -> None:
-    expected = rows(build(spark, FEEDBACK, CONTEXTS), "decision_date", "widget", "subject_bucket")
-    before = spark.conf.get("spark.sql.shuffle.partitions")
-    adaptive = spark.conf.get("spark.sql.adaptive.enabled")
-    spark.conf.set("spark.sql.shuffle.partitions", partitions)
-    spark.conf.set("spark.sql.adaptive.enabled", "false")
-    try:
+def test_no_split_changes_a_bit(spark: SparkSession, sums: list[dict[str, Any]], partitions: int) -> None:
+    with split(spark, partitions):
         frame = build(spark, FEEDBACK[::-1], CONTEXTS)
-        assert rows(frame, "decision_date", "widget", "subject_bucket") == expected
-    finally:
-        spark.conf.set("spark.sql.shuffle.partitions", before)
-        spark.conf.set("spark.sql.adaptive.enabled", adaptive)
+        assert rows(frame, "decision_date", "widget", "subject_bucket") == sums
 
 
 def test_a_page_has_sums_for_each_of_its_feature_sets_and_none_for_unknown_ones(spark: SparkSession) -> None:

@@ -1,7 +1,6 @@
 """layouts: each row is the draw of its epoch, the same in any split and any order of nights."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
@@ -18,7 +17,7 @@ from ml.bandits.linucb import LinUCB
 from ml.draw import DrawRule, slate_propensities
 from ml.randomness import subject_keys, uniform
 from ml.rank import ruled
-from tests.jobs.given import rows, table
+from tests.jobs.given import rows, split, table
 
 FIRST = date(2017, 9, 1)
 SEED = 11
@@ -125,19 +124,6 @@ def built(spark: SparkSession, days: Sequence[int], **more: Any) -> list[dict[st
         **more,
     )
     return rows(frame, "scenario", "layout_date", "page", "subject")
-
-
-@contextmanager
-def split(spark: SparkSession, partitions: int) -> Iterator[None]:
-    names = ("spark.sql.shuffle.partitions", "spark.sql.adaptive.enabled")
-    before = [spark.conf.get(name) for name in names]
-    for name, value in zip(names, (partitions, "false"), strict=True):
-        spark.conf.set(name, value)
-    try:
-        yield
-    finally:
-        for name, value in zip(names, before, strict=True):
-            spark.conf.set(name, value)
 
 
 @pytest.fixture(scope="module")
