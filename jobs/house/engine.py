@@ -100,6 +100,8 @@ def environment(data_home: Path) -> dict[str, str]:
         "SPARK_LOCAL_IP": "127.0.0.1",
     }
     found = java.environment(data_home)
+    # As in the Makefile: a task must not compile anew what it imports.
+    found.pop("PYTHONDONTWRITEBYTECODE", None)
     path = os.pathsep.join([str(Path(sys.executable).parent), found["PATH"]])
     return {**found, **single, **spark, "PATH": path, "VITRINE_HOME": str(data_home)}
 
