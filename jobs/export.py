@@ -1,7 +1,7 @@
 """exports: one row per generation of the store.
 
 Reads   layouts (scenario live), product_lists and subject_features (the strongest categories) of one night,
-        widgets and products as of it
+        widgets and products as of it; policies and bandit_statistics, for who has no layout of their own
 Writes  the dormant colour of the store, the pointer, exports
 On failure, mend the cause and clear the task: readers stay on the live colour until a new one is verified,
 and a rerun builds the same generation again, or confirms it.
@@ -17,7 +17,9 @@ changes (jobs/rotation.py), each subject's keys are there under both.
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -25,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from jobs import rotation, runs, shell
+from jobs import request_policies, rotation, runs, shell
 from jobs.config import Config, ConfigError, Page
 from jobs.contracts import contract
 from jobs.publish import Stopped
@@ -41,7 +43,9 @@ from jobs.tables import Tables
 
 __all__ = ["JOB", "READS", "ExportError", "Exported", "read_inputs", "run"]
 
-READS = ("layouts", "subject_features", "product_lists", "widgets", "products")
+READS = (
+    "layouts", "subject_features", "product_lists", "widgets", "products", "policies", "bandit_statistics"
+)  # fmt: skip
 LIST_COLUMNS = ("list_key", "kind", "subject", "category", "products")
 STRONGEST = ("subject", "category1", "category2")
 ANOTHER_KEY = "the key of pseudonyms changes"
@@ -78,6 +82,9 @@ def run(
         accept or (ANOTHER_KEY if again else ""),
     )
     inputs = read_inputs(tables, day, versions)
+    if not again:  # then they stay as readers have them
+        policies = request_policies.of_night(config, partial(_reader, tables, versions), day)
+        inputs = replace(inputs, policies=policies)
     if rotation.has_names(config):
         inputs = under_both(inputs, rotation.names_path(config))
     try:
@@ -119,12 +126,12 @@ def read_inputs(tables: Tables, day: date, versions: Mapping[str, int | None]) -
     of_day, of_features = ds.field("list_date") == day, ds.field("feature_date") == day
     present = ~ds.field("subject").isin(forgotten)
     live = (ds.field("layout_date") == day) & (ds.field("scenario") == LIVE)
-    shared = _reader(tables, "product_lists", versions, LIST_COLUMNS, of_day & ~own).read_all()
+    shared = _reader(tables, versions, "product_lists", LIST_COLUMNS, of_day & ~own).read_all()
     products = newest(_as_of(tables, "products", versions, day), "product_id", "changed_date")
     return Inputs(
-        layouts=lambda columns: _reader(tables, "layouts", versions, columns, live & present),
-        strongest=_reader(tables, "subject_features", versions, STRONGEST, of_features & present),
-        own_lists=_reader(tables, "product_lists", versions, LIST_COLUMNS, of_day & own & present),
+        layouts=lambda columns: _reader(tables, versions, "layouts", columns, live & present),
+        strongest=_reader(tables, versions, "subject_features", STRONGEST, of_features & present),
+        own_lists=_reader(tables, versions, "product_lists", LIST_COLUMNS, of_day & own & present),
         shared_lists=shared,
         widgets=newest(_as_of(tables, "widgets", versions, day), "widget", "changed_date"),
         products=products.filter(pc.fill_null(products["is_merchandise"], True)),
@@ -133,13 +140,13 @@ def read_inputs(tables: Tables, day: date, versions: Mapping[str, int | None]) -
 
 def _as_of(tables: Tables, name: str, versions: Mapping[str, int | None], day: date) -> pa.Table:
     columns = tuple(contract(name).columns)
-    return _reader(tables, name, versions, columns, ds.field("changed_date") <= day).read_all()
+    return _reader(tables, versions, name, columns, ds.field("changed_date") <= day).read_all()
 
 
 def _reader(
     tables: Tables,
-    name: str,
     versions: Mapping[str, int | None],
+    name: str,
     columns: Sequence[str],
     where: ds.Expression,
 ) -> pa.RecordBatchReader:

@@ -5,12 +5,13 @@
 | /v1/lists/KEY | products of a list, as `bestsellers` or `category:CHEESE` |
 | /v1/widgets/NAME | what is known of a widget |
 | /v1/layouts/PAGE?user=ID or ?device=ID | that subject's layout of a page; also &session=ID |
+| …&role=, &region=, &recent=CATEGORY, … | what ranks a page at once for who has no layout (jobs/misses.py) |
 | /health | which generation is live |
 
 Ids are the shop's own: they become pseudonyms here, as everywhere. Each layout that is given is a decision:
 it gets an id, and a span `layout.served` with all that the lake reads of one (ids of the shop included, as
-the lake's door expects them). A subject without a layout gets a default variant of the page; where the store
-is gone, the answer is 503 with a page to show.
+the lake's door expects them). A subject without a layout gets a ranking on request, or a default variant of
+the page; where the store is gone, the answer is 503 with a page to show.
 
 Reads   the store (by its reader only)
 Writes  spans
@@ -28,8 +29,11 @@ from opentelemetry.trace import SpanKind, Tracer
 
 from jobs.config import Config
 from jobs.ids import pseudonym
+from jobs.misses import Misses
+from jobs.on_request import Known
 from jobs.store import Layout, Store, StoreError, StoreGone
 from jobs.store.keys import page_key
+from jobs.store.reader import NO_SUBJECT
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -38,6 +42,7 @@ Answer = tuple[int, Mapping[str, Any]]
 SERVICE = "layout"
 SPAN = "layout.served"
 MOST_ID = 200
+MOST_RECENT = 20
 
 
 class Application:
@@ -47,6 +52,7 @@ class Application:
         self.store = store
         self.pseudonym_of = pseudonym_of
         self.tracer = tracer
+        self.misses = Misses(store)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -87,12 +93,14 @@ class Application:
         user, device, session = (query.get(name, [""])[0] for name in ("user", "device", "session"))
         if not (user or device) or max(map(len, (user, device, session))) > MOST_ID:
             return 400, {"error": "Whose layout? Give user=ID or device=ID."}
-        subject = self.pseudonym_of("user", user) if user else self.pseudonym_of("device", device)
-        layout = self.store.get(subject, page)
+        subjects = [self.pseudonym_of(kind, raw) for kind, raw in (("user", user), ("device", device)) if raw]
+        layout, candidates = self.store.get(subjects[0], page), None
+        if layout.why == NO_SUBJECT and (answer := self.misses.answer(*_asked(subjects, page, query))):
+            layout, candidates = answer
         decision_id = secrets.token_hex(16)
         of = {"user.id": user, "device.id": device, "session.id": session}
         of["user_agent.original"] = _header(scope, b"user-agent")
-        self._log(layout, decision_id, self._candidates(page), of)
+        self._log(layout, decision_id, candidates or self._candidates(page), of)
         return 200, {"decision_id": decision_id, **_told(layout)}
 
     def _candidates(self, page: str) -> list[str]:
@@ -139,6 +147,15 @@ def run(config: Config, host: str, port: int) -> None:
         uvicorn.run(made, host=host, port=port, log_level="warning")
     finally:
         provider.shutdown()
+
+
+def _asked(
+    subjects: list[str], page: str, query: Mapping[str, list[str]]
+) -> tuple[str, str, Known, list[str]]:
+    """Return what a request tells of a subject without a layout."""
+    role, region = (query.get(name, [""])[0][:MOST_ID] for name in ("role", "region"))
+    recent = tuple(category[:MOST_ID] for category in query.get("recent", [])[:MOST_RECENT])
+    return subjects[0], page, Known(role, region, recent), subjects[1:]
 
 
 def _told(layout: Layout) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Inputs:
     """Rows to export: one night's layouts and lists, and the newest row of each widget and product.
 
     `layouts` opens these columns of the night's layouts: first those with names, then all.
-    `strongest` holds each subject's category1 and category2.
+    `strongest` holds each subject's category1 and category2, `policies` by page what ranks it on request.
     """
 
     layouts: Callable[[Sequence[str]], pa.RecordBatchReader]
@@ -51,6 +51,7 @@ class Inputs:
     shared_lists: pa.Table
     widgets: pa.Table
     products: pa.Table
+    policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -103,6 +104,8 @@ class Content:
         yield from _own(self.inputs, self.scratch)
         for page, widgets in sorted(_choices(self.inputs.widgets).items()):
             yield keys.page_key(page), _json({"candidates": widgets})
+        for page, policy in sorted(self.inputs.policies.items()):
+            yield keys.policy_key(page), _json(policy)
         yield from _entities("product", self.inputs.products, "product_id", TILE_FIELDS)
         yield from _entities("widget", self.inputs.widgets, "widget", WIDGET_LABELS)
 

@@ -4,6 +4,7 @@ A crash anywhere leaves the live colour as it was: nobody looks at the dormant o
 last and in one step, names it.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from jobs.contracts import contract
-from jobs.store import verify
+from jobs.store import keys, verify
 from jobs.store.backends import Address, Backend, Colour
 from jobs.store.bounds import Bounds, Verdict, judge, nights_between
 from jobs.store.codec import Names
@@ -145,8 +146,10 @@ def export(
         if not len(inputs.shared_lists):
             raise ExportError(f"product_lists has no list of {night.day}; run that job for the day first.")
         colour = _colour(writer.backend, live)
-        content = Content(inputs, NameBook(colour.names if colour else NO_NAMES), str(scratch))
         is_again = live is not None and colour is not None and live.layout_date == night.day
+        if again and is_again and colour is not None:
+            inputs = replace(inputs, policies=_policies(colour))
+        content = Content(inputs, NameBook(colour.names if colour else NO_NAMES), str(scratch))
         if live is not None and colour is not None and is_again and not again:
             return _confirm(live, colour, writer.differences(colour), content)
         generation = max(live.generation if live else 0, numbered_after) + 1
@@ -237,6 +240,13 @@ def _confirm(live: Pointer, colour: Colour, changes: Differences, content: Conte
         f" nothing is exported (the first key that differs is {changes.first.decode()})."
     )
     return Exported("other_inputs", live, told)
+
+
+def _policies(colour: Colour) -> dict[str, Any]:
+    """Return what ranks pages on request, as readers have it: statistics may have come late since."""
+    pages = sorted(colour.heartbeat.defaults)
+    held = zip(pages, colour.get_all(map(keys.policy_key, pages)), strict=True)
+    return {page: json.loads(value) for page, value in held if value is not None}
 
 
 def _colour(backend: Backend, live: Pointer | None) -> Colour | None:

@@ -8,6 +8,7 @@
 | `names` | what the indices in draws stand for (codec.py) |
 | `own:SUBJECT` | JSON object: `category1`, `category2`: a name; NAME: [product id, ...]; `own:` is nobody's |
 | `page:PAGE` | JSON object: `candidates`, the widgets that it chooses from |
+| `policy:PAGE` | JSON object: what ranks the page for who has no layout (jobs/on_request.py) |
 | `product:ID` | JSON object: what a tile shows |
 | `widget:NAME` | JSON object: the widget's labels |
 | `~generation` | JSON: which generation this is, with counts: the heartbeat, written last |
@@ -34,6 +35,11 @@ def default_key(page: str, number: int) -> bytes:
 def page_key(page: str) -> bytes:
     """Return the key of what is known of a page."""
     return f"page:{page}".encode()
+
+
+def policy_key(page: str) -> bytes:
+    """Return the key of what ranks a page for who has no layout of their own."""
+    return f"policy:{page}".encode()
 
 
 def variant(subject: str, page: str, variants: int) -> int:

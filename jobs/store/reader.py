@@ -18,7 +18,8 @@ from jobs.store.pages import Page, compose, product_lists
 from jobs.store.pointer import Pointer
 
 Clock = Callable[[], datetime]
-Freshness = Literal["fresh", "stale", "fallback"]
+# The last two are of `vitrine serve` alone (jobs/misses.py).
+Freshness = Literal["fresh", "stale", "fallback", "degraded", "ranked"]
 
 BUILT_IN = ("bestsellers", "trending")
 RETRY_SECONDS = 1.0

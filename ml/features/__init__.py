@@ -2,7 +2,7 @@
 
 from ml.features.history import Block, Declaration, History, lift, two_strongest
 from ml.features.population import MICRO, RECENT_DAYS, Population, population_as_of
-from ml.features.sets import MISSING, Feature, FeatureSet, assemble, column_names
+from ml.features.sets import MISSING, Feature, FeatureSet, assemble, column_names, scaled
 from ml.features.values import RECENT_MEAN, STRONGEST, Values, values_as_of
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "column_names",
     "lift",
     "population_as_of",
+    "scaled",
     "two_strongest",
     "values_as_of",
 ]

@@ -87,11 +87,11 @@ def assemble(
     n = rows if rows is not None else len(next(iter(columns.values())))
     context = np.ones((n, len(feature_set.context)), dtype=np.float32)
     for j, feature in enumerate(feature_set.context[1:], start=1):
-        context[:, j] = _scaled(_column(columns, feature.name), feature)
+        context[:, j] = scaled(_column(columns, feature.name), feature)
     action_context = np.empty((n, len(candidates), len(feature_set.action)), dtype=np.float32)
     for a, widget in enumerate(candidates):
         for j, feature in enumerate(feature_set.action):
-            action_context[:, a, j] = _scaled(_column(columns, _of_widget(feature, widget)), feature)
+            action_context[:, a, j] = scaled(_column(columns, _of_widget(feature, widget)), feature)
     return context, action_context
 
 
@@ -105,6 +105,7 @@ def _column(columns: Mapping[str, Floats], name: str) -> Floats:
     return columns[name]
 
 
-def _scaled(values: Floats, feature: Feature) -> Floats:
+def scaled(values: Floats, feature: Feature) -> Floats:
+    """Return a feature's x of its values: (transform(value) - center) / scale, `missing` where NaN."""
     x = (TRANSFORMS[feature.transform](values) - feature.center) / feature.scale
     return np.where(np.isnan(x), feature.missing, x)

@@ -5,6 +5,7 @@ import base64
 import json
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -27,6 +28,7 @@ from jobs.shell import Ask, run_job
 from jobs.store.export import export
 from jobs.tables import Tables
 from tests.jobs.sources.lake import message, put, span, tag
+from tests.jobs.test_on_request import ABOUT
 from tests.store import given as nights
 
 KEY, KEY_ID = b"a key of tests", "k1"
@@ -224,3 +226,27 @@ def test_a_server_answers_over_http(served):
     finally:
         server.should_exit = True
         thread.join()
+
+
+def test_who_has_none_is_ranked_by_the_request_and_the_draw_is_logged(tmp_path):
+    """Its candidates, propensities and name are those of the draw, so it becomes feedback as any other."""
+    inputs = nights.inputs(nights.layouts([1], pages=("home",)), nights.lists())
+    export(str(tmp_path), nights.night(), replace(inputs, policies={"home": ABOUT}))
+    served = Served(tmp_path)
+    address = "/v1/layouts/home?user=new&device=d9&role=consultant&region=North&recent=CHEESE&recent=TEA"
+    status, told = served.get(address)
+    assert (status, told["freshness"], told["policy_version"]) == (
+        200, "degraded", "request:linucb-home@2017-12-30",
+    )  # fmt: skip
+    logged = served.spans.get_finished_spans()[0].attributes
+    assert list(logged["vitrine.candidates"]) == ABOUT["candidates"]
+    for name in ("draw_id", "decision_id", "policy_version"):
+        assert logged[f"vitrine.{name}"] == told[name]
+    assert list(logged["vitrine.propensities"]) == told["propensities"]
+    assert list(logged["vitrine.widgets"]) == told["widgets"]
+    assert (logged["user.id"], logged["device.id"]) == ("new", "d9")
+    columns = np.array([[ABOUT["candidates"].index(widget) for widget in told["widgets"]]])
+    assert len(set(columns[0])) == ABOUT["positions"]
+    served.application.misses.behind.done()
+    assert served.get(address)[1]["freshness"] == "ranked"
+    assert served.get(address.replace("CHEESE", "SOAP"))[1]["freshness"] == "degraded"

@@ -1,0 +1,177 @@
+"""What is shown to who has no layout: a ranking at once, and a fuller one from the next request on.
+
+At once a page is ranked by what is in memory and what the request tells (jobs/on_request.py): `degraded`.
+Behind the answer it is ranked once more, with what the store knows of the subject and of the device that it
+came with: `ranked`, kept for the next request of the same subject that tells the same. What waits and what is
+kept are bounded: past the one a request is not ranked again, past the other the oldest is forgotten.
+
+A page without a policy in the store (one under rules, say) gets its default variants, as from the reader.
+"""
+
+import json
+import queue
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
+from functools import partial
+from threading import Lock, Thread
+from typing import NamedTuple
+
+from jobs.on_request import Known, Ranker
+from jobs.store import Layout, Store, StoreError, StoreGone
+from jobs.store.keys import policy_key
+from jobs.store.reader import Generation
+
+KEPT = 10_000
+WAITING = 256
+DEGRADED_WHY = "the subject has no layout of its own: ranked by what the request tells"
+RANKED_WHY = "the subject has no layout of its own: ranked by what the request and the store tell"
+
+
+class Answer(NamedTuple):
+    """A layout, and the widgets that it was drawn from."""
+
+    layout: Layout
+    candidates: list[str]
+
+
+class Behind:
+    """One thread that makes answers behind the requests, and keeps them."""
+
+    def __init__(self, kept: int = KEPT, waiting: int = WAITING) -> None:
+        self._most = kept
+        self._kept: OrderedDict[Hashable, Answer] = OrderedDict()
+        self._asked: set[Hashable] = set()
+        self._lock = Lock()
+        self._queue: queue.Queue[tuple[Hashable, Callable[[], Answer]] | None] = queue.Queue(waiting)
+        self._thread: Thread | None = None
+
+    def kept(self, key: Hashable) -> Answer | None:
+        """Return what was made for a key."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def ask(self, key: Hashable, make: Callable[[], Answer]) -> None:
+        """Have an answer made, unless it is being made already or too many wait."""
+        with self._lock:
+            if key in self._asked:
+                return
+            with suppress(queue.Full):
+                self._queue.put_nowait((key, make))
+                self._asked.add(key)
+            if self._thread is None:
+                self._thread = Thread(target=self._work, name="behind", daemon=True)
+                self._thread.start()
+
+    def done(self) -> None:
+        """Wait until nothing waits any more."""
+        self._queue.join()
+
+    def _work(self) -> None:
+        while (one := self._queue.get()) is not None:
+            key, make = one
+            try:
+                made = make()
+            except StoreError:
+                made = None  # the next request is answered as this one was
+            with self._lock:
+                self._asked.discard(key)
+                if made is not None:
+                    self._kept[key] = made
+                while len(self._kept) > self._most:
+                    self._kept.popitem(last=False)
+            self._queue.task_done()
+
+
+class Misses:
+    """Answers requests of who has no layout, from one store."""
+
+    def __init__(self, store: Store, behind: Behind | None = None) -> None:
+        self.behind = behind or Behind()
+        self._store = store
+        self._rankers: dict[str, Ranker | None] = {}
+        self._generation = 0
+        self._lock = Lock()
+
+    def answer(self, subject: str, page: str, known: Known, beside: Sequence[str] = ()) -> Answer | None:
+        """Return a ranking, None where the page is not ranked on request.
+
+        `beside` are other pseudonyms of the same person, as the device's where a user is asked for.
+
+        Raises
+        ------
+        StoreGone
+            When there is no store.
+
+        """
+        generation = self._store.generation()
+        ranker = self._ranker(generation, page)
+        if ranker is None:
+            return None
+        key = (generation.pointer.generation, page, subject, known, *beside)
+        kept = self.behind.kept(key)
+        if kept is not None:
+            return kept
+        self.behind.ask(key, partial(_full, ranker, generation, subject, known, beside))
+        return _ranked(ranker, generation, subject, known, is_full=False)
+
+    def _ranker(self, generation: Generation, page: str) -> Ranker | None:
+        """Return what ranks a page; read once a generation."""
+        with self._lock:
+            if generation.pointer.generation != self._generation:
+                self._rankers, self._generation = {}, generation.pointer.generation
+            if page not in self._rankers:
+                self._rankers[page] = _read(generation, page)
+            return self._rankers[page]
+
+
+def _read(generation: Generation, page: str) -> Ranker | None:
+    colour = generation.colour
+    try:
+        value = colour.get(policy_key(page))
+        if value is None:
+            return None
+        widgets = json.loads(value)["candidates"]
+        labels = colour.get_all(f"widget:{widget}".encode() for widget in widgets)
+        shown = {
+            widget: str(json.loads(label or b"{}").get("category") or "")
+            for widget, label in zip(widgets, labels, strict=True)
+        }
+        return Ranker(value, shown)
+    except StoreGone:
+        raise
+    except (StoreError, ValueError, KeyError):
+        return None  # a value that this reader cannot read: defaults are better than nothing
+
+
+def _full(
+    ranker: Ranker, generation: Generation, subject: str, known: Known, beside: Sequence[str]
+) -> Answer:
+    """Rank with what the store knows, too: the categories that were bought from most."""
+    names = [f"own:{one}".encode() for one in (subject, *beside)]
+    own = [json.loads(value) for value in generation.colour.get_all(names) if value]
+    categories: dict[str, None] = {}
+    for members in own:
+        for name, value in members.items():
+            categories[value if isinstance(value, str) else name] = None
+    fuller = known._replace(
+        recent=(*known.recent, *categories), has_orders=known.has_orders or bool(categories)
+    )
+    return _ranked(ranker, generation, subject, fuller, is_full=True)
+
+
+def _ranked(ranker: Ranker, generation: Generation, subject: str, known: Known, *, is_full: bool) -> Answer:
+    pointer = generation.pointer
+    ranking = ranker.rank(subject, pointer.serves_date, known)
+    layout = Layout(
+        subject,
+        ranker.page,
+        *ranking[:6],
+        drawn_date=pointer.serves_date,
+        freshness="ranked" if is_full else "degraded",
+        why=RANKED_WHY if is_full else DEGRADED_WHY,
+        generation=pointer.generation,
+    )
+    return Answer(layout, ranking.candidates)
