@@ -17,7 +17,7 @@ INSTALLED := $(VENV)/.installed
 PEERS := $(or $(VITRINE_HOME),var)/peers
 LOCK := $(UV) pip compile setup.cfg --extra dev --python-version 3.11 --custom-compile-command "make lock" --quiet
 
-.PHONY: help setup lock check lock-in-step format test demo up down status bench bench-peers lock-peers
+.PHONY: help setup lock check lock-in-step format test test-slow demo up down status bench bench-peers lock-peers
 
 help: ## Print this list
 	@grep -hE '^[a-z][a-z%-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
@@ -55,8 +55,11 @@ format: $(INSTALLED) ## Put the code in its format, and mend what the linter can
 	$(BIN)/ruff check --fix .
 
 # Two workers: one drives Airflow, which waits a lot, and the other does all else meanwhile.
-test: setup ## Run all tests
+test: setup ## Run all tests but the slow ones
 	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+
+test-slow: setup ## Run the tests that make test leaves out: Airflow end to end, and Cassandra
+	$(BIN)/pytest -m slow
 
 demo: setup ## The main job on real baskets: lake, tables, bandit, layouts, store, and what the policy is worth
 	@$(BIN)/vitrine demo

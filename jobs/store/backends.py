@@ -4,6 +4,7 @@
 |---|---|---|
 | `lmdb:FOLDER`, or a folder | LMDB: two files and a pointer beside them | on_lmdb.py |
 | `redis://`, `rediss://`, each also with `+cluster` | a server of the Redis protocol | on_redis.py |
+| `cassandra://` | Cassandra, for what outgrows memory | on_cassandra.py |
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -78,5 +79,11 @@ def backend_of(address: Address) -> Backend:
         except ImportError:
             raise StoreError(f"{scheme}: needs redis-py: pip install 'vitrine[redis]'.") from None
         return RedisBackend(str(address))
-    known = ", ".join(f"{one}:" for one in ("lmdb", *REDIS))
+    if scheme == "cassandra":
+        try:
+            from jobs.store.on_cassandra import CassandraBackend
+        except ImportError:
+            raise StoreError("cassandra: needs cassandra-driver: pip install 'vitrine[cassandra]'.") from None
+        return CassandraBackend(str(address))
+    known = ", ".join(f"{one}:" for one in ("lmdb", *REDIS, "cassandra"))
     raise StoreError(f"store.url names the backend {scheme}:, which is not one of {known}.")

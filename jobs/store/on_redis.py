@@ -95,7 +95,7 @@ class RedisColour:
 
     def pairs(self) -> Iterator[Pair]:
         """Walk over all keys and values in order, but for the heartbeat."""
-        return self._backend.pairs(self.prefix)
+        return self._backend.pairs_of(self.name)
 
     def stored_bytes(self) -> int:
         """Return 0: a server does not tell what a part of its keys takes."""
@@ -204,11 +204,12 @@ class RedisBackend:
             found: list[bytes | None] = (client.mget_nonatomic if self.is_cluster else client.mget)(wanted)
             return found
 
-    def pairs(self, prefix: bytes) -> Iterator[Pair]:
-        """Walk over keys that begin so, without it, in order, but for the heartbeat.
+    def pairs_of(self, colour: str) -> Iterator[Pair]:
+        """Walk over a colour's keys and values in order, finished or not, but for the heartbeat.
 
         They are spooled to a file: a server has no order, and memory must not grow with them.
         """
+        prefix = self.data_prefix(colour)
         with tempfile.TemporaryDirectory() as folder:
             spool = LmdbBuilding(Path(folder) / "spool.lmdb")
             with self.reached() as client:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from jobs.store.backends import Address, Backend, Colour, backend_of
+from jobs.store.backends import Address, Colour, backend_of
 from jobs.store.heartbeat import Heartbeat
 from jobs.store.on_lmdb import LmdbBackend, LmdbWriter
 from jobs.store.pointer import Pointer
@@ -58,12 +58,14 @@ class Writer(Protocol):
 
 def writer_of(address: Address, terms: Terms | None = None) -> Writer:
     """Return what writes to the store at an address; one that is not in this machine's files needs terms."""
-    backend: Backend = backend_of(address)
+    backend: Any = backend_of(address)
     if isinstance(backend, LmdbBackend):
         return LmdbWriter(backend)
-    from jobs.store.on_redis import RedisBackend
+    assert terms is not None, "a remote store needs a folder to work in"
+    if str(backend.where).startswith("cassandra:"):
+        from jobs.store.cassandra_export import CassandraWriter
+
+        return CassandraWriter(backend, terms)
     from jobs.store.redis_export import RedisWriter
 
-    assert isinstance(backend, RedisBackend)
-    assert terms is not None, "a remote store needs a folder to work in"
     return RedisWriter(backend, terms)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jobs.config import home
 from jobs.store import Store, live
 from jobs.store.export import export
 from jobs.store.reader import open_live
@@ -14,7 +15,7 @@ from jobs.store.terms import Terms
 from tests.store.given import NOON
 from tests.store.servers import HOST, Cluster, Server, free_ports
 
-KINDS = ("lmdb", "redis", "cluster")
+KINDS = ("lmdb", "redis", "cluster", pytest.param("cassandra", marks=pytest.mark.slow))
 numbers = itertools.count()
 
 
@@ -55,6 +56,16 @@ def cluster(tmp_path_factory):
     started.stop()
 
 
+@pytest.fixture(scope="session")
+def cassandra(tmp_path_factory):
+    """Return a Cassandra server with a keyspace."""
+    from tests.store.cassandra_server import Cassandra
+
+    started = Cassandra(home(), tmp_path_factory.mktemp("cassandra")).wait()
+    yield started
+    started.stop()
+
+
 @pytest.fixture(params=KINDS)
 def place(request, tmp_path) -> Place:
     """Return an empty store of each kind."""
@@ -71,6 +82,10 @@ def _place(request, folder: Path, kind: str) -> Place:
     terms = Terms(folder / "work", renewal_nights=3, grace_seconds=0)
     if kind == "lmdb":
         return Place(f"lmdb:{folder / 'store'}", terms)
+    if kind == "cassandra":
+        server = request.getfixturevalue("cassandra")
+        server.clear()
+        return Place(server.url, terms)
     prefix = f"t{next(numbers)}"
     if kind == "redis":
         return Place(f"redis://{HOST}:{request.getfixturevalue('server').port}/0?prefix={prefix}", terms)

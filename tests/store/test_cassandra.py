@@ -1,0 +1,270 @@
+"""The backend on Cassandra: what it writes, for how long, and what may happen to it on the way."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from cassandra import OperationTimedOut
+
+from jobs.store import Store, StoreError, StoreGone, cassandra_export
+from jobs.store.backends import backend_of
+from jobs.store.care import rollback, verify
+from jobs.store.cassandra_export import BATCH_BYTES, BATCH_ROWS, Rows
+from jobs.store.errors import Busy
+from jobs.store.export import Refused
+from jobs.store.on_cassandra import REFRESH_SECONDS, CassandraBackend, bucket
+from jobs.store.reader import BUILT_IN
+from jobs.store.terms import DAY_SECONDS
+from tests.store import crash
+from tests.store import given as nights
+from tests.store.conftest import Place, _place
+from tests.store.forks import Forks
+from tests.store.given import DAY, NOON, subject
+from tests.store.servers import HOST, free_ports
+
+ZONE = "America/New_York"
+slow = pytest.mark.slow
+
+
+def night(days=0, run="run-1"):
+    return nights.night(DAY + timedelta(days), run)
+
+
+def ask(place, query, values=()):
+    return CassandraBackend(place.url).client.ask(query.replace(" FROM ", " FROM {keyspace}."), values)
+
+
+@pytest.fixture
+def single(request, tmp_path) -> Place:
+    """Return an empty store on the server."""
+    return _place(request, tmp_path, "cassandra")
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Note what is sent: (key, whether it is written), by the batch."""
+    batches, real = [], Rows._send
+
+    def noting(rows, place):
+        batches.append([(key, value is not None) for key, value in rows._gathered[place]])
+        real(rows, place)
+
+    monkeypatch.setattr(cassandra_export.Rows, "_send", noting)
+    return batches
+
+
+@slow
+def test_only_what_differs_is_written_who_left_is_deleted_and_a_part_is_renewed(single, sent):
+    for epoch in range(3):
+        rows = nights.layouts(range(40), dict.fromkeys(range(1, epoch + 1), 1))
+        single.export(night(epoch), nights.inputs(rows))
+    sent.clear()
+    done = single.export(night(3), nights.inputs(nights.layouts(range(1, 40), {1: 1, 2: 1, 3: 1})))
+    written = [key for batch in sent for key, is_written in batch if is_written]
+    gone = {key for batch in sent for key, is_written in batch if not is_written}
+    left = {f"layout:{page}:{subject(0)}".encode() for page in ("home", "start")}
+    assert gone == left | {b"~generation"}
+    moved = {f"layout:{page}:{subject(n)}".encode() for page in ("home", "start") for n in (2, 3)}
+    assert moved <= set(written)
+    assert 0.15 * done.live.keys < len(written) < 0.6 * done.live.keys
+    lives = [row.life for row in ask(single, "SELECT ttl(value) AS life FROM blue")]
+    assert len(lives) == done.live.keys + 1
+    assert 0 < min(lives) <= max(lives) <= single.terms.life_seconds == 13 * DAY_SECONDS
+
+
+@slow
+def test_a_lost_folder_of_work_costs_reads_and_one_renewal_of_everything(single, sent):
+    """Who does not know when rows got their time to live writes them anew, as they are."""
+    for epoch in range(2):
+        single.export(night(epoch), nights.inputs(nights.layouts(range(40))))
+    for path in single.terms.work.iterdir():
+        if path.is_file():
+            path.unlink()
+    sent.clear()
+    done = single.export(night(2), nights.inputs(nights.layouts(range(1, 40), {1: 1})))
+    assert done.live.changed == 2 + 2 + 1  # who moved, who left, and the names: a policy is new
+    rows = [row for batch in sent for row in batch]
+    assert [sum(is_written for _, is_written in rows), len(rows)] == [
+        done.live.keys + 1,
+        done.live.keys + 1 + 3,
+    ]
+    assert verify(single.url).startswith("Generation 3 on maize is whole")
+
+
+@slow
+@pytest.mark.parametrize("damage", ["value", "key", "left over", "heartbeat"])
+def test_what_the_server_lost_or_changed_is_found_before_readers_move(single, damage):
+    single.export(night(), crash.first())
+    single.export(night(1), crash.second())
+    before = single.live()
+
+    def harm(step):
+        if step != "finished":
+            return
+        client, who = CassandraBackend(single.url).client, f"layout:home:{subject(50)}".encode()
+        insert = "INSERT INTO {keyspace}.maize (bucket, key, value) VALUES (?, ?, ?)"
+        if damage == "value":
+            client.ask(insert, (bucket(who), who, b"x" * 52))
+        elif damage == "key":
+            client.ask("DELETE FROM {keyspace}.maize WHERE bucket = ? AND key = ?", (bucket(who), who))
+        elif damage == "left over":
+            other = f"layout:home:{subject(0)}".encode()
+            client.ask(insert, (bucket(other), other, b"x"))
+        else:
+            client.ask(insert, (bucket(b"~generation"), b"~generation", b"{}"))
+
+    rows = nights.layouts(range(20, 160), dict.fromkeys(range(20, 160), 2))
+    with pytest.raises(Refused, match="Generation 3 is not shown, the one before stays"):
+        single.export(night(2), nights.inputs(rows), step=harm)
+    assert (single.live(), crash.epochs_of(single.store())) == (before, {1})
+    done = single.export(night(2), nights.inputs(rows), numbered_after=3)
+    assert (done.outcome, done.live.generation) == ("exported", 4)
+
+
+@slow
+def test_a_pointer_or_lock_that_another_took_is_not_moved_and_a_held_one_keeps_others_out(single, tmp_path):
+    single.export(night(), crash.first())
+    other = Place(single.url, replace(single.terms, work=tmp_path / "elsewhere"))
+    client = CassandraBackend(single.url).client
+    taken = "UPDATE {keyspace}.state SET value = ? WHERE store = 'vitrine' AND id = ?"
+    live = CassandraBackend(single.url).raw_pointer()
+
+    def moved(step):
+        if step == "filled":
+            with pytest.raises(Busy, match="Another export is writing"):
+                other.export(night(1), crash.second())
+        if step == "installed":
+            client.ask(taken, (live + b" ", "live"))
+
+    with pytest.raises(StoreError, match="another generation went live meanwhile"):
+        single.export(night(1), crash.second(), step=moved)
+    client.ask(taken, (live, "live"))
+
+    def lost(step):
+        if step == "installed":
+            client.ask(taken, (b"somebody else's", "lock"))
+
+    with pytest.raises(StoreError, match="its lock was lost"):
+        single.export(night(1), crash.second(), step=lost)
+    assert (single.live().generation, CassandraBackend(single.url).raw_pointer()) == (1, live)
+    client.ask("DELETE FROM {keyspace}.state WHERE store = 'vitrine' AND id = 'lock'")
+    assert single.export(night(1), crash.second()).outcome == "exported"
+
+
+@slow
+def test_an_answer_that_does_not_come_is_asked_for_again_and_the_flip_was_heard_once(single, monkeypatch):
+    """Each hundredth batch times out, and so does the flip, after the server heard it."""
+    single.export(night(), crash.first())
+    session = CassandraBackend(single.url).client.session
+    real_async, real, failures = session.execute_async, session.execute, []
+
+    class Late:
+        def result(self):
+            failures.append("batch")
+            raise OperationTimedOut("late")
+
+    counted = iter(range(10**9))
+
+    def execute_async(batch, *more, **named):
+        future = real_async(batch, *more, **named)
+        return Late() if next(counted) % 100 == 1 else future
+
+    def execute(query, *more, **named):
+        found = real(query, *more, **named)
+        if getattr(query, "batch_type", None) is not None and "flip" not in failures and "finished" in steps:
+            failures.append("flip")
+            raise OperationTimedOut("late")
+        return found
+
+    steps = []
+    monkeypatch.setattr(session, "execute_async", execute_async)
+    monkeypatch.setattr(session, "execute", execute)
+    done = single.export(night(1), crash.second(), step=steps.append)
+    assert (done.live.generation, "batch" in failures, "flip" in failures) == (2, True, True)
+    assert crash.epochs_of(single.store()) == {1}
+
+
+@slow
+def test_rows_go_in_batches_of_one_bucket(single, sent):
+    single.export(night(), crash.first())
+    client = CassandraBackend(single.url)
+    rows = Rows(client.writing(), "blue", 100)
+    sent.clear()
+    for number in range(150_000):
+        rows.put(b"many:%d" % number, b"v")
+    rows.put(b"large", b"x" * BATCH_BYTES)
+    assert sent[-1][-1] == (b"large", True)
+    rows.drain()
+    assert all(len({bucket(key) for key, _ in batch}) == 1 and len(batch) <= BATCH_ROWS for batch in sent)
+    assert sum(map(len, sent)) == 150_001
+    assert max(map(len, sent)) == BATCH_ROWS
+    assert client.colour("maize").heartbeat.generation == 1
+    assert len(ask(single, "SELECT key FROM blue WHERE bucket = ?", (bucket(b"many:7"),))) > 100
+
+
+@slow
+def test_kill_9_at_random_moments_under_a_reader_in_another_process(single, tmp_path):
+    single.export(night(), crash.first())
+    single.export(night(1, "run-2"), crash.second())
+    wanted = (replace(single.live(), generation=2, changed=0), single.content())
+    rollback(single.url, ZONE, NOON, single.terms)
+    with Forks() as forks:
+        reader = forks.start("keep_reading", single.url, str(tmp_path))
+        while not (tmp_path / "reading").exists():
+            time.sleep(0.01)
+        for wait in np.random.default_rng(8).uniform(0.5, 3.5, 4):
+            started = single.terms.work / "exporting"
+            started.unlink(missing_ok=True)
+            writer = forks.start("write", single.url, "never", 0, str(single.terms.work))
+            while not started.exists():
+                time.sleep(0.001)
+            time.sleep(wait)
+            os.kill(writer, signal.SIGKILL)
+            forks.wait(writer)
+            assert crash.epochs_of(single.store()) <= {0, 1}
+            time.sleep(2)  # the killed export's lock ends by itself
+            if single.live().generation == 2:
+                rollback(single.url, ZONE, NOON, single.terms)
+                time.sleep(REFRESH_SECONDS)
+        ended, reads = forks.stop(reader)
+    assert (ended, reads > 50) == (0, True)
+    single.export(night(1, "run-2"), crash.second())
+    assert (replace(single.live(), changed=0), single.content()) == wanted
+
+
+@slow
+def test_a_keyspace_that_is_not_there_is_told_to_be_made(single):
+    elsewhere = replace(single, url=single.url.replace("/vitrine", "/nowhere"))
+    with pytest.raises(StoreGone, match="run the export"):
+        Store.open(elsewhere.url).get("k1-a", "home")
+    with pytest.raises(StoreError, match=r"There is no keyspace for cassandra://.*/nowhere: make it"):
+        elsewhere.export(night(), crash.first())
+
+
+def test_where_nobody_answers_there_is_a_page_to_show():
+    store = Store.open(f"cassandra://{HOST}:{free_ports(1)[0]}/vitrine")
+    with pytest.raises(StoreGone, match="does not answer") as gone:
+        store.get("k1-a", "home")
+    assert gone.value.layout.widgets == BUILT_IN
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("cassandra://one:9042", "names no keyspace: write cassandra://HOST:PORT/KEYSPACE"),
+        ("cassandra://one:9042/Shop-1", "names no keyspace"),
+        ("cassandra:///shop", "names no keyspace"),
+        ("cassandra://one/shop?prefix=a", "has no setting 'prefix'"),
+    ],
+)
+def test_an_address_that_cannot_be_is_told_in_a_sentence(url, said):
+    with pytest.raises(StoreError, match=said):
+        backend_of(url)
+
+
+def test_user_and_password_are_not_told():
+    assert backend_of("cassandra://me:secret@one,two:9043/shop").where == "cassandra://one,two:9043/shop"
