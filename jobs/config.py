@@ -29,6 +29,7 @@ from pydantic import (
     model_validator,
 )
 
+from jobs.flag_specs import FlagSpec as FlagSpec
 from jobs.labels import Labels
 from jobs.model_specs import ModelSpec as ModelSpec
 from jobs.page_specs import Page as Page
@@ -347,6 +348,7 @@ class Config(Strict):
     since: dict[str, date] = {}
     jobs: dict[str, dict[str, Any]] = {}
     labels: Labels = Labels()
+    flags: dict[str, FlagSpec] = {}
     pages: dict[str, Page]
     policies: dict[str, Policy]
     feature_declarations: dict[str, Declaration]
@@ -471,6 +473,10 @@ def load(root: Path | None = None, overlays: str | None = None) -> Config:
     for _, layer in layers:
         merged = _merge(merged, layer)
     merged["labels"] = _checked(Labels, read_yaml(conf / "labels.yaml"), conf / "labels.yaml")
+    flags = conf / "flags.yaml"
+    merged["flags"] = {
+        name: _checked(FlagSpec, entry, flags, name) for name, entry in read_yaml(flags).items()
+    }
     merged["pages"] = _declared(conf / "pages", Page, "page")
     merged["policies"] = _declared(conf / "policies", Policy, "name")
     for name, source in merged.get("sources", {}).items():
@@ -552,7 +558,7 @@ def _sentence(
         return f"{_short(file)}: {key} is missing; add it."
     message = first["msg"].removeprefix("Value error, ")
     if not path:
-        return f"{_short(file)}: {message}."
+        return f"{_short(file)}: {key + ': ' if key else ''}{message}."
     return f"{_short(file)}: {key} = {first['input']!r} cannot be: {message[0].lower()}{message[1:]}."
 
 
@@ -577,6 +583,13 @@ def _cross_check(config: Config, conf: Path) -> None:
         if source.table not in tables:
             raise ConfigError(
                 f"{_short(conf)}: sources.{name}.table = {source.table!r} is none of conf/contracts."
+            )
+    for name, flag in config.flags.items():
+        named = {segment.partition(":")[0] for rule in flag.rules for segment in rule.segments}
+        if unknown := sorted(named - set(config.segmentation_specs)):
+            raise ConfigError(
+                f"{_short(conf)}/flags.yaml: {name}: {unknown[0]!r} is no segmentation of conf/segmentations:"
+                " name a segment as 'SEGMENTATION: NAME'."
             )
     for page in config.pages.values():
         for mistake in page.mistakes(config.labels.theme):

@@ -1,7 +1,8 @@
 """exports: one row per generation of the store.
 
 Reads   layouts (scenario live), product_lists and subject_features (the strongest categories) of one night,
-        widgets and products as of it; policies and bandit_statistics, for who has no layout of their own
+        widgets and products as of it; policies and bandit_statistics, for who has no layout of their own;
+        segments, for feature flags
 Writes  the dormant colour of the store, the pointer, exports
 On failure, mend the cause and clear the task: readers stay on the live colour until a new one is verified,
 and a rerun builds the same generation again, or confirms it.
@@ -27,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from jobs import request_policies, rotation, runs, shell
+from jobs import flag_rows, request_policies, rotation, runs, shell
 from jobs.config import Config, ConfigError, Page
 from jobs.contracts import contract
 from jobs.publish import Stopped
@@ -44,7 +45,8 @@ from jobs.tables import Tables
 __all__ = ["JOB", "READS", "ExportError", "Exported", "read_inputs", "run"]
 
 READS = (
-    "layouts", "subject_features", "product_lists", "widgets", "products", "policies", "bandit_statistics"
+    "layouts", "subject_features", "product_lists", "widgets", "products", "policies", "bandit_statistics",
+    "segments",
 )  # fmt: skip
 LIST_COLUMNS = ("list_key", "kind", "subject", "category", "products")
 STRONGEST = ("subject", "category1", "category2")
@@ -81,7 +83,7 @@ def run(
         Bounds(**config.store.bounds.model_dump()),
         accept or (ANOTHER_KEY if again else ""),
     )
-    inputs = read_inputs(tables, day, versions)
+    inputs = read_inputs(tables, day, versions, config)
     if not again:  # then they stay as readers have them
         policies = request_policies.of_night(config, partial(_reader, tables, versions), day)
         inputs = replace(inputs, policies=policies)
@@ -119,7 +121,7 @@ def _note(tables: Tables, refused: Mapping[str, Any]) -> None:
         tables.append("exports", [refused])
 
 
-def read_inputs(tables: Tables, day: date, versions: Mapping[str, int | None]) -> Inputs:
+def read_inputs(tables: Tables, day: date, versions: Mapping[str, int | None], config: Config) -> Inputs:
     """Open what an export reads, without Spark; nobody who asked to be forgotten, as of now, is in it."""
     forgotten = tables.read("erasures", columns=["subject"])["subject"].combine_chunks()
     own = ds.field("kind") == "own"
@@ -135,6 +137,8 @@ def read_inputs(tables: Tables, day: date, versions: Mapping[str, int | None]) -
         shared_lists=shared,
         widgets=newest(_as_of(tables, "widgets", versions, day), "widget", "changed_date"),
         products=products.filter(pc.fill_null(products["is_merchandise"], True)),
+        flags=flag_rows.rules(config),
+        who=flag_rows.who(config, partial(_reader, tables, versions), day, present),
     )
 
 

@@ -4,7 +4,7 @@
 |---|---|
 | /v1/lists/KEY | products of a list, as `bestsellers` or `category:CHEESE` |
 | /v1/widgets/NAME | what is known of a widget |
-| /v1/layouts/PAGE?user=ID or ?device=ID | that subject's layout of a page; also &session=ID |
+| /v1/layouts/PAGE?user=ID or ?device=ID | that subject's layout of a page, and flags; also &session=ID |
 | …&role=, &region=, &recent=CATEGORY, … | what ranks a page at once for who has no layout (jobs/misses.py) |
 | /health | which generation is live |
 
@@ -32,6 +32,7 @@ from jobs.ids import pseudonym
 from jobs.misses import Misses
 from jobs.on_request import Known
 from jobs.store import Layout, Store, StoreError, StoreGone
+from jobs.store.flags import Flags
 from jobs.store.keys import page_key
 from jobs.store.reader import NO_SUBJECT
 
@@ -53,6 +54,7 @@ class Application:
         self.pseudonym_of = pseudonym_of
         self.tracer = tracer
         self.misses = Misses(store)
+        self.flags = Flags(store)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -97,11 +99,22 @@ class Application:
         layout, candidates = self.store.get(subjects[0], page), None
         if layout.why == NO_SUBJECT and (answer := self.misses.answer(*_asked(subjects, page, query))):
             layout, candidates = answer
+        versions = self._versions(subjects[0])
         decision_id = secrets.token_hex(16)
         of = {"user.id": user, "device.id": device, "session.id": session}
         of["user_agent.original"] = _header(scope, b"user-agent")
         self._log(layout, decision_id, candidates or self._candidates(page), of)
-        return 200, {"decision_id": decision_id, **_told(layout)}
+        return 200, {"decision_id": decision_id, **_told(layout), **versions}
+
+    def _versions(self, subject: str) -> dict[str, Any]:
+        """Return the versions of flags that a subject sees, where there are flags that can be read."""
+        try:
+            versions = self.flags.all(subject)
+        except StoreGone:
+            raise
+        except StoreError:
+            versions = {}
+        return {"versions": versions} if versions else {}
 
     def _candidates(self, page: str) -> list[str]:
         """Return the widgets that a page chooses from."""

@@ -28,6 +28,7 @@ def under_both(inputs: Inputs, names: str) -> Inputs:
         layouts=layouts,
         strongest=_doubled(inputs.strongest, names),
         own_lists=_doubled(inputs.own_lists, names),
+        who=_doubled(inputs.who, names) if inputs.who else None,
     )
 
 

@@ -21,6 +21,7 @@ from jobs.store.bounds import Figures, PageFigures
 from jobs.store.codec import encode_names
 from jobs.store.encode import COLUMNS, NAMED, EncodeError, NameBook, encode
 from jobs.store.errors import StoreError
+from jobs.store.flags import FlagSet, Who, read_flags
 from jobs.store.pages import PERSONAL
 from jobs.store.walks import Pair
 
@@ -43,6 +44,8 @@ class Inputs:
 
     `layouts` opens these columns of the night's layouts: first those with names, then all.
     `strongest` holds each subject's category1 and category2, `policies` by page what ranks it on request.
+    `flags` is the value of the key `versions`; `who` holds subject, role, region and segments (a list), where
+    any rule asks for them.
     """
 
     layouts: Callable[[Sequence[str]], pa.RecordBatchReader]
@@ -52,6 +55,8 @@ class Inputs:
     widgets: pa.Table
     products: pa.Table
     policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    who: pa.RecordBatchReader | None = None
 
 
 @dataclass
@@ -107,6 +112,9 @@ class Content:
         for page, policy in sorted(self.inputs.policies.items()):
             yield keys.policy_key(page), _json(policy)
         yield from _entities("product", self.inputs.products, "product_id", TILE_FIELDS)
+        if self.inputs.flags:
+            yield keys.VERSIONS, (value := _json(self.inputs.flags))
+            yield from _versions(self.inputs.who, read_flags(value), self.scratch)
         yield from _entities("widget", self.inputs.widgets, "widget", WIDGET_LABELS)
 
     def _draws(self) -> Iterator[Pair]:
@@ -203,6 +211,27 @@ def _lists(lists: pa.Table) -> Iterator[Pair]:
     yield from sorted(found.items())
 
 
+def _versions(who: pa.RecordBatchReader | None, flags: FlagSet, scratch: str) -> Iterator[Pair]:
+    """Yield the versions that rules give subjects, where chance alone would give others."""
+    if who is None:
+        return
+    schema = pa.schema([("key", pa.binary()), ("value", pa.binary())])
+    decided = (_decided(batch, flags, schema) for batch in who)
+    yield from _pairs(_ordered(pa.RecordBatchReader.from_batches(schema, decided), "key", scratch))
+
+
+def _decided(batch: pa.RecordBatch, flags: FlagSet, schema: pa.Schema) -> pa.RecordBatch:
+    columns = (batch[name].to_pylist() for name in ("subject", "role", "region", "segments"))
+    rows = [
+        (keys.versions_key(subject), _json(versions))
+        for subject, role, region, segments in zip(*columns, strict=True)
+        if (versions := flags.differing(subject, Who(role, region, tuple(segments or ()))))
+    ]
+    return pa.RecordBatch.from_arrays(
+        [pa.array([row[place] for row in rows], pa.binary()) for place in (0, 1)], schema=schema
+    )
+
+
 def _entities(kind: str, rows: pa.Table, key: str, fields: Sequence[str]) -> Iterator[Pair]:
     for batch in rows.select([key, *fields]).sort_by(key).to_batches(max_chunksize=ROWS):
         for row in batch.to_pylist():
@@ -250,7 +279,7 @@ def _strongest_members(batch: pa.RecordBatch) -> pa.RecordBatch:
         known = batch.filter(pc.is_valid(batch[widget]))
         member = pc.binary_join_element_wise(_text(widget), _quoted(known[widget]), ":")
         parts.append(pa.RecordBatch.from_arrays([known["subject"], member], ["subject", "member"]))
-    return pa.Table.from_batches(parts).combine_chunks().to_batches()[0] if len(batch) else parts[0]
+    return pa.concat_batches(parts)
 
 
 def _list_members(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -148,7 +148,7 @@ def export(
         colour = _colour(writer.backend, live)
         is_again = live is not None and colour is not None and live.layout_date == night.day
         if again and is_again and colour is not None:
-            inputs = replace(inputs, policies=_policies(colour))
+            inputs = _as_served(inputs, colour)
         content = Content(inputs, NameBook(colour.names if colour else NO_NAMES), str(scratch))
         if live is not None and colour is not None and is_again and not again:
             return _confirm(live, colour, writer.differences(colour), content)
@@ -242,11 +242,12 @@ def _confirm(live: Pointer, colour: Colour, changes: Differences, content: Conte
     return Exported("other_inputs", live, told)
 
 
-def _policies(colour: Colour) -> dict[str, Any]:
-    """Return what ranks pages on request, as readers have it: statistics may have come late since."""
+def _as_served(inputs: Inputs, colour: Colour) -> Inputs:
+    """Return inputs with the policies and flags that readers have, whatever changed since."""
     pages = sorted(colour.heartbeat.defaults)
     held = zip(pages, colour.get_all(map(keys.policy_key, pages)), strict=True)
-    return {page: json.loads(value) for page, value in held if value is not None}
+    policies = {page: json.loads(value) for page, value in held if value is not None}
+    return replace(inputs, policies=policies, flags=json.loads(colour.get(keys.VERSIONS) or b"{}"))
 
 
 def _colour(backend: Backend, live: Pointer | None) -> Colour | None:

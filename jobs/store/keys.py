@@ -10,6 +10,8 @@
 | `page:PAGE` | JSON object: `candidates`, the widgets that it chooses from |
 | `policy:PAGE` | JSON object: what ranks the page for who has no layout (jobs/on_request.py) |
 | `product:ID` | JSON object: what a tile shows |
+| `versions` | JSON object: feature flags and their rules (flags.py) |
+| `versions:SUBJECT` | JSON object: versions that role, region or segment give a subject (flags.py) |
 | `widget:NAME` | JSON object: the widget's labels |
 | `~generation` | JSON: which generation this is, with counts: the heartbeat, written last |
 """
@@ -18,6 +20,7 @@ from zlib import crc32
 
 GENERATION = b"~generation"
 NAMES = b"names"
+VERSIONS = b"versions"
 LAYOUT = b"layout:"
 DEFAULT_PREFIX = "default:"
 
@@ -40,6 +43,11 @@ def page_key(page: str) -> bytes:
 def policy_key(page: str) -> bytes:
     """Return the key of what ranks a page for who has no layout of their own."""
     return f"policy:{page}".encode()
+
+
+def versions_key(subject: str) -> bytes:
+    """Return the key of the versions that rules give a subject."""
+    return f"versions:{subject}".encode()
 
 
 def variant(subject: str, page: str, variants: int) -> int:

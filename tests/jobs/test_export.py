@@ -8,9 +8,11 @@ import pytest
 from jobs import runs
 from jobs.config import ConfigError, Page, load
 from jobs.export import READS, ExportError, run, run_export
+from jobs.flag_specs import FlagSpec
 from jobs.publish import Stopped
 from jobs.shell import Ask
 from jobs.store import Store
+from jobs.store.flags import Flags
 from jobs.tables import Tables
 from tests.store import given as nights
 from tests.store.given import DAY, subject
@@ -210,3 +212,44 @@ def test_a_run_that_stops_says_why_and_leaves_a_row(config, tables):
     with pytest.raises(Stopped, match="product_lists has no list"):
         run_export(Ask(DAY + timedelta(5), DAY + timedelta(6)), config)
     assert [row["status"] for row in runs.of_job(tables, "export")] == ["stopped"]
+
+
+def test_flags_are_decided_by_role_and_the_newest_segments(config, tables):
+    rules = [{"roles": ["recruiter"], "version": "b"}, {"segments": ["rfm: loyal"], "version": "c"}]
+    flag = FlagSpec(versions=["a", "b", "c"], default="a", rules=rules)
+    config = config.model_copy(update={"flags": {"hero": flag}})
+    roles = {0: "recruiter", 1: "recruiter", 2: "customer", 3: None, 4: None}
+    features = [{"subject": subject(n), "role": role, "feature_date": DAY} for n, role in roles.items()]
+    tables.append("subject_features", [{**row, "subject_bucket": 0} for row in features])
+    named = [
+        (2, DAY - timedelta(1), "loyal"),
+        (3, DAY - timedelta(1), "lost"),
+        (4, DAY - timedelta(2), "loyal"),
+    ]
+    tables.append(
+        "segments",
+        [{"subject": subject(n), "as_of_date": day, "subject_bucket": 0, "segmentation": "rfm", "name": name}
+         for n, day, name in named],
+    )  # fmt: skip
+    tables.append("erasures", [{"subject": subject(1), "changed_date": DAY}])
+    run(config, tables, DAY, versions=versions(tables), run_id="r1", at=AT)
+    store = Store.open(config.store_url, clock="generation")
+    assert [Flags(store).get("hero", subject(n)).version for n in range(5)] == ["b", "a", "c", "a", "a"]
+    keys = [key for key, _ in store.generation().colour.pairs() if key.startswith(b"versions")]
+    assert keys == sorted([b"versions", *(f"versions:{subject(n)}".encode() for n in (0, 2))])
+
+
+def test_a_store_of_a_shop_without_flags_holds_none(config, tables):
+    run(config, tables, DAY, versions=versions(tables), run_id="r1", at=AT)
+    colour = Store.open(config.store_url, clock="generation").generation().colour
+    assert not [key for key, _ in colour.pairs() if key.startswith(b"versions")]
+
+
+def test_the_live_night_again_keeps_the_flags_that_readers_have(config, tables):
+    before = config.model_copy(update={"flags": {"hero": FlagSpec(versions=["a", "b"], default="a")}})
+    run(before, tables, DAY, versions=versions(tables), run_id="r1", at=AT)
+    since = config.model_copy(update={"flags": {"hero": FlagSpec(versions=["a", "b"], default="b")}})
+    done = run(since, tables, DAY, versions=versions(tables), run_id="r2", at=AT, again=True)
+    assert (done.outcome, done.live.generation) == ("exported", 2)
+    store = Store.open(config.store_url, clock="generation")
+    assert Flags(store).get("hero", subject(1)).version == "a"

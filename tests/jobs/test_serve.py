@@ -26,6 +26,7 @@ from jobs.ids import pseudonym
 from jobs.serve import SERVICE, application
 from jobs.shell import Ask, run_job
 from jobs.store.export import export
+from jobs.store.flags import read_flags, share
 from jobs.tables import Tables
 from tests.jobs.sources.lake import message, put, span, tag
 from tests.jobs.test_on_request import ABOUT
@@ -250,3 +251,24 @@ def test_who_has_none_is_ranked_by_the_request_and_the_draw_is_logged(tmp_path):
     served.application.misses.behind.done()
     assert served.get(address)[1]["freshness"] == "ranked"
     assert served.get(address.replace("CHEESE", "SOAP"))[1]["freshness"] == "degraded"
+
+
+def test_a_layout_comes_with_the_versions_of_flags(tmp_path):
+    """Flags of a later format are left out, and the layout is there all the same."""
+    rule = {"shares": [["moving", 0.5]]}
+    flags = {"format": 1, "seed": 1, "flags": {
+        "hero": {"versions": {"still": 0, "moving": 1}, "default": "still", "rules": [rule]},
+    }}  # fmt: skip
+    inputs = nights.inputs(nights.layouts([1], pages=("home",)), nights.lists())
+    export(str(tmp_path), nights.night(), replace(inputs, flags=flags))
+    served = Served(tmp_path)
+    for number in range(10):
+        at = share(1, "hero", subject("user", f"u{number}"))
+        told = served.get(f"/v1/layouts/home?user=u{number}")[1]
+        assert told["versions"] == {"hero": "moving" if at < 0.5 else "still"}
+    inputs = nights.inputs(nights.layouts([1], pages=("home",)), nights.lists())
+    later = nights.night(nights.DAY.replace(day=31))
+    served.application.flags._flags = lambda _: read_flags(b'{"format": 2}')
+    export(str(tmp_path), later, replace(inputs, flags=flags))
+    status, told = served.get("/v1/layouts/home?user=u1")
+    assert (status, "versions" in told, len(told["widgets"])) == (200, False, 2)
