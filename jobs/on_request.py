@@ -28,6 +28,7 @@ from jobs.config import Feature
 from jobs.epochs import EPOCH_ZERO
 from jobs.store.errors import BrokenValue
 from ml.bandits.fixed import Fixed
+from ml.bandits.policy import Flags, Floats
 from ml.draw import DrawRule, draw
 from ml.features import assemble, column_names, scaled
 from ml.features.history import PRIOR_VISITS
@@ -69,6 +70,21 @@ class _Set:
     action: list[Feature]
 
 
+class _Plain(Fixed):
+    """Coefficients applied to a row at a time: without blocks of rows, threads and their locks."""
+
+    def scores(
+        self, contexts: Floats, action_contexts: Floats | None = None, *, columns: Flags | None = None
+    ) -> NDArray[np.float32]:
+        """Return (n, k) expected rewards; `columns` (k, d) are the features that count, None for all."""
+        theta = self.theta_ if columns is None else self.theta_ * columns
+        shared = contexts.shape[1]
+        scores = np.einsum("nd,kd->nk", contexts, theta[:, :shared])
+        if action_contexts is not None:
+            scores = scores + np.einsum("nkd,kd->nk", action_contexts, theta[:, shared:])
+        return scores.astype(np.float32)
+
+
 class Ranker:
     """Ranks one page, from the value of its key `policy:PAGE`; `categories` are what widgets show, by name.
 
@@ -93,9 +109,9 @@ class Ranker:
                 *([Feature(**one) for one in about[part]] for part in ("context", "action"))
             )
             self._static: dict[str, float] = about["static"]
-            self._model = Fixed(np.array(about["theta"], dtype=np.float64), DrawRule(**about["rule"]))
+            self._model = _Plain(np.array(about["theta"], dtype=np.float64), DrawRule(**about["rule"]))
             self._context, self._action = self._anybody()
-            self._model.scores(self._context, self._action)
+            Fixed.scores(self._model, self._context, self._action)  # says which shapes do not fit
         except (ValueError, KeyError, TypeError) as error:
             raise BrokenValue(f"What ranks a page on request cannot be read: {error}.") from None
         self._common = hashlib.blake2b(value, digest_size=16)

@@ -158,20 +158,24 @@ def test_a_decision_is_logged_as_the_lake_reads_it(served):
 
 
 def test_what_was_served_becomes_feedback(home, spark):
-    """Serve a layout, let its page report what was seen and opened, and run the lake's jobs over it."""
+    """Serve a layout, and a ranking on request to who has none; let a page report what was seen and opened,
+    and run the lake's jobs over it."""
     config = load().model_copy(update={"consent": Consent(purpose="personalisation", by_default=True)})
     key, key_id = config.ids.key, config.ids.key_id
     who = pseudonym("user", "u1", key=key, key_id=key_id)
     rows = [nights.layout(who, "home"), *nights.layouts([], pages=("home",))]
-    export(config.store_url, nights.night(), nights.inputs(rows, nights.lists()))
+    inputs = replace(nights.inputs(rows, nights.lists()), policies={"home": ABOUT})
+    export(config.store_url, nights.night(), inputs)
     served = Served(config.store_url.removeprefix("lmdb:"), key, key_id)
     _, told = served.get("/v1/layouts/home?user=u1&device=d1&session=s1")
+    _, ranked = served.get("/v1/layouts/home?user=new&device=d2&session=s2&recent=CHEESE")
 
     product = {"product_id": "p1", "category": "TEA", "type": "TEA|TEA", "is_merchandise": True}
     tables = Tables(config.tables)
     known = {"changed_date": date(2017, 1, 1), "is_deleted": False}
     tables.append("products", [{**product, **known}])
-    tables.append("widgets", [{"widget": f"category:{n}", **known} for n in range(20)])
+    widgets = [*(f"category:{n}" for n in range(20)), "trending"]
+    tables.append("widgets", [{"widget": widget, **known} for widget in widgets])
 
     decision = served.spans.get_finished_spans()[0]
     at = datetime.fromtimestamp(decision.start_time / 1e9, UTC)
@@ -192,7 +196,14 @@ def test_what_was_served_becomes_feedback(home, spark):
     for job in (events, decisions, outcomes, feedback):
         run_job(job.JOB, Ask(day, day + timedelta(1), "night"), config, spark)
 
-    found = sorted(tables.read("feedback").to_pylist(), key=lambda row: row["position"])
+    rows = sorted(tables.read("feedback").to_pylist(), key=lambda row: row["position"])
+    found = [one for one in rows if one["decision_id"] == told["decision_id"]]
+    on_request = [one for one in rows if one["decision_id"] == ranked["decision_id"]]
+    assert [one["widget"] for one in on_request] == ranked["widgets"]
+    assert [one["propensity"] for one in on_request] == pytest.approx(ranked["propensities"])
+    assert {(one["draw_id"], one["policy_version"]) for one in on_request} == {
+        (ranked["draw_id"], "request:linucb-home@2017-12-30")
+    }
     row = nights.layout(who, "home")
     assert [(one["subject"], one["decision_id"], one["draw_id"]) for one in found] == 2 * [
         (who, told["decision_id"], row["draw_id"])
