@@ -157,7 +157,8 @@ class CassandraBackend:
         with tempfile.TemporaryDirectory() as folder:
             spool = LmdbBuilding(Path(folder) / "spool.lmdb")
             try:
-                rows = iter(self.client.session.execute(query, timeout=SCAN_SECONDS))
+                # Its own iterator begins a page anew whenever it is asked for one.
+                rows = (row for row in self.client.session.execute(query, timeout=SCAN_SECONDS))
                 while some := list(islice(rows, PAGE_ROWS)):
                     spool.put((bytes(row.key), bytes(row.value)) for row in some)
             except FAILURES as error:

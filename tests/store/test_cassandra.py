@@ -202,6 +202,8 @@ def test_rows_go_in_batches_of_one_bucket(single, sent):
     assert all(len({bucket(key) for key, _ in batch}) == 1 and len(batch) <= BATCH_ROWS for batch in sent)
     assert sum(map(len, sent)) == 150_001
     assert max(map(len, sent)) == BATCH_ROWS
+    found = dict(client.pairs_of("blue"))
+    assert (len(found), found[b"many:149999"], len(found[b"large"])) == (150_001, b"v", BATCH_BYTES)
     assert client.colour("maize").heartbeat.generation == 1
     assert len(ask(single, "SELECT key FROM blue WHERE bucket = ?", (bucket(b"many:7"),))) > 100
 
