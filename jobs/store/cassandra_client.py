@@ -23,7 +23,7 @@ from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.connection import ConnectionException
-from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
 from cassandra.protocol import ErrorMessage, OverloadedErrorMessage
 from cassandra.query import SimpleStatement
 
@@ -33,6 +33,7 @@ Nodes = tuple[tuple[str, int], ...]
 
 TOGETHER = 64
 CONNECT_SECONDS = 5.0
+RECONNECT_SECONDS = 0.25
 PROTOCOL = 4  # the newest that every Cassandra since 2.2 knows
 LONGEST_PAUSE = 4.0
 # What makes a request worth another attempt: nobody is there, or too few copies are just now.
@@ -145,6 +146,8 @@ def _connected(nodes: Nodes, certificates: str, login: tuple[str, ...]) -> Any:
         ssl_context=ssl.create_default_context(cafile=certificates) if certificates else None,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         protocol_version=PROTOCOL,
+        # A node that was thought gone is asked again soon: readers wait for little longer than that.
+        reconnection_policy=ConstantReconnectionPolicy(RECONNECT_SECONDS, None),
         connect_timeout=CONNECT_SECONDS,
         control_connection_timeout=CONNECT_SECONDS,
     )

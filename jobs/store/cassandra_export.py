@@ -5,10 +5,11 @@ row may be written twice: where an answer does not come, its batch is sent again
 """
 
 from collections import deque
+from struct import Struct
 from typing import Any
 
 import numpy as np
-from cassandra.query import BatchStatement, BatchType
+from cassandra.query import BatchStatement, BatchType, BoundStatement
 from numpy.typing import NDArray
 
 from jobs.store import keys
@@ -25,6 +26,7 @@ BATCH_ROWS = 100
 BATCH_BYTES = 32_768
 WAITING_ROWS = 100_000
 WINDOW = 32
+INTEGER = Struct(">i")
 
 ROW = "(bucket, key, value) VALUES (?, ?, ?) USING TTL ?"
 INSERT = {one: f"INSERT INTO {{keyspace}}.{one} {ROW}" for one in COLOURS}
@@ -113,11 +115,14 @@ class Rows:
         rows, client = self._gathered.pop(place), self._backend.client
         batch = BatchStatement(BatchType.UNLOGGED)
         batch.is_idempotent = True
+        # Values are bytes or 32 bits: the driver's own checks of each would take most of the time.
+        at, life = INTEGER.pack(place), INTEGER.pack(self._life)
+        insert = BoundStatement(client.prepared(self._insert))
+        delete = BoundStatement(client.prepared(self._delete))
         for key, value in rows:
-            if value is None:
-                batch.add(client.prepared(self._delete), (place, key))
-            else:
-                batch.add(client.prepared(self._insert), (place, key, value, self._life))
+            bound = delete if value is None else insert
+            bound.values = [at, key] if value is None else [at, key, value, life]
+            batch.add(bound)
         self.sent_bytes += self._sizes.pop(place)
         self._waiting -= len(rows)
         if len(self._under_way) >= WINDOW:

@@ -43,7 +43,7 @@ PAGE_ROWS = 2_000
 SCAN_SECONDS = 30.0  # for a page of rows
 KEYSPACE = re.compile(r"[a-z][a-z0-9_]{0,47}")
 # (seconds for an answer, further attempts); a cluster needs seconds to see that a node is gone.
-READING = (1.0, 2)
+READING = (1.0, 5)
 WRITING = (15.0, 9)
 
 WHERE = "WHERE bucket = ? AND key = ?"
