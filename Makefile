@@ -55,10 +55,10 @@ format: $(INSTALLED) ## Put the code in its format, and mend what the linter can
 	$(BIN)/ruff check --fix .
 
 # Two workers: one drives Airflow, which waits a lot, and the other does all else meanwhile.
-test: setup ## Run all tests but the slow ones
+test: setup ## Run the tests
 	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
-test-slow: setup ## Run the tests that make test leaves out: Airflow end to end, and Cassandra
+test-slow: setup ## Run the tests that make test leaves out: the store on Cassandra
 	$(BIN)/pytest -m slow
 
 demo: setup ## The main job on real baskets: lake, tables, bandit, layouts, store, and what the policy is worth

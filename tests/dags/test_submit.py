@@ -20,7 +20,6 @@ DAY = date(2017, 9, 1)
 ONE_DAY = timedelta(days=1)
 
 
-@pytest.mark.slow
 def test_a_job_through_spark_submit_publishes_the_same_rows(
     spark: SparkSession, run, render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,8 +14,6 @@ from jobs.config import load
 from jobs.demo.world import has_consent
 from tests.e2e.nights import DAYS, FIRST, LAST, ONE_DAY, RUN_IDS, days_done, rows
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def policy_evaluation(api, lake_etl):

@@ -1,14 +1,11 @@
 """A person approves segments in a browser: only then do they exist, with the names that were entered."""
 
-import pytest
 import requests
 
 from jobs.house import process
 from tests.e2e.nights import LAST, rows
 
 NAMES = {0: "regulars", 1: "gone quiet"}
-
-pytestmark = pytest.mark.slow
 
 
 def test_segments_exist_once_a_person_approved_them_in_the_browser(api, person, lived_in, lake_etl):

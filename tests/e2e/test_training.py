@@ -10,8 +10,6 @@ from jobs.house import process
 from jobs.tables import Tables
 from tests.e2e.nights import LAST, rows
 
-pytestmark = pytest.mark.slow
-
 WEEKS = 9
 SUBJECTS = 240
 CLOSING = f"week-{WEEKS}"
