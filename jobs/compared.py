@@ -11,10 +11,9 @@ from functools import partial
 
 import numpy as np
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from jobs.config import Page, Policy
-from jobs.servings import Servings, between, summarised
+from jobs.servings import Servings, Wanted, summarised
 from ml.ope.summarise import after_each_day
 from ml.ope.summary import Summary
 
@@ -50,23 +49,18 @@ def pairs_of(
 
 
 def summaries(
-    judgements: DataFrame, pairs: Sequence[Pair], days: Sequence[date], zone: str, hours: int
+    buckets: DataFrame, pairs: Sequence[Pair], days: Sequence[date], zone: str, hours: int
 ) -> dict[str, dict[date, Summary]]:
-    """Return by candidate and night what is known of it and the live policy, over `judgements`."""
+    """Return by candidate and night what is known of it and the live policy, over files of judgements."""
     if not pairs:
         return {}
     names = sorted({name for pair in pairs for name in (pair.candidate, pair.live)})
-    rows = _of_page(judgements, pairs, days[-1], names)
+    wanted = Wanted(tuple(names), min(pair.first for pair in pairs))
     work = partial(_summaries, pairs=list(pairs), days=list(days), zone=zone, hours=hours)
     found: dict[str, dict[date, Summary]] = {}
-    for (_, (name, day)), summary in summarised(rows, work).items():
+    for (_, (name, day)), summary in summarised(buckets, work, wanted).items():
         found.setdefault(name, {})[day] = summary
     return found
-
-
-def _of_page(judgements: DataFrame, pairs: Sequence[Pair], last: date, names: Sequence[str]) -> DataFrame:
-    first = min(pair.first for pair in pairs)
-    return between(judgements, first, last, names).where(F.col("page") == pairs[0].page)
 
 
 def _summaries(

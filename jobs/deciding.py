@@ -64,7 +64,7 @@ def rules_of(gate: Gate) -> Rules:
 
 
 def decide(
-    judgements: DataFrame,
+    buckets: DataFrame,
     page: Page,
     specs: Mapping[str, Policy],
     known: Known,
@@ -77,6 +77,7 @@ def decide(
 ) -> list[Release]:
     """Judge a page's specs night after night; a policy that goes live is what the next ones must beat.
 
+    buckets : files of judgements up to the last day.
     hours : after which nothing counts for a serving any more.
     """
     rules, live, found = rules_of(gate), before.as_of(days[0] - timedelta(1)), []
@@ -85,7 +86,7 @@ def decide(
         incumbent = live.spec if live else page.policy
         since = live.since if live else None
         pairs = list(pairs_of(page, specs, known.entered, incumbent, since, left[-1]))
-        facts = summaries(judgements, pairs, left, zone, hours)
+        facts = summaries(buckets, pairs, left, zone, hours)
         for place, day in enumerate(left):
             verdicts = _judged({name: of[day] for name, of in facts.items() if day in of}, rules)
             winner = _winner(verdicts)

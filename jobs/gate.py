@@ -28,7 +28,7 @@ from jobs.deciding import Known, decide
 from jobs.live import POLICY, LivePolicies
 from jobs.releases import Release
 from jobs.runs import Run
-from jobs.shell import Ask, Until
+from jobs.shell import Ask, Buckets, Until
 from jobs.spark import session
 from jobs.tables import Tables
 
@@ -42,6 +42,8 @@ def run_gate(ask: Ask, config: Config) -> Run:
     with shell.recorded("gate", ask, config, versions) as manifest:
         spark, days = session(config), ask.days
         frames = {name: inputs.open_read(spark, Until(name), days, config, versions) for name in READS}
+        files = Buckets(("judgements",), before=None)
+        buckets = inputs.open_read(spark, files, days, config, versions)
         earlier = tables.read("releases", ds.field("kind") == POLICY).to_pylist()
         served = store.live(config.store_url)
         # What readers have seen was decided then: it is not decided anew.
@@ -53,7 +55,7 @@ def run_gate(ask: Ask, config: Config) -> Run:
             before = LivePolicies.of(page, [row for row in earlier if left and row["as_of_date"] < left[0]])
             if left:
                 found += decide(
-                    frames["judgements"], page, config.specs, known, before, left, config.gate,
+                    buckets, page, config.specs, known, before, left, config.gate,
                     zone=config.business_time_zone, hours=config.reward_hours,
                 )  # fmt: skip
         _write(tables, found, left, ask.dag_run)

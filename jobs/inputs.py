@@ -106,19 +106,20 @@ class Lake:
 
 @dataclass(frozen=True)
 class Buckets:
-    """Files of several tables, of the job's days and their neighbours: what a join by subject reads in step.
+    """Files of some tables, of the job's days and their neighbours, that tasks read by themselves.
 
-    Grain: one subject bucket, with its files in the order of tables and days.
+    Grain: one subject bucket, with its files in the order of tables and days. before: days ahead of the
+    first; None for all.
     """
 
     tables: tuple[str, ...]
-    before: int = 0
+    before: int | None = 0
     after: int = 0
     name: str = "buckets"
 
     def readers(self, day: date, last: date, late_days: int) -> list[date]:
         """The day itself and those after it, up to `last`, that read its rows."""
-        return Days(self.name, before=self.before).readers(day, last, late_days)
+        return Until(self.name, before=self.before).readers(day, last, late_days)
 
 
 Read = Days | Until | State | Lake | Buckets
@@ -216,7 +217,8 @@ def bucket_files(
     tables: Tables, read: Buckets, days: Sequence[date], versions: Mapping[str, int | None]
 ) -> list[tuple[int, list[tuple[str, date, str]]]]:
     """List the files of each subject bucket, by table, then day."""
-    first, last = days[0] - timedelta(read.before), days[-1] + timedelta(read.after)
+    first = date.min if read.before is None else days[0] - timedelta(read.before)
+    last = days[-1] + timedelta(read.after)
     found: dict[int, list[tuple[str, date, str]]] = {}
     for name in read.tables:
         version, day = versions[name], str(contract(name).day)

@@ -40,8 +40,8 @@ def leaks(job: Job | Command, day: date, config: Config, spark: SparkSession) ->
             raise ConfigError(f"{job.writes} is read from the lake: it learns nothing that could leak.")
         if isinstance(read, Buckets):
             raise ConfigError(
-                f"{job.writes} looks at the day after by rule, to find what came of a day: nothing in it"
-                " could leak. Ask for a table that is made of it, as subject_daily."
+                f"{job.writes} reads whole files of {' and '.join(read.tables)}, of which nothing can be held"
+                " back. Ask for a table that is made of it, as subject_daily."
             )
         whole = inputs.open_read(spark, read, [day, LAST_DAY], config, versions)
         known[read.name], later[read.name] = _until(whole, read, job.writes, day, config), whole

@@ -28,7 +28,7 @@ from jobs.publish import Stopped
 from jobs.reports import keep
 from jobs.runs import Run
 from jobs.servings import Servings, summarised
-from jobs.shell import Ask, Days
+from jobs.shell import Ask, Buckets
 from jobs.spark import session
 from jobs.tables import Tables
 
@@ -91,10 +91,9 @@ def run_report(ask: Ask, config: Config) -> Run:
             page: of.spec(day, config.specs)
             for page, of in ((name, LivePolicies.of(each, releases)) for name, each in config.pages.items())
         }
-        frame = inputs.open_read(
-            session(config), Days("judgements", before=WINDOW - 1), [day], config, versions
-        )
-        shown = shown_by_page(summarised(frame, partial(count, live=live)))
+        files = Buckets(("judgements",), before=WINDOW - 1)
+        buckets = inputs.open_read(session(config), files, [day], config, versions)
+        shown = shown_by_page(summarised(buckets, partial(count, live=live)))
         note = SIMULATED if config.ids.demo_key else ""
         html = render(day, values, night, shown, at_go_live(values, releases), by_night(values), note=note)
         measures, tags = _figures(day, values, night)

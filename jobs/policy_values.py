@@ -23,7 +23,7 @@ from pyspark.sql import DataFrame
 
 from jobs.contracts import contract
 from jobs.servings import GOALS, Servings, served, summarised
-from jobs.shell import Days, Job
+from jobs.shell import Buckets, Job
 from ml.ope.summarise import Prepared, Shares
 from ml.ope.summary import Summary
 
@@ -36,18 +36,18 @@ Name = tuple[str, str, date, date]  # spec, audience, first and last day
 
 
 def build(
-    judgements: DataFrame, *, days: Sequence[date], business_time_zone: str, reward_hours: int
+    buckets: DataFrame, *, days: Sequence[date], business_time_zone: str, reward_hours: int
 ) -> DataFrame:
     """Estimate every spec's value over each night's servings and over the window that ends with it."""
     work = partial(_summaries, days=list(days), zone=business_time_zone, hours=reward_hours)
     rows = [
         row
-        for (page, name), summary in summarised(judgements, work).items()
+        for (page, name), summary in summarised(buckets, work).items()
         for row in _rows(page, name, summary)
     ]
     about = contract("policy_values")
     table = pa.Table.from_pylist(rows, about.arrow_schema.remove_metadata())
-    return judgements.sparkSession.createDataFrame(table, about.ddl)
+    return buckets.sparkSession.createDataFrame(table, about.ddl)
 
 
 def _summaries(
@@ -112,7 +112,7 @@ def _rows(page: str, name: Name, summary: Summary) -> Iterator[dict[str, Any]]:
         yield {**about, "spec": spec, "estimator": estimator, "goal": goal, "value": interval.value, **known}
 
 
-JOB = Job(build, reads=(Days("judgements", before=WINDOW),), writes="policy_values")
+JOB = Job(build, reads=(Buckets(("judgements",), before=WINDOW),), writes="policy_values")
 
 if __name__ == "__main__":
     JOB.main()

@@ -1,10 +1,11 @@
-"""Judgements as arrays: from Arrow rows of `judgements` to what ml/ope computes with, bucket by bucket.
+"""Judgements as arrays: from files of `judgements` to what ml/ope computes with, bucket by bucket.
 
-A worker holds the servings of one bucket of subjects; what leaves it is a summary that adds (ml.ope.summary).
+A worker reads the files of one bucket of subjects by itself: on their way through the JVM its lists cost
+thirty times as much. What leaves it is a summary that adds (ml.ope.summary).
 """
 
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -12,13 +13,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from jobs import maps
+from jobs.contracts import contract
 from jobs.credit import DIRECT
+from jobs.merged import File
 from jobs.nights import known_on
+from jobs.tables import located
 from ml.ope.judged import MAIN, Judged
 from ml.ope.logged import Logged
 from ml.ope.slates import Exposures
@@ -175,16 +179,28 @@ def _exposures(table: pa.Table, matrix: Callable[[str, float], NDArray[np.float6
     return Exposures(logged, matrix("rated", 0.0), modelled, counts)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which judgements to read: of these specs, from a day on; None for all."""
+
+    specs: tuple[str, ...] | None = None
+    first: date | None = None
+
+
+EVERYTHING = Wanted()
+
+
 def summarised(
-    judgements: DataFrame, work: Callable[[str, Mapping[str, Servings]], Iterator[tuple[Any, Any]]]
+    buckets: DataFrame,
+    work: Callable[[str, Mapping[str, Servings]], Iterator[tuple[Any, Any]]],
+    wanted: Wanted = EVERYTHING,
 ) -> dict[tuple[str, Any], Any]:
     """Let workers summarise the servings of each page and bucket, and add their summaries, buckets in order.
 
-    `work` gets a page and its servings by spec, and gives names with summaries. Returns them by page and
-    name.
+    buckets : files of judgements (`jobs.inputs.Buckets`). `work` gets a page and its servings by spec, and
+    gives names with summaries. Returns them by page and name.
     """
-    rows = judgements.select(*COLUMNS).repartition("page", "subject_bucket")
-    found = rows.mapInArrow(_worker(work), SUMMARIES).collect()
+    found = buckets.mapInArrow(_worker(work, wanted), SUMMARIES).collect()
     total: dict[tuple[str, Any], Any] = {}
     for row in sorted(found, key=lambda row: (row["page"], row["name"], row["subject_bucket"])):
         name, summary = pickle.loads(row["summary"])  # noqa: S301 - of our own workers
@@ -194,32 +210,50 @@ def summarised(
 
 
 def _worker(
-    work: Callable[[str, Mapping[str, Servings]], Iterator[tuple[Any, Any]]],
+    work: Callable[[str, Mapping[str, Servings]], Iterator[tuple[Any, Any]]], wanted: Wanted
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def summarise(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        read = [batch for batch in batches if batch.num_rows]
-        if not read:
-            return
-        whole = pa.Table.from_batches(read)
-        keys = whole.select(["page", "subject_bucket"]).group_by(["page", "subject_bucket"]).aggregate([])
-        for key in keys.to_pylist():
-            own = pc.and_(
-                pc.equal(whole["page"], key["page"]), pc.equal(whole["subject_bucket"], key["subject_bucket"])
-            )
-            for name, summary in work(key["page"], by_spec(whole.filter(own))):
-                packed = pickle.dumps((name, summary))
-                yield pa.RecordBatch.from_pylist(
-                    [{**key, "name": repr(name), "summary": packed}],
-                    schema=pa.schema(
-                        [("page", pa.string()), ("subject_bucket", pa.int32()), ("name", pa.string()),
-                         ("summary", pa.binary())]
-                    ),
-                )  # fmt: skip
+        schema = pa.schema(
+            [("page", pa.string()), ("subject_bucket", pa.int32()), ("name", pa.string()),
+             ("summary", pa.binary())]
+        )  # fmt: skip
+        for bucket in (row for batch in batches for row in batch.to_pylist()):
+            whole = read(bucket, wanted)
+            for page in sorted(pc.unique(whole["page"]).to_pylist()):
+                for name, summary in work(page, by_spec(whole.filter(pc.equal(whole["page"], page)))):
+                    row = {"page": page, "subject_bucket": bucket["subject_bucket"], "name": repr(name)}
+                    row["summary"] = pickle.dumps((name, summary))
+                    yield pa.RecordBatch.from_pylist([row], schema=schema)
 
     return summarise
 
 
-def between(judgements: DataFrame, first: date, last: date, specs: Sequence[str] | None = None) -> DataFrame:
-    """Keep the judgements of some days, and of some specs."""
-    kept = judgements.where(F.col("decision_date").between(F.lit(first), F.lit(last)))
-    return kept if specs is None else kept.where(F.col("spec").isin(list(specs)))
+def read(bucket: Mapping[str, Any], wanted: Wanted = EVERYTHING) -> pa.Table:
+    """Read a bucket's judgements from their files: `COLUMNS`, null where a file has none of that name."""
+    files = [File(**file) for file in bucket["files"]]
+    parts = [
+        _read(file, bucket["subject_bucket"], wanted)
+        for file in files
+        if wanted.first is None or file.day >= wanted.first
+    ]
+    schema = contract("judgements").arrow_schema.remove_metadata()
+    nothing = schema.empty_table().select(list(COLUMNS))
+    return pa.concat_tables([nothing, *parts])
+
+
+def _read(file: File, bucket: int, wanted: Wanted) -> pa.Table:
+    filesystem, name = located(file.path)
+    source = pq.ParquetFile(filesystem.open_input_file(name))
+    there = set(source.schema_arrow.names)
+    rows = source.read([column for column in COLUMNS if column in there], use_threads=False)
+    if wanted.specs is not None:
+        rows = rows.filter(pc.is_in(rows["spec"], pa.array(wanted.specs, pa.string())))
+    of_place = {"decision_date": file.day, "subject_bucket": bucket}
+    schema, columns = contract("judgements").arrow_schema, {}
+    for column in COLUMNS:
+        kind = schema.field(column).type
+        if column in there:
+            columns[column] = rows[column].cast(kind)
+        else:
+            columns[column] = pa.repeat(pa.scalar(of_place.get(column), kind), len(rows))
+    return pa.table(columns)

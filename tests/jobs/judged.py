@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.contracts import contract
+from jobs.inputs import BUCKETS, Buckets, bucket_files
+from jobs.tables import Tables
+from tests.jobs.buckets import lay
 from tests.ml.ope.replays import Visits
 
 FIRST = date(2017, 9, 1)
@@ -61,7 +64,11 @@ def judgements(
     return pa.Table.from_pylist(rows, schema=contract("judgements").arrow_schema)
 
 
-def frame(spark: SparkSession, rows: pa.Table) -> DataFrame:
-    """Return judgements as the shell would read them."""
-    full = [tuple((row | {"first": dict(row["first"])}).values()) for row in rows.to_pylist()]
-    return spark.createDataFrame(full, contract("judgements").ddl)
+def buckets(spark: SparkSession, tables: Tables, rows: pa.Table) -> DataFrame:
+    """Lay judgements down as a table, and return its files as the shell gives them to a job."""
+    full = [row | {"first": dict(row["first"])} for row in rows.to_pylist()]
+    lay(tables, "judgements", full)
+    days = sorted(set(rows["decision_date"].to_pylist()))
+    version = {"judgements": tables.version("judgements")}
+    found = bucket_files(tables, Buckets(("judgements",)), days, version)
+    return spark.createDataFrame(found, BUCKETS)

@@ -58,7 +58,7 @@ def test_a_planted_leak_is_found_and_the_features_have_none(spark: SparkSession)
 @pytest.mark.parametrize(
     ("job", "sentence"),
     [
-        (feedback.JOB, "feedback looks at the day after by rule, to find what came of a day"),
+        (feedback.JOB, "feedback reads whole files of decisions and outcomes, of which nothing"),
         (releases.JOB, "releases is not built from tables day by day: there is nothing to compare."),
         (users.JOB, "users is read from the lake: it learns nothing that could leak."),
     ],

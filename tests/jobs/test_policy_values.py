@@ -9,6 +9,7 @@ from jobs import policy_report, policy_values
 from jobs.policy_checks import at_go_live, by_night
 from jobs.policy_page import render
 from jobs.servings import by_spec
+from jobs.tables import Tables
 from tests.jobs import judged
 from tests.jobs.given import rows
 from tests.jobs.judged import FIRST, judgements
@@ -23,10 +24,10 @@ LAST = FIRST + timedelta(3)
 
 
 @pytest.fixture(scope="module")
-def found(spark):
-    frame = judged.frame(spark, LOG)
+def found(spark, tmp_path_factory):
+    buckets = judged.buckets(spark, Tables(str(tmp_path_factory.mktemp("tables"))), LOG)
     days = [LAST - timedelta(1), LAST]
-    built = policy_values.build(frame, days=days, business_time_zone="America/New_York", reward_hours=6)
+    built = policy_values.build(buckets, days=days, business_time_zone="America/New_York", reward_hours=6)
     return rows(built)
 
 
