@@ -55,7 +55,8 @@ def _summaries(
 ) -> Iterator[tuple[Name, Summary]]:
     del page
     own = {f"{policy} {SERVED}": servings for policy, servings in served(by_spec).items()}
-    start = days[0] - timedelta(WINDOW - 1)
+    # A night more than the windows have: a draw that was counted then is not counted again.
+    start = days[0] - timedelta(WINDOW)
     count = (days[-1] - start).days + 1
     for spec, servings in {**by_spec, **own}.items():
         prepared, logged, first = Prepared.of(servings.judged), servings.logged(), servings.first()

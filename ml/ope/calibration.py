@@ -190,18 +190,20 @@ def tallied_by_night(
 ) -> tuple[tuple[tuple[str, str], ...], Floats]:
     """Tally rows night by night, (n,) codes from 0 below `count`: keys, and (count, k, 3 + stakes) sums.
 
-    A draw belongs to the last of its rows' nights, with all of its rows.
+    A draw is one bet, so it belongs to one night: the first of its rows' nights, with its rows of that night.
+    Later rows change nothing then, and nights come out alike whatever follows them.
     """
     keys: list[tuple[str, str]] = []
     found: list[Floats] = []
     for policy in np.unique(policies):
         rows = np.flatnonzero(policies == policy)
-        last = np.zeros(int(draws[rows].max()) + 1, np.int64)
-        np.maximum.at(last, draws[rows], nights[rows])
+        first = np.full(int(draws[rows].max()) + 1, count)
+        np.minimum.at(first, draws[rows], nights[rows])
+        rows = rows[nights[rows] == first[draws[rows]]]
         for action in sorted(could):
             if could[action][rows].any():
                 keys.append((str(policy), action))
-                found.append(bets(shown[action][rows], could[action][rows], draws[rows], last, count))
+                found.append(bets(shown[action][rows], could[action][rows], draws[rows], first, count))
     width = WEALTH + len(STAKES)
     return tuple(keys), np.stack(found, axis=1) if found else np.zeros((count, 0, width))
 

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from jobs import policy_report, policy_values
@@ -87,6 +88,26 @@ def test_a_day_at_a_time_gives_the_same_rows(found):
     assert {tuple(row[name] for name in key): row["value"] for row in of_last} == pytest.approx(
         by_key, rel=1e-9
     )
+
+
+def test_a_range_is_its_days_though_what_was_drawn_is_known_on_two_nights():
+    """Half of the servings come so late that they count a night later; a draw stands for its day."""
+    log = LOG.to_pylist()
+    for row in log[::2]:
+        row["served_at"] += timedelta(hours=12)
+    late = by_spec(pa.Table.from_pylist(log, schema=LOG.schema))
+
+    def summaries(*days):
+        return dict(policy_values._summaries("start", late, days=days, zone="America/New_York", hours=6))
+
+    days = [FIRST + timedelta(number) for number in range(1, 4)]
+    whole = summaries(*days)
+    for day in days:
+        alone = summaries(day)
+        assert alone.keys() == {name for name in whole if name[3] == day}
+        for name, summary in alone.items():
+            pairs = zip(summary.tallies.calibrations(), whole[name].tallies.calibrations(), strict=True)
+            assert all(vars(one) == pytest.approx(vars(other)) for one, other in pairs)
 
 
 def test_the_report_tells_values_verdicts_and_what_came_of_a_prediction(found):

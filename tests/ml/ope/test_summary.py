@@ -113,6 +113,28 @@ def test_nights_are_summed_as_if_each_window_were_all_there_is():
         assert all(vars(one) == pytest.approx(vars(other)) for one, other in pairs)
 
 
+def test_a_night_does_not_change_with_those_after_it():
+    """Servings of a draw become known on two nights: it counts on the first, in a range as by itself."""
+    rows = np.arange(N)
+    nights = GIVEN.days + rows % 2
+    whole = Shares.of(logged(rows), {}, nights, 7)
+    for night in range(7):
+        until = np.flatnonzero(nights <= night)
+        alone = Shares.of(logged(until), {}, nights[until], night + 1)
+        for one, other in zip(
+            whole.over(0, night + 1)[2].calibrations(),
+            alone.over(0, night + 1)[2].calibrations(),
+            strict=True,
+        ):
+            assert vars(one) == pytest.approx(vars(other))
+    # Every draw is counted once, with the rows of its first night.
+    draws = GIVEN.households * 10 + GIVEN.days
+    first = {draw: nights[draws == draw].min() for draw in set(draws.tolist())}
+    counted = sum(night == first[draw] for draw, night in zip(draws.tolist(), nights, strict=True))
+    assert {each.rows for each in whole.over(0, 7)[2].calibrations()} == {counted}
+    assert counted < N
+
+
 def test_the_gate_says_the_same_of_sums_as_of_rows():
     days = {}
     for day in range(6):
