@@ -5,7 +5,8 @@ Behind the answer it is ranked once more, with what the store knows of the subje
 came with: `ranked`, kept for the next request of the same subject that tells the same. What waits and what is
 kept are bounded: past the one a request is not ranked again, past the other the oldest is forgotten.
 
-A page without a policy in the store (one under rules, say) gets its default variants, as from the reader.
+A page without a policy in the store (one with goals or rules, say) gets its default variants, as from the
+reader.
 """
 
 import json

@@ -2,8 +2,8 @@
 
 The export puts it beside the layouts (key `policy:PAGE`), and jobs/on_request.py ranks by it. The policy is
 the one that drew the page's newest default variant. What a request cannot tell of a widget (`share/{widget}`,
-`reward_mean/PAGE/{widget}`) is the mean over the seen positions of the last 28 days. A page under rules has
-none: its default variants keep the rules, and what is drawn from them is what evaluation knows the rules of.
+`reward_mean/PAGE/{widget}`) is the mean over the seen positions of the last 28 days. A page with goals or
+rules has none: its default variants are drawn for the goals, and keep rules that evaluation knows of them.
 
 Reads   the night's default variants in layouts, policies, bandit_statistics
 """
@@ -48,7 +48,9 @@ def of_night(config: Config, rows: Rows, day: date) -> dict[str, dict[str, Any]]
         about, features = config.pages.get(page), config.feature_sets.get(drawn["feature_set"])
         version = str(drawn["policy_version"])
         spec = config.policies.get(version.partition("@")[0])
-        if about is None or features is None or spec is None or about.rules or drawn["rules"] is not None:
+        if about is None or features is None or spec is None:
+            continue
+        if about.goals or about.rules or drawn["rules"] is not None:
             continue
         row = _fitted(rows, version)
         if row is not None and row["spec_digest"] != spec.digest:

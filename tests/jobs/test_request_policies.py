@@ -11,7 +11,7 @@ from jobs.config import Page, load
 from jobs.export import READS, run
 from jobs.misses import Misses
 from jobs.on_request import Known
-from jobs.page_specs import PageRules
+from jobs.page_specs import Goals, PageRules
 from jobs.store import Store
 from jobs.store.keys import policy_key
 from jobs.tables import Tables
@@ -116,12 +116,17 @@ def test_a_policy_that_was_never_fitted_is_what_it_is_without_data(config, table
     assert kept["theta"] == [[0.0] * WIDTH] * 3
 
 
-@pytest.mark.parametrize("why", ["rules of the page", "another spec", "an unknown policy"])
+@pytest.mark.parametrize(
+    "why", ["rules of the page", "goals of the page", "another spec", "an unknown policy"]
+)
 def test_a_page_that_cannot_be_ranked_so_has_none(config, tables, why):
-    if why == "rules of the page":
-        page = config.pages["home"]
-        ruled = Page(**{**page.model_dump(), "rules": PageRules(spacing=1)})
-        config = config.model_copy(update={"pages": {**config.pages, "home": ruled}})
+    if why.endswith("of the page"):
+        page = config.pages["home"].model_dump()
+        goals = Goals(weights={"revenue": 1}, differences={"reward": 0.3, "revenue": 20})
+        steered = Page(
+            **{**page, **({"rules": PageRules(spacing=1)} if "rules" in why else {"goals": goals})}
+        )
+        config = config.model_copy(update={"pages": {**config.pages, "home": steered}})
     else:
         spec = config.policies["linucb-home"]
         others = {} if why == "an unknown policy" else {"linucb-home": spec.model_copy(update={"alpha": 9.0})}
