@@ -57,14 +57,14 @@ class Behind:
     def ask(self, key: Hashable, make: Callable[[], Answer]) -> None:
         """Have an answer made, unless it is being made already or too many wait."""
         with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = Thread(target=self._work, name="behind", daemon=True)
+                self._thread.start()
             if key in self._asked:
                 return
             with suppress(queue.Full):
                 self._queue.put_nowait((key, make))
                 self._asked.add(key)
-            if self._thread is None:
-                self._thread = Thread(target=self._work, name="behind", daemon=True)
-                self._thread.start()
 
     def done(self) -> None:
         """Wait until nothing waits any more."""
@@ -73,17 +73,20 @@ class Behind:
     def _work(self) -> None:
         while (one := self._queue.get()) is not None:
             key, make = one
+            made = None
             try:
-                made = make()
-            except StoreError:
-                made = None  # the next request is answered as this one was
-            with self._lock:
-                self._asked.discard(key)
-                if made is not None:
-                    self._kept[key] = made
-                while len(self._kept) > self._most:
-                    self._kept.popitem(last=False)
-            self._queue.task_done()
+                # Where it cannot, the next request is answered as this one was; an error that nobody foresaw
+                # ends the thread and is told, and the next request begins another.
+                with suppress(StoreError):
+                    made = make()
+            finally:
+                with self._lock:
+                    self._asked.discard(key)
+                    if made is not None:
+                        self._kept[key] = made
+                    while len(self._kept) > self._most:
+                        self._kept.popitem(last=False)
+                self._queue.task_done()
 
 
 class Misses:

@@ -115,5 +115,23 @@ def test_what_waits_and_what_is_kept_are_bounded():
     assert [behind.kept(key) for key in (0, 1, 9)] == [0, None, 9]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_that_nobody_foresaw_stops_only_the_answer_that_had_it():
+    behind = Behind()
+
+    def broken():
+        raise ZeroDivisionError
+
+    behind.ask("broken", broken)
+    behind.done()
+    behind._thread.join(10)
+    behind.ask("next", lambda: "made")
+    behind.done()
+    assert [behind.kept(key) for key in ("broken", "next")] == [None, "made"]
+    behind.ask("broken", lambda: "made now")
+    behind.done()
+    assert behind.kept("broken") == "made now"
+
+
 def test_static_numbers_are_of_the_widgets_that_the_tests_rank():
     assert {name.removeprefix("share/") for name in STATIC} == set(CATEGORIES)
