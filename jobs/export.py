@@ -83,7 +83,7 @@ def run(
         Bounds(**config.store.bounds.model_dump()),
         accept or (ANOTHER_KEY if again else ""),
     )
-    inputs = read_inputs(tables, day, versions, config)
+    inputs = read_inputs(tables, day, versions, config, again=again)
     if not again:  # then they stay as readers have them
         policies = request_policies.of_night(config, partial(_reader, tables, versions), day)
         inputs = replace(inputs, policies=policies)
@@ -121,7 +121,9 @@ def _note(tables: Tables, refused: Mapping[str, Any]) -> None:
         tables.append("exports", [refused])
 
 
-def read_inputs(tables: Tables, day: date, versions: Mapping[str, int | None], config: Config) -> Inputs:
+def read_inputs(
+    tables: Tables, day: date, versions: Mapping[str, int | None], config: Config, *, again: bool = False
+) -> Inputs:
     """Open what an export reads, without Spark; nobody who asked to be forgotten, as of now, is in it."""
     forgotten = tables.read("erasures", columns=["subject"])["subject"].combine_chunks()
     own = ds.field("kind") == "own"
@@ -138,7 +140,8 @@ def read_inputs(tables: Tables, day: date, versions: Mapping[str, int | None], c
         widgets=newest(_as_of(tables, "widgets", versions, day), "widget", "changed_date"),
         products=products.filter(pc.fill_null(products["is_merchandise"], True)),
         flags=flag_rows.rules(config),
-        who=flag_rows.who(config, partial(_reader, tables, versions), day, present),
+        # Again, flags are those that readers have, whatever conf/ says by now.
+        who=flag_rows.who(config, partial(_reader, tables, versions), day, present, whatever=again),
     )
 
 

@@ -37,13 +37,18 @@ def rules(config: Config) -> dict[str, Any]:
     return {"format": FORMAT, "seed": config.seed, "flags": flags}
 
 
-def who(config: Config, rows: Rows, day: date, present: ds.Expression) -> pa.RecordBatchReader | None:
-    """Open what rules ask of the night's subjects; None where no rule asks for anything."""
+def who(
+    config: Config, rows: Rows, day: date, present: ds.Expression, *, whatever: bool = False
+) -> pa.RecordBatchReader | None:
+    """Open what rules ask of the night's subjects; None where no rule asks for anything.
+
+    `whatever` opens all that rules could ask for, for flags that conf/ does not hold any more.
+    """
     asked = [rule for flag in config.flags.values() for rule in flag.rules]
-    if not any(rule.roles or rule.regions or rule.segments for rule in asked):
+    if not whatever and not any(rule.roles or rule.regions or rule.segments for rule in asked):
         return None
     features = rows("subject_features", SCHEMA.names[:3], (ds.field("feature_date") == day) & present)
-    segments = _segments(rows, day) if any(rule.segments for rule in asked) else None
+    segments = _segments(rows, day) if whatever or any(rule.segments for rule in asked) else None
     return pa.RecordBatchReader.from_batches(SCHEMA, _joined(features, segments))
 
 

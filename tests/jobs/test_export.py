@@ -246,10 +246,14 @@ def test_a_store_of_a_shop_without_flags_holds_none(config, tables):
 
 
 def test_the_live_night_again_keeps_the_flags_that_readers_have(config, tables):
-    before = config.model_copy(update={"flags": {"hero": FlagSpec(versions=["a", "b"], default="a")}})
+    rules = [{"roles": ["recruiter"], "version": "c"}]
+    flag = FlagSpec(versions=["a", "b", "c"], default="a", rules=rules)
+    before = config.model_copy(update={"flags": {"hero": flag}})
+    row = {"subject": subject(2), "role": "recruiter", "feature_date": DAY, "subject_bucket": 0}
+    tables.append("subject_features", [row])
     run(before, tables, DAY, versions=versions(tables), run_id="r1", at=AT)
     since = config.model_copy(update={"flags": {"hero": FlagSpec(versions=["a", "b"], default="b")}})
     done = run(since, tables, DAY, versions=versions(tables), run_id="r2", at=AT, again=True)
     assert (done.outcome, done.live.generation) == ("exported", 2)
     store = Store.open(config.store_url, clock="generation")
-    assert Flags(store).get("hero", subject(1)).version == "a"
+    assert [Flags(store).get("hero", subject(n)).version for n in (1, 2)] == ["a", "c"]
