@@ -97,13 +97,17 @@ class Application:
             return 400, {"error": "Whose layout? Give user=ID or device=ID."}
         subjects = [self.pseudonym_of(kind, raw) for kind, raw in (("user", user), ("device", device)) if raw]
         layout, candidates = self.store.get(subjects[0], page), None
-        if layout.why == NO_SUBJECT and (answer := self.misses.answer(*_asked(subjects, page, query))):
-            layout, candidates = answer
-        versions = self._versions(subjects[0])
+        try:
+            if layout.why == NO_SUBJECT and (answer := self.misses.answer(*_asked(subjects, page, query))):
+                layout, candidates = answer
+            versions, candidates = self._versions(subjects[0]), candidates or self._candidates(page)
+        except StoreGone as gone:
+            gone.layout = layout
+            raise
         decision_id = secrets.token_hex(16)
         of = {"user.id": user, "device.id": device, "session.id": session}
         of["user_agent.original"] = _header(scope, b"user-agent")
-        self._log(layout, decision_id, candidates or self._candidates(page), of)
+        self._log(layout, decision_id, candidates, of)
         return 200, {"decision_id": decision_id, **_told(layout), **versions}
 
     def _versions(self, subject: str) -> dict[str, Any]:

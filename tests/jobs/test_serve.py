@@ -25,6 +25,7 @@ from jobs.config import Consent, load
 from jobs.ids import pseudonym
 from jobs.serve import SERVICE, application
 from jobs.shell import Ask, run_job
+from jobs.store import StoreGone
 from jobs.store.export import export
 from jobs.store.flags import read_flags, share
 from jobs.tables import Tables
@@ -123,6 +124,17 @@ def test_a_store_that_is_gone_is_503_with_a_page_to_show(tmp_path):
         "The store is gone.",
         ["bestsellers", "trending"],
     )
+
+
+def test_a_store_that_goes_on_the_way_still_leaves_a_page_to_show(served, monkeypatch):
+    def gone(subject):
+        raise StoreGone("nobody answers")
+
+    monkeypatch.setattr(served.application.flags, "all", gone)
+    status, told = served.get("/v1/layouts/home?user=h1")
+    assert (status, told["error"]) == (503, "The store is gone.")
+    assert told["widgets"] == nights.layout(subject("user", "h1"), "home")["widgets"]
+    assert not served.spans.get_finished_spans()
 
 
 def test_a_decision_is_logged_as_the_lake_reads_it(served):
