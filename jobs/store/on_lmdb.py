@@ -50,13 +50,20 @@ class LmdbColour:
 
     def get(self, key: bytes) -> bytes | None:
         """Return a key's value."""
-        with self.env.begin() as reading:
-            return reading.get(key)
+        try:
+            with self.env.begin() as reading:
+                return reading.get(key)
+        except lmdb.BadValsizeError:
+            return None  # longer than any key that is there
 
     def get_all(self, wanted: Iterable[bytes]) -> list[bytes | None]:
         """Return the values of several keys."""
-        with self.env.begin() as reading:
-            return [reading.get(key) for key in wanted]
+        each = list(wanted)
+        try:
+            with self.env.begin() as reading:
+                return [reading.get(key) for key in each]
+        except lmdb.BadValsizeError:
+            return [self.get(key) for key in each]
 
     def pairs(self) -> Iterator[Pair]:
         """Walk over all keys and values in order, but for the heartbeat."""

@@ -137,6 +137,13 @@ def test_a_store_that_goes_on_the_way_still_leaves_a_page_to_show(served, monkey
     assert not served.spans.get_finished_spans()
 
 
+def test_what_is_longer_than_any_key_is_not_there(served):
+    for kind in ("lists", "widgets"):
+        assert served.get(f"/v1/{kind}/{'x' * 600}")[0] == 404
+    status, told = served.get(f"/v1/layouts/{'x' * 600}?user=h1")
+    assert (status, told["freshness"], told["widgets"]) == (200, "fallback", ["bestsellers", "trending"])
+
+
 def test_a_decision_is_logged_as_the_lake_reads_it(served):
     """What the SDK exports, written as a collector's file exporter writes it, is read without a complaint."""
     from jobs.sources import otlp
