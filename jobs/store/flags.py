@@ -153,14 +153,18 @@ class Flags:
         if not flags.flags:
             return {}
         own = _own(generation, subject)
-        return {name: own.get(name) or flags.decide(name, subject).version for name in flags.flags}
+        return {
+            name: own[name] if own.get(name) in flag.versions else flags.decide(name, subject).version
+            for name, flag in flags.flags.items()
+        }
 
     def _flags(self, generation: Generation) -> FlagSet:
-        number = generation.pointer.generation
-        if self._known is None or self._known[0] != number:
+        known, number = self._known, generation.pointer.generation
+        if known is None or known[0] != number:
             value = generation.colour.get(VERSIONS)
-            self._known = (number, FlagSet(0, {}) if value is None else read_flags(value))
-        return self._known[1]
+            known = (number, FlagSet(0, {}) if value is None else read_flags(value))
+            self._known = known  # threads may each be at another generation: what is returned is this one's
+        return known[1]
 
 
 def share(seed: int, flag: str, subject: str) -> float:
@@ -205,4 +209,7 @@ def _flag(name: str, about: Mapping[str, Any]) -> Flag:
 
 def _own(generation: Generation, subject: str) -> dict[str, str]:
     value = generation.colour.get(versions_key(subject))
-    return dict(json.loads(value)) if value else {}
+    try:
+        return dict(json.loads(value)) if value else {}
+    except (ValueError, TypeError) as error:
+        raise BrokenValue(f"The flags of a subject cannot be read: {error!r}.") from None

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -16,6 +17,7 @@ from jobs.store import BrokenValue, NewerSchema, Store, StoreGone
 from jobs.store.export import export
 from jobs.store.flags import Decision, Flags, UnknownFlag, Who, read_flags
 from jobs.store.keys import VERSIONS, versions_key
+from jobs.store.reader import Generation
 from tests.store import given as nights
 from tests.store.given import subject
 
@@ -162,6 +164,16 @@ def test_a_store_without_flags_has_none(tmp_path):
 def test_flags_that_cannot_be_read_are_a_typed_error(value, error):
     with pytest.raises(error):
         read_flags(value)
+
+
+def test_a_subjects_flags_that_cannot_be_read_are_a_typed_error(store):
+    whole = store.generation().colour
+    harmed = SimpleNamespace(get=lambda key: b"{" if key.startswith(b"versions:") else whole.get(key))
+    generation = Generation(store.generation().pointer, harmed)
+    flags = Flags(SimpleNamespace(generation=lambda: generation))
+    for read in (flags.all, lambda who: flags.get("hero", who)):
+        with pytest.raises(BrokenValue, match="The flags of a subject cannot be read"):
+            read(subject(1))
 
 
 RULED = {"versions": ["a", "b"], "default": "a"}
