@@ -154,7 +154,7 @@ def fit_each(
             "widgets": arms,
             "n": _of_arms(sums, seen, arms).n,
             **algorithms.parameters(model),
-            "worths": page_goals.worths(_sums(stats, spec.page, day), created, day, arms).ravel()
+            "worths": page_goals.worths(_sums(stats, spec, day), created, day, arms).ravel()
             if algorithms.expects_reward(spec)
             else None,
         }
@@ -170,11 +170,12 @@ def _stats(widget_stats: DataFrame | None, days: Sequence[date]) -> Stats:
     return [row.asDict() for row in by_day.agg(*sums).collect()]
 
 
-def _sums(stats: Stats, page: str, day: date) -> dict[str, dict[str, int]]:
-    """Return by widget of a page what was earned in the days that count as of a day."""
+def _sums(stats: Stats, spec: Policy, day: date) -> dict[str, dict[str, int]]:
+    """Return by widget of a spec's page what was earned in the days that count as of a day."""
     found: dict[str, dict[str, int]] = {}
+    oldest, newest_day = day - timedelta(page_goals.WINDOW - 1), day - timedelta(spec.open_days)
     for row in stats:
-        if row["page"] == page and day - timedelta(page_goals.WINDOW) < row["stat_date"] <= day:
+        if row["page"] == spec.page and oldest <= row["stat_date"] <= newest_day:
             of = found.setdefault(row["widget"], dict.fromkeys(page_goals.SUMS, 0))
             for name in page_goals.SUMS:
                 of[name] += row[name]

@@ -170,12 +170,16 @@ def test_what_comes_with_a_reward_is_of_the_page_and_the_last_28_days(spark: Spa
         table(spark, "widgets", made),
         widget_stats=table(spark, "widget_stats", stats + others),
         days=[FIRST + timedelta(2)],
-        policies={"plain": spec()},
+        policies={name: spec(name, open_days=open_days) for name, open_days in (("plain", 0), ("waits", 1))},
         feature_sets={"home-1": FEATURES},
         reward=REWARD,
     )
-    (row,) = rows(frame)
-    found = np.reshape(row["worths"], (4, 3))
+    by_spec = {row["spec"]: row for row in rows(frame)}
+    waits = np.reshape(by_spec["waits"]["worths"], (4, -1))
+    assert waits[0] == pytest.approx(
+        [1.0] * waits.shape[1]
+    )  # the newest day is open: 20 clicks for 20 remain
+    found = np.reshape(by_spec["plain"]["worths"], (4, 3))
     assert found[0] == pytest.approx([(10 + 15) / 40, (20 + 15) / 40, 0.75])
     assert found[2] == pytest.approx(100 * found[0])
     assert found[3].tolist() == [0.5] * 3
