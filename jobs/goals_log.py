@@ -176,7 +176,8 @@ def _with_contexts(tables: Tables, rows: pa.Table, feature_set: str, first: date
     """Give each serving the context of its draw; one drawn before the set was is left out."""
     day = ds.field("decision_date")
     within = (day >= first) & (day <= last) & (ds.field("feature_set") == feature_set)
-    drawn = tables.read("contexts", within, list(CONTEXT))
+    own = ds.field("draw_id").isin(pc.unique(rows["draw_id"]))
+    drawn = tables.read("contexts", within & own, list(CONTEXT))
     places = {
         key: at
         for at, key in enumerate(
@@ -195,7 +196,8 @@ def _with_audience(tables: Tables, rows: pa.Table, first: date, last: date) -> p
     """Give each serving its subject's role and region as of the evening before."""
     day = ds.field("feature_date")
     within = (day >= first - timedelta(1)) & (day < last)
-    known = tables.read("subject_features", within, ["subject", "feature_date", "role", "region"])
+    own = ds.field("subject").isin(pc.unique(rows["subject"]))
+    known = tables.read("subject_features", within & own, ["subject", "feature_date", "role", "region"])
     by_key = {
         (row["subject"], row["feature_date"]): (row["role"], row["region"]) for row in known.to_pylist()
     }
