@@ -1,13 +1,11 @@
-"""What `vitrine layout` and `vitrine store` print, and the file that `vitrine layout page` writes."""
+"""What `vitrine layout get` and `vitrine store status` print."""
 
 import re
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 from jobs.config import Config
 from jobs.ids import pseudonym
-from jobs.page import SIMULATED, View, render
 from jobs.store.errors import StoreError
 from jobs.store.pages import Page, Slot
 from jobs.store.reader import Store
@@ -26,20 +24,6 @@ def layout(config: Config, subject: str, page: str) -> None:
     """Print the layout that a reader of the store gets."""
     _check(config, page)
     sys.stdout.write("\n".join(lines(_open(config).page(subject_of(config, subject), page))) + "\n")
-
-
-def page(config: Config, subject: str, output: Path) -> None:
-    """Write a subject's pages as they would look, as one HTML file."""
-    store, who = _open(config), subject_of(config, subject)
-    pages = [
-        store.page(who, name) for name in sorted(config.pages, key=lambda name: config.pages[name].positions)
-    ]
-    pointer = store.generation().pointer
-    is_demo = config.ids.demo_key is not None
-    title = re.sub(r"^h(?=\d+$)", "Household ", subject) if is_demo else subject
-    view = View(title, "", pages, pointer.serves_date, pointer.colour, SIMULATED if is_demo else "")
-    output.write_text(render(view), encoding="utf-8")
-    sys.stdout.write(f"{output}: {', '.join(found.layout.page for found in pages)} of {subject}.\n")
 
 
 def status(config: Config) -> None:

@@ -78,7 +78,8 @@ def test_one_file_shows_it_all_and_needs_no_other(config: Any, tmp_path: Any, ca
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
     page = parsed(html)
     text = " ".join(page.text)
-    assert "Household 7" in text
+    assert "<h1>Household 7</h1>" in html
+    assert html.index('id="page-start"') < html.index('id="page-home"')
     assert "consultant, region north" in text
     assert "2.00" in text
     assert "Soft drinks" in text

@@ -174,14 +174,6 @@ def test_layout_get_prints_what_a_reader_gets(config, capsys):
     assert "fallback (the subject has no layout of its own)" in capsys.readouterr().out
 
 
-def test_layout_page_writes_a_file(config, tmp_path, capsys):
-    show.page(config, "h7", tmp_path / "page.html")
-    html = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "<h1>Household 7</h1>" in html
-    assert html.index('id="page-start"') < html.index('id="page-home"')
-    assert "start, home of h7" in capsys.readouterr().out
-
-
 def test_a_page_that_is_not_declared_is_named(config):
     with pytest.raises(show.UnknownPage, match="the pages are home, start"):
         show.layout(config, "h7", "hom")
