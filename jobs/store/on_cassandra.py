@@ -121,6 +121,8 @@ class CassandraBackend:
         if settings:
             raise StoreError(f"{self.where} has no setting {min(settings)!r}: there is ssl_ca_certs alone.")
         nodes = [one.partition(":") for one in hosts.split(",")]
+        if wrong := [port for _, _, port in nodes if port and not port.isdecimal()]:
+            raise StoreError(f"{self.where} names the port {wrong[0]!r}, which is no number.")
         ports = tuple((host, int(port or PORT)) for host, _, port in nodes)
         self.client = Client(ports, keyspace, certificates, self.where, *patience)
         self._version: bytes | None = None

@@ -261,6 +261,7 @@ def test_where_nobody_answers_there_is_a_page_to_show():
         ("cassandra://one:9042/Shop-1", "names no keyspace"),
         ("cassandra:///shop", "names no keyspace"),
         ("cassandra://one/shop?prefix=a", "has no setting 'prefix'"),
+        ("cassandra://one,two:native/shop", "names the port 'native', which is no number"),
     ],
 )
 def test_an_address_that_cannot_be_is_told_in_a_sentence(url, said):
