@@ -84,7 +84,7 @@ def _front(view: View) -> str:
     colour = escape(view.colour)
     generation = view.pages[0].layout.generation if view.pages else 0
     facts = [f'<span class="dot {colour}"></span>generation <b>{generation}</b> on {colour}']
-    facts += [f"{page.layout.page} is <b>{page.layout.freshness}</b>" for page in view.pages]
+    facts += [f"{escape(page.layout.page)} is <b>{page.layout.freshness}</b>" for page in view.pages]
     told = "".join(f"<li>{fact}</li>" for fact in facts)
     lead = f"{escape(view.about)}{' · ' if view.about else ''}the shop as it greets them on"
     return (
