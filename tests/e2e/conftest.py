@@ -35,9 +35,11 @@ def lived_in() -> Iterator[Path]:
         for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
             patch.delenv(name)
         patch.setenv("VITRINE_HOME", str(folder))
-        patch.setenv("VITRINE_OVERLAY", "demo")
+        patch.setenv("VITRINE_OVERLAY", "demo,small")
         patch.setenv("VITRINE_ENGINE_PORT", "0")
         patch.setenv("VITRINE_AIRFLOW_PORT", "0")
+        # Nobody changes a DAG's file meanwhile.
+        patch.setenv("AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL", "3600")
         for fetched in ("jars", "source", "java"):
             if (FETCHED / fetched).exists():
                 shutil.copytree(FETCHED / fetched, folder / fetched)
