@@ -117,7 +117,9 @@ class Client:
         """Pause where another attempt is worth it, else say what is wrong."""
         if not isinstance(error, PASSING) or _wrong_login(error) or attempt >= self._retries:
             raise self.told(error) from None
-        time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.05 * 2**attempt)))  # noqa: S311
+        # Who was taken for dead is called again after RECONNECT_SECONDS: to ask sooner is no use.
+        least = RECONNECT_SECONDS if isinstance(error, NoHostAvailable) else 0.0
+        time.sleep(least + random.uniform(0, min(LONGEST_PAUSE, 0.05 * 2**attempt)))  # noqa: S311
 
     def told(self, error: Exception) -> StoreError:
         """Return an error as a sentence for the operator."""
