@@ -72,9 +72,9 @@ def place(request, tmp_path) -> Place:
     return _place(request, tmp_path, request.param)
 
 
-@pytest.fixture(params=KINDS[1:])
+@pytest.fixture(params=["redis", "cluster"])
 def remote(request, tmp_path) -> Place:
-    """Return an empty store on a server, and on a cluster."""
+    """Return an empty store on a Redis server, and on a cluster."""
     return _place(request, tmp_path, request.param)
 
 
