@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -22,7 +23,25 @@ def main() -> None:
             sys.exit(code)
     from jobs.cli import main as run_here
 
+    if sys.argv[1:2] == ["query"]:
+        _and_leave(run_here)
     run_here()
+
+
+def _and_leave(run: Callable[[], None]) -> None:
+    """Run, and end the process at once.
+
+    Threads of a query that needs no more rows may still read; the interpreter's own end under them was seen
+    to crash and to hang.
+    """
+    code = 0
+    try:
+        run()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def hand_over(arguments: list[str]) -> int | None:
