@@ -81,8 +81,9 @@ class Prepared:
         observed = {
             f"{goal}/observed": Terms.mean_of(values.sum(axis=1)) for goal, values in judged.rewards.items()
         }
-        weights = _weights("target", judged)
-        return cls(Addends.of({**named, **observed, **weights}, judged.clusters), tuple(judged.weighing()))
+        weighing = judged.weighing()
+        weights = _weights("target", weighing)
+        return cls(Addends.of({**named, **observed, **weights}, judged.clusters), tuple(weighing))
 
     def summary(
         self, shares: Shares, start: int, stop: int, rows: NDArray[np.bool_], open_rows: int = 0
@@ -133,16 +134,17 @@ def after_each_day(
         decides = next(name for name in mine if name in theirs)
         named[f"live/{goal}"] = theirs[decides]
         named[_look(goal)] = Terms.mean_of(paired(mine[decides], theirs[decides]))
-    roles = {"candidate": candidate, "live": live}
-    weights = {
-        (role, name): terms for role, judged in roles.items() for name, terms in judged.weighing().items()
-    }
-    for role, judged in roles.items():
-        named |= _weights(role, judged)
+    weighing = {"candidate": candidate.weighing(), "live": live.weighing()}
+    for role, weights in weighing.items():
+        named |= _weights(role, weights)
     addends = Addends.of(named, candidate.clusters)
     shares = Shares.of(logged, first, days, count)
     variances = _by_day(_variances(candidate, live), days, count)
-    largest = {key: _largest(terms, days, count) for key, terms in weights.items()}
+    largest = {
+        (role, name): _largest(terms, days, count)
+        for role, weights in weighing.items()
+        for name, terms in weights.items()
+    }
     places = {goal: addends.recipes[_look(goal)][0][1] for goal in candidate.rewards}
     looks = np.zeros((count, len(places), len(LOOKED)))
     for day, (sums, by_cluster) in enumerate(addends.growing(days, count)):
@@ -195,9 +197,9 @@ def _looked(by_cluster: Floats, places: list[int], clusters: int) -> Floats:
     )
 
 
-def _weights(role: str, judged: Judged) -> dict[str, Terms]:
+def _weights(role: str, weighing: Mapping[str, Terms]) -> dict[str, Terms]:
     named: dict[str, Terms] = {}
-    for name, terms in judged.weighing().items():
+    for name, terms in weighing.items():
         (part,) = terms.parts
         named |= {weight(role, name): terms, square(role, name): Terms.mean_of(part.numerator**2)}
     return named

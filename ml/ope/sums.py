@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 
 from ml.ope.intervals import Interval, quantile_t
 from ml.ope.log import Floats, Integers
-from ml.ope.terms import Terms
-
-Recipe = tuple[tuple[float, int, int], ...]
+from ml.ope.terms import Recipe, Terms, distinct_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +81,6 @@ class Sums:
         half = quantile_t(level, self.clusters - 1) * error
         return Interval(value, value - half, value + half, error)
 
-    def spread(self, name: str) -> float:
-        """Return Σ_c (Σᵢ∈c ψᵢ)²: the variance by cluster, not yet divided by rows."""
-        _, along = self._influence(name)
-        return max(float(along @ self.products @ along), 0.0)
-
     def _influence(self, name: str) -> tuple[float, Floats]:
         value, along = 0.0, np.zeros(len(self.totals))
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -125,32 +118,14 @@ class Addends:
     @classmethod
     def of(cls, terms: Mapping[str, Terms], clusters: Integers | None) -> Self:
         """Line up the distinct columns of terms of the same rows."""
+        recipes, found = distinct_columns(list(terms.values()))
         rows = len(next(iter(terms.values())))
         codes = np.arange(rows) if clusters is None else clusters
-        numbers: dict[int, int] = {}
-        found = [np.ones(rows)]
-
-        def number(column: Floats | None) -> int:
-            if column is None:
-                return 0
-            if len(column) != rows:
-                raise ValueError(f"terms of {len(column)} and {rows} rows are not of the same log")
-            # By where they lie in memory (as `columns_of`): whatever rows hold, recipes of buckets are alike.
-            where = column.__array_interface__["data"][0]
-            if where not in numbers:
-                numbers[where] = len(found)
-                found.append(column)
-            return numbers[where]
-
-        recipes = {
-            name: tuple((part.sign, number(part.numerator), number(part.normaliser)) for part in each.parts)
-            for name, each in terms.items()
-        }
         order = np.argsort(codes, kind="stable")
-        columns = np.empty((rows, len(found)))
-        for place, column in enumerate(found):
+        columns = np.ones((rows, 1 + len(found)))
+        for place, column in enumerate(found, 1):
             columns[:, place] = column[order]
-        return cls(recipes, columns, codes[order], order)
+        return cls(dict(zip(terms, recipes, strict=True)), columns, codes[order], order)
 
     def sums(self, wanted: NDArray[np.bool_] | None = None) -> Sums:
         """Sum rows: those wanted (n,) of the terms, all by default."""

@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 
 from ml.ope.log import Floats, Integers
 
+Recipe = tuple[tuple[float, int, int], ...]
+"""Sign, numerator's column and normaliser's column of each part."""
+
 
 class Part(NamedTuple):
     """One ratio: a numerator (n,), what normalises it (n,) or None for 1, and its sign."""
@@ -99,7 +102,7 @@ class Columns(NamedTuple):
     """
 
     sums: Floats
-    recipes: tuple[tuple[tuple[float, int, int], ...], ...]
+    recipes: tuple[Recipe, ...]
     noises: tuple[float, ...]
 
     def values(self, sums: Floats) -> list[Floats]:
@@ -113,16 +116,26 @@ class Columns(NamedTuple):
 
 def columns_of(terms: Sequence[Terms], clusters: Integers | None) -> Columns:
     """Sum the columns of several terms by cluster, each column once."""
+    recipes, found = distinct_columns(terms)
+    sums = by_cluster([None, *found], len(terms[0]), clusters)
+    return Columns(sums, recipes, tuple(simulation_error(each, clusters) for each in terms))
+
+
+def distinct_columns(terms: Sequence[Terms]) -> tuple[tuple[Recipe, ...], list[Floats]]:
+    """Return how each of the terms is computed from columns of which the first is 1, and the other columns.
+
+    Columns are told apart by where they lie in memory, since `Rows` hands the same one to many estimators. So
+    recipes do not depend on what rows hold, and those of any rows are alike.
+    """
     rows = len(terms[0])
     if any(len(each) != rows for each in terms):
-        raise ValueError("terms of one bootstrap must be of the same rows")
+        raise ValueError("terms that are summed together must be of the same rows")
     numbers: dict[int, int] = {}
     found: list[Floats] = []
 
     def number(column: Floats | None) -> int:
         if column is None:
             return 0
-        # Columns are named by where they lie in memory: `Rows` hands the same one to many estimators.
         where = column.__array_interface__["data"][0]
         if where not in numbers:
             found.append(column)
@@ -133,8 +146,7 @@ def columns_of(terms: Sequence[Terms], clusters: Integers | None) -> Columns:
         tuple((part.sign, number(part.numerator), number(part.normaliser)) for part in each.parts)
         for each in terms
     )
-    sums = by_cluster([None, *found], rows, clusters)
-    return Columns(sums, recipes, tuple(simulation_error(each, clusters) for each in terms))
+    return recipes, found
 
 
 def by_cluster(columns: Sequence[Floats | None], rows: int, clusters: Integers | None) -> Floats:
