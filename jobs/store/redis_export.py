@@ -74,9 +74,8 @@ class RedisBuilding(RemoteBuilding):
             self._drained()
         except OtherReply as error:
             return f"what was written did not come back ({error})"
-        for name in ("keys", "layouts", "size", "digest"):
-            if getattr(tally, name) != getattr(wanted, name):
-                return f"its {name} came out as {getattr(tally, name)}, not {getattr(wanted, name)}."
+        if problem := tally.problem(wanted):
+            return problem
         found = self._heartbeat()
         return "" if found == wanted else f"its heartbeat is {found}, not {wanted}."
 

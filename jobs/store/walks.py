@@ -98,6 +98,13 @@ class Tally:
         """The digest so far."""
         return self._hash.hexdigest()
 
+    def problem(self, wanted: "Heartbeat") -> str:
+        """Return how counts or digest differ from what is wanted, empty if they agree."""
+        for name in ("keys", "layouts", "size", "digest"):
+            if getattr(self, name) != getattr(wanted, name):
+                return f"its {name} came out as {getattr(self, name)}, not {getattr(wanted, name)}."
+        return ""
+
 
 def counts_problem(colour: "Colour", wanted: "Heartbeat") -> str:
     """Return how a colour's heartbeat, counts or digest differ from what is wanted, empty if they agree."""
@@ -106,7 +113,4 @@ def counts_problem(colour: "Colour", wanted: "Heartbeat") -> str:
     found = Tally()
     for _ in found.over(colour.pairs()):
         pass
-    for name in ("keys", "layouts", "size", "digest"):
-        if getattr(found, name) != getattr(wanted, name):
-            return f"its {name} came out as {getattr(found, name)}, not {getattr(wanted, name)}."
-    return ""
+    return found.problem(wanted)
