@@ -9,12 +9,11 @@ from datetime import date, timedelta
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from jobs.config import Config
-from jobs.store.content import ROWS, SORT_MEMORY
+from jobs.store.content import ROWS, bounded
 from jobs.store.flags import FORMAT
 
 Rows = Callable[[str, Sequence[str], ds.Expression], pa.RecordBatchReader]
@@ -70,13 +69,7 @@ def _joined(
             none = pa.nulls(len(batch), SCHEMA.field("segments").type)
             yield pa.RecordBatch.from_arrays([*batch.columns, none], schema=SCHEMA)
         return
-    with (
-        TemporaryDirectory(prefix="vitrine-") as scratch,
-        duckdb.connect(
-            config={"memory_limit": SORT_MEMORY, "temp_directory": scratch, "threads": 2}
-        ) as connection,
-    ):
-        connection.execute("set enable_progress_bar = false")
+    with TemporaryDirectory(prefix="vitrine-") as scratch, bounded(scratch) as connection:
         named = connection.from_arrow(segments).aggregate(
             "subject, list(segmentation || ': ' || name) as segments", "subject"
         )

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from jobs.store.content import ROWS, SORT_MEMORY, Inputs
+from jobs.store.content import ROWS, Inputs, bounded
 from jobs.tables import located
 
 
@@ -40,13 +39,7 @@ def _both(rows: pa.RecordBatchReader, names: str) -> Iterator[pa.RecordBatch]:
     """Join in bounded memory; what a subject's list is called by does not reach the store."""
     filesystem, base = located(names)
     pairs = ds.dataset(base, format="parquet", filesystem=filesystem)
-    with (
-        TemporaryDirectory(prefix="vitrine-") as scratch,
-        duckdb.connect(
-            config={"memory_limit": SORT_MEMORY, "temp_directory": scratch, "threads": 2}
-        ) as connection,
-    ):
-        connection.execute("set enable_progress_bar = false")
+    with TemporaryDirectory(prefix="vitrine-") as scratch, bounded(scratch) as connection:
         known = connection.from_arrow(pairs)
         joined = connection.from_arrow(rows).join(known, "subject = now", how="left")
         for batch in joined.to_arrow_reader(ROWS):

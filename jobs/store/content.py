@@ -6,6 +6,7 @@ time. Catalogue, widgets and the lists of the whole shop are bounded, and held.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
@@ -194,11 +195,18 @@ def _pairs(batches: Iterable[pa.RecordBatch]) -> Iterator[Pair]:
         yield from zip(batch["key"].to_pylist(), batch["value"].to_pylist(), strict=True)
 
 
-def _ordered(rows: pa.RecordBatchReader, by: str, scratch: str) -> Iterator[pa.RecordBatch]:
-    """Sort rows of any number by a text column, in bounded memory, spilling to `scratch`."""
+@contextmanager
+def bounded(scratch: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an engine that sorts and joins rows of any number in bounded memory, spilling to `scratch`."""
     settings: dict[str, Any] = {"memory_limit": SORT_MEMORY, "temp_directory": scratch, "threads": 2}
     with duckdb.connect(config=settings) as connection:
         connection.execute("set enable_progress_bar = false")
+        yield connection
+
+
+def _ordered(rows: pa.RecordBatchReader, by: str, scratch: str) -> Iterator[pa.RecordBatch]:
+    """Sort rows of any number by a text column, in bounded memory, spilling to `scratch`."""
+    with bounded(scratch) as connection:
         yield from connection.from_arrow(rows).order(by).to_arrow_reader(ROWS)
 
 
