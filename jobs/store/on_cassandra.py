@@ -18,8 +18,7 @@ LOCAL_QUORUM: so what was verified is what readers see.
 import math
 import re
 import tempfile
-import time
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -33,12 +32,12 @@ from jobs.store.codec import Names, decode_names
 from jobs.store.errors import Busy, NotThere, StoreError
 from jobs.store.heartbeat import read_heartbeat
 from jobs.store.on_lmdb import LmdbBuilding
-from jobs.store.pointer import COLOURS, Pointer, decode_pointer, encode_pointer
+from jobs.store.pointer import COLOURS, Pointer, encode_pointer
+from jobs.store.polled import Polled
 from jobs.store.walks import Pair
 
 BUCKETS = 1024
 PORT = 9042
-REFRESH_SECONDS = 1.0
 PAGE_ROWS = 2_000
 SCAN_SECONDS = 30.0  # for a page of rows
 KEYSPACE = re.compile(r"[a-z][a-z0-9_]{0,47}")
@@ -103,7 +102,7 @@ class CassandraColour:
         return 0
 
 
-class CassandraBackend:
+class CassandraBackend(Polled):
     """A keyspace of a cluster."""
 
     def __init__(self, url: str, patience: tuple[float, int] = READING) -> None:
@@ -125,26 +124,16 @@ class CassandraBackend:
             raise StoreError(f"{self.where} names the port {wrong[0]!r}, which is no number.")
         ports = tuple((host, int(port or PORT)) for host, _, port in nodes)
         self.client = Client(ports, keyspace, certificates, self.where, *patience)
-        self._version: bytes | None = None
-        self._look_at = 0.0
+        super().__init__()
 
-    def version(self) -> Hashable | None:
-        """Return the pointer's bytes, as they were within the last REFRESH_SECONDS."""
-        now = time.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + REFRESH_SECONDS
-            try:
-                self._version = self._state("live")
-            except StoreError:
-                if self._version is None:
-                    self._look_at = 0.0
-                    raise
-        return self._version
+    @property
+    def pointer_name(self) -> str:
+        """How errors call the pointer."""
+        return f"The pointer at {self.where}"
 
-    def pointer(self) -> Pointer | None:
-        """Return the pointer, None where there is none."""
-        found = self._state("live")
-        return None if found is None else decode_pointer(found, f"The pointer at {self.where}")
+    def live(self) -> bytes | None:
+        """Ask for the pointer's bytes; None where there are none."""
+        return self._state("live")
 
     def colour(self, name: str) -> CassandraColour:
         """Open a finished colour."""

@@ -11,14 +11,13 @@ Addresses are redis://HOST:PORT/DB, rediss:// (TLS), redis+cluster://HOST:PORT,H
 with ?prefix=NAME (vitrine by default) and settings of redis-py (ssl_ca_certs). User and password come from
 VITRINE_STORE_USER and VITRINE_STORE_PASSWORD, and are never shown.
 
-A reader asks for the pointer once in REFRESH_SECONDS; the colour that was left stays as it was for longer.
+A reader asks for the pointer once in a while (polled.py).
 """
 
 import os
 import re
 import tempfile
-import time
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -36,10 +35,10 @@ from jobs.store.codec import Names, decode_names
 from jobs.store.errors import Busy, NotThere, StoreError, StoreGone
 from jobs.store.heartbeat import read_heartbeat
 from jobs.store.on_lmdb import LmdbBuilding
-from jobs.store.pointer import Pointer, decode_pointer, encode_pointer
+from jobs.store.pointer import Pointer, encode_pointer
+from jobs.store.polled import Polled
 from jobs.store.walks import Pair
 
-REFRESH_SECONDS = 1.0
 SCANNED = 2_000
 SLOTS = 16_384
 # What makes a request worth another attempt: nobody is there, or a cluster is choosing another master.
@@ -102,7 +101,7 @@ class RedisColour:
         return 0
 
 
-class RedisBackend:
+class RedisBackend(Polled):
     """A server, or a cluster."""
 
     def __init__(self, url: str, patience: Patience = READING) -> None:
@@ -118,8 +117,7 @@ class RedisBackend:
         self._others = [one.partition(":") for one in others]
         self._patience = patience
         self._client: Any = None
-        self._version: bytes | None = None
-        self._look_at = 0.0
+        super().__init__()
 
     @property
     def client(self) -> Any:
@@ -164,25 +162,16 @@ class RedisBackend:
         except RedisError as error:
             raise StoreError(f"The store at {self.where} refused: {_said(error)}.") from None
 
-    def version(self) -> Hashable | None:
-        """Return the pointer's bytes, as they were within the last REFRESH_SECONDS."""
-        now = time.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + REFRESH_SECONDS
-            try:
-                with self.reached() as client:
-                    self._version = client.get(self.key("live"))
-            except StoreError:
-                if self._version is None:
-                    self._look_at = 0.0
-                    raise
-        return self._version
+    @property
+    def pointer_name(self) -> str:
+        """How errors call the pointer."""
+        return f"{self.key('live')} at {self.where}"
 
-    def pointer(self) -> Pointer | None:
-        """Return the pointer, None where there is none."""
+    def live(self) -> bytes | None:
+        """Ask for the pointer's bytes; None where there are none."""
         with self.reached() as client:
-            found = client.get(self.key("live"))
-        return None if found is None else decode_pointer(found, f"{self.key('live')} at {self.where}")
+            found: bytes | None = client.get(self.key("live"))
+        return found
 
     def colour(self, name: str) -> RedisColour:
         """Open a finished colour."""

@@ -16,7 +16,8 @@ from jobs.store.care import rollback, verify
 from jobs.store.cassandra_export import BATCH_BYTES, BATCH_ROWS, Rows
 from jobs.store.errors import Busy
 from jobs.store.export import Refused
-from jobs.store.on_cassandra import REFRESH_SECONDS, CassandraBackend, bucket
+from jobs.store.on_cassandra import CassandraBackend, bucket
+from jobs.store.polled import REFRESH_SECONDS
 from jobs.store.reader import BUILT_IN
 from jobs.store.terms import DAY_SECONDS
 from tests.store import crash

@@ -16,7 +16,8 @@ from jobs.store import Store, StoreError, StoreGone, live
 from jobs.store.care import rollback, verify
 from jobs.store.errors import Busy
 from jobs.store.export import Refused
-from jobs.store.on_redis import REFRESH_SECONDS, RedisBackend
+from jobs.store.on_redis import RedisBackend
+from jobs.store.polled import REFRESH_SECONDS
 from jobs.store.terms import DAY_SECONDS
 from tests.store import crash
 from tests.store import given as nights
@@ -130,7 +131,7 @@ def test_what_the_server_lost_or_changed_is_found_before_readers_move(remote, da
 
 
 def test_readers_are_led_by_the_pointer_within_a_second_and_the_colour_they_left_stays(single, monkeypatch):
-    monkeypatch.setattr("jobs.store.on_redis.REFRESH_SECONDS", 1000)
+    monkeypatch.setattr("jobs.store.polled.REFRESH_SECONDS", 1000)
     patient = Place(single.url, replace(single.terms, grace_seconds=1.5))
     patient.export(night(), crash.first())
     store = patient.store()
