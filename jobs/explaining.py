@@ -14,6 +14,7 @@ import pyarrow.dataset as ds
 
 from jobs import algorithms, page_goals, steering
 from jobs.config import Config
+from jobs.page_words import named
 from jobs.scenarios import LIVE
 from jobs.tables import Tables
 from ml.bandits.linear import COLD
@@ -21,7 +22,7 @@ from ml.rank.redundancy import add, nothing_yet
 from ml.rank.rules import NONE, Rules, begin, options, place
 from ml.reasons import PINNED, leads
 
-MOST_NAMED = 3
+MOST_FEATURES = 3
 PLAIN = {
     "always 1": "popularity",
     "1 when the subject has ever bought, 0 for devices and new users": "somebody who has bought before",
@@ -130,12 +131,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.{0 if share >= 0.1 else 1}f} %"
 
 
-def named(names: Sequence[str]) -> str:
-    """Name the first few, and count the others."""
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"{', '.join(names[:MOST_NAMED])}{more}"
-
-
 def _listed(parts: Any) -> str:
     return ", ".join(f"{name} {value:+.3f}" for name, value in parts)
 
@@ -167,7 +162,7 @@ def _features(
     own = np.asarray(row["action_context"], dtype=np.float64).reshape(len(arms), -1)
     found = leads(model.theta_, np.asarray(row["context"], np.float64), own)[row["candidates"].index(widget)]
     meanings = [each.meaning or each.name for each in (*features.context, *features.action)]
-    best = sorted(range(len(found)), key=lambda at: -found[at])[:MOST_NAMED]
+    best = sorted(range(len(found)), key=lambda at: -found[at])[:MOST_FEATURES]
     told = [PLAIN.get(meanings[at], meanings[at].removesuffix(", shrunk")) for at in best]
     return [(words, float(found[at])) for words, at in zip(told, best, strict=True) if found[at] >= 0.005]
 

@@ -30,6 +30,9 @@ FEEDBACK = (
     "decision_id", "position", "decision_date", "served_at", "subject", "subject_bucket", "role", "draw_id",
     "page", "widget", "propensity", "policy_version", "is_seen", "reward", "rewards",
 )  # fmt: skip
+OF_SERVING = (
+    "decision_id", "decision_date", "served_at", "subject", "subject_bucket", "role", "draw_id", "page",
+)  # fmt: skip
 CONTEXT = ("draw_id", "decision_date", "feature_set", "candidates", "context", "action_context", "rules")
 
 
@@ -136,20 +139,12 @@ def _servings(tables: Tables, page: str, first: date, last: date, most: int) -> 
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
     there = np.zeros((len(starts), int(position.max()) + 1), dtype=np.bool_)
     there[np.cumsum(np.diff(owner, prepend=-1) != 0) - 1, position] = True
-    keys, entries = EARNED, table["rewards"].to_pylist()
-    earned = {key: pa.array([float(dict(row).get(key) or 0.0) for row in entries]) for key in keys}
-    earned["detail"] = pa.array([float(dict(row).get("detail") or 0.0) for row in entries])
-    own = (
-        "decision_id",
-        "decision_date",
-        "served_at",
-        "subject",
-        "subject_bucket",
-        "role",
-        "draw_id",
-        "page",
-    )
-    columns: dict[str, Any] = {name: table[name].take(pa.array(starts)) for name in own}
+    of_rows = [dict(row) for row in table["rewards"].to_pylist()]
+    earned = {
+        goal: pa.array([float(row.get(goal) or 0.0) for row in of_rows])
+        for goal in dict.fromkeys((*EARNED, *DIRECT))
+    }
+    columns: dict[str, Any] = {name: table[name].take(pa.array(starts)) for name in OF_SERVING}
     columns |= {
         name: lists_where(table[of].combine_chunks(), there)
         for name, of in (
@@ -159,7 +154,7 @@ def _servings(tables: Tables, page: str, first: date, last: date, most: int) -> 
             ("rewards", "reward"),
         )
     }
-    columns |= {name: lists_where(earned[name], there) for name in dict.fromkeys((*EARNED, *DIRECT))}
+    columns |= {goal: lists_where(values, there) for goal, values in earned.items()}
     return pa.table(columns), seen
 
 

@@ -8,7 +8,7 @@ from datetime import date
 from html import escape
 from typing import TYPE_CHECKING
 
-from jobs.page_words import spelled, title_of_widget
+from jobs.page_words import named, spelled, title_of_widget
 
 if TYPE_CHECKING:
     # What fills these needs the mathematics; who prints a layout from the store does not wait for it.
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from jobs.inspecting import Before, Day
 
 MOST_BOUGHT = 5
-MOST_NAMED = 3
 GOALS = {"click": "clicks", "quality": "click quality"}
 
 
@@ -115,9 +114,8 @@ def because(of: "Told") -> str:
         told += '<dt class="whole">What speaks for it, beside the mean widget</dt>'
         told += f'<dd class="whole"><ul class="lifts">{lifts}</ul></dd>'
     if of.kept_out:
-        names = ", ".join(title_of_widget(name) for name in of.kept_out[:MOST_NAMED])
-        more = len(of.kept_out) - MOST_NAMED
-        told += f"<dt>Rules kept out</dt><dd>{escape(names)}{f' and {more} more' if more > 0 else ''}</dd>"
+        names = named([title_of_widget(name) for name in of.kept_out])
+        told += f"<dt>Rules kept out</dt><dd>{escape(names)}</dd>"
     return told
 
 

@@ -1,7 +1,9 @@
 """Words for widgets and categories, as people read them."""
 
 import re
+from collections.abc import Sequence
 
+MOST_NAMED = 3
 TITLES = {"bestsellers": "Best sellers", "trending": "Trending this week"}
 
 # Words that the catalogue cuts short, spelled out where people read them.
@@ -42,3 +44,9 @@ def spelled(name: str) -> str:
     parts = [part.strip() for part in re.split(r"[/:]|&| - ", "".join(words)) if part.strip()]
     joined = f"{', '.join(parts[:-1])} & {parts[-1]}" if len(parts) > 1 else "".join(parts)
     return joined[:1].upper() + joined[1:]
+
+
+def named(names: Sequence[str]) -> str:
+    """Name the first few, and count the others."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"

@@ -13,12 +13,10 @@ Writes  a console
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,12 +27,10 @@ from rich.table import Table
 from jobs import algorithms, maps
 from jobs.config import Config, Page, Policy
 from jobs.demo import truth, value, values
-from jobs.demo.history import Floats
 from jobs.demo.source import DemoError
 from jobs.demo.truth import Truth
 from jobs.servings import by_spec
 from jobs.tables import Tables
-from ml.draw import first_position_probabilities
 from ml.ope.intervals import student_t
 from ml.ope.judged import MAIN
 
@@ -108,19 +104,9 @@ def _worth(inputs: values.Inputs, page: Page, spec: Policy, known: Truth, seed: 
     own = truth.take(known, np.flatnonzero(pd.Index(known.decision_id).isin(decisions.index)))
     ordered = decisions.loc[list(own.decision_id)].reset_index()
     scores, bonuses = values.policy_scores(inputs, ordered, own.actions, spec, seed)
-    rule = asdict(algorithms.rule_of(spec, page))
-    weigh = partial(_chances, scores + bonuses, np.isfinite(scores), rule)
+    weigh = values.by_scores(scores + bonuses, algorithms.rule_of(spec, page))
     worth = value.of_draws(own.rewards, weigh, page.positions, seed)
     return pd.Series(worth, index=list(own.decision_id))
-
-
-def _chances(
-    scores: Floats,
-    candidate: npt.NDArray[np.bool_],
-    rule: Mapping[str, float],
-    left: npt.NDArray[np.bool_],
-) -> Floats:
-    return np.asarray(first_position_probabilities(scores, left & candidate, **rule), dtype=np.float64)
 
 
 def check(judgements: pa.Table, exact: Exact) -> list[Checked]:

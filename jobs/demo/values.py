@@ -22,11 +22,11 @@ from jobs.demo import truth, value
 from jobs.demo.history import Floats
 from jobs.demo.source import DemoError, date_of
 from jobs.demo.truth import Truth
-from jobs.demo.value import Value
+from jobs.demo.value import Value, Weigh
 from jobs.live import POLICY, LivePolicies
 from jobs.tables import Tables
 from ml.bandits.linear import COLD
-from ml.draw import first_position_probabilities
+from ml.draw import DrawRule, first_position_probabilities
 from ml.randomness import subject_keys
 
 TEST_DAYS = range(271, 285)
@@ -118,11 +118,7 @@ def evaluate(known: Truth, inputs: Inputs, page: Page, spec: Policy, seed: int) 
     scores, bonuses = policy_scores(inputs, decisions, known.actions, spec, seed)
     means = reward_means(inputs.features, decisions, page.page, known.actions)
     constants, best = _constants(rewards, known.actions, positions)
-    candidate, rule = np.isfinite(scores), algorithms.rule_of(spec, page)
-
-    def served(left: npt.NDArray[np.bool_]) -> Floats:
-        return first_position_probabilities(scores + bonuses, left & candidate, **asdict(rule))
-
+    served = by_scores(scores + bonuses, algorithms.rule_of(spec, page))
     values = {
         UNIFORM: np.asarray(rewards.mean(axis=1) * value.DISCOUNT[:positions].sum()),
         **constants,
@@ -141,6 +137,17 @@ def evaluate(known: Truth, inputs: Inputs, page: Page, spec: Policy, seed: int) 
         best_constant=best,
         policies=value.intervals(values, known.household, best, seed),
     )
+
+
+def by_scores(scores: Floats, rule: DrawRule) -> Weigh:
+    """Draw by a policy's rule from scores (n, k), -inf where there is no candidate."""
+
+    candidate = np.isfinite(scores)
+
+    def weigh(left: npt.NDArray[np.bool_]) -> Floats:
+        return first_position_probabilities(scores, left & candidate, **asdict(rule))
+
+    return weigh
 
 
 def _constants(rewards: Floats, actions: Sequence[str], positions: int) -> tuple[dict[str, Floats], str]:
