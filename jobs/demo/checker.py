@@ -14,6 +14,7 @@ Writes  a console
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -83,18 +84,34 @@ def exact_of_actions(judgements: pa.Table, known: Truth) -> Exact:
 
 def exact_of_layouts(config: Config, tables: Tables, page: Page, judgements: pa.Table, known: Truth) -> Exact:
     """Return the values on a page of several positions, each by the policy that judged the serving."""
+    days = pc.min_max(judgements["decision_date"]).as_py()
+    names = sorted(set(judgements["spec"].to_pylist()) & config.policies.keys())
+    specs = [config.policies[name] for name in names]
+    served = {
+        name: values.read_served(tables, page, name, days["min"], days["max"])
+        for name in sorted({spec.feature_set for spec in specs})
+    }
     found: dict[str, list[pd.Series]] = {}
-    keys = ["spec", "decision_date", "policy_version"]
-    asked = judgements.select(keys).group_by(keys).aggregate([])
-    for row in asked.sort_by([(key, "ascending") for key in keys]).to_pylist():
-        spec, day = config.policies.get(row["spec"]), row["decision_date"]
-        if spec is None:
-            continue
-        features = config.feature_sets[spec.feature_set]
-        fitted = values.read_inputs(tables, page, spec, features, day, day)
-        if fitted.policy["policy_version"] == row["policy_version"]:
-            found.setdefault(spec.name, []).append(_worth(fitted, page, spec, known, config.seed))
+    for spec in specs:
+        decisions, contexts = served[spec.feature_set]
+        policies = values.read_policies(tables, spec, days["max"])
+        for day, version in _asked(judgements, spec.name):
+            newest = values.newest_of(policies, spec, day)
+            if newest["policy_version"] == version:
+                inputs = values.Inputs(
+                    decisions[decisions["decision_date"] == day],
+                    contexts.filter(pc.equal(contexts["decision_date"], day)),
+                    newest,
+                    config.feature_sets[spec.feature_set],
+                )
+                found.setdefault(spec.name, []).append(_worth(inputs, page, spec, known, config.seed))
     return {spec: pd.concat(parts) for spec, parts in found.items()}
+
+
+def _asked(judgements: pa.Table, spec: str) -> list[tuple[date, str]]:
+    """Return the days on which a spec was judged, each with the policy that it was."""
+    own = judgements.filter(pc.equal(judgements["spec"], spec))
+    return sorted(set(zip(own["decision_date"].to_pylist(), own["policy_version"].to_pylist(), strict=True)))
 
 
 def _worth(inputs: values.Inputs, page: Page, spec: Policy, known: Truth, seed: int) -> pd.Series:

@@ -40,7 +40,6 @@ class Inputs:
 
     decisions: pd.DataFrame  # decision_id, draw_id, subject, decision_date; one row a serving
     contexts: pa.Table  # of one feature set
-    features: pa.Table  # subject, feature_date, widget_reward_means
     policy: dict[str, Any]  # a row of policies
     feature_set: FeatureSet  # of the contexts and the policy
 
@@ -64,7 +63,8 @@ def page_values(config: Config, tables: Tables, home: Path, page: Page) -> PageV
     first, last = date_of(TEST_DAYS[0]), date_of(TEST_DAYS[-1])
     spec = learned_spec(config, tables, page, last)
     inputs = read_inputs(tables, page, spec, config.feature_sets[spec.feature_set], first, last)
-    return evaluate(truth.read(home, page.page, first, last), inputs, page, spec, config.seed)
+    known, features = truth.read(home, page.page, first, last), read_features(tables, first, last)
+    return evaluate(known, inputs, features, page, spec, config.seed)
 
 
 def learned_spec(config: Config, tables: Tables, page: Page, night: date) -> Policy:
@@ -82,6 +82,14 @@ def read_inputs(
     tables: Tables, page: Page, spec: Policy, feature_set: FeatureSet, first: date, last: date
 ) -> Inputs:
     """Read what the values need, and the newest policy of before `first`."""
+    newest = newest_of(read_policies(tables, spec, first), spec, first)
+    return Inputs(*read_served(tables, page, spec.feature_set, first, last), newest, feature_set)
+
+
+def read_served(
+    tables: Tables, page: Page, feature_set: str, first: date, last: date
+) -> tuple[pd.DataFrame, pa.Table]:
+    """Read a page's decisions, one row a serving, and their contexts of a feature set."""
     served = (ds.field("decision_date") >= first) & (ds.field("decision_date") <= last)
     on_page = ds.field("page") == page.page
     decisions = tables.read(
@@ -91,32 +99,52 @@ def read_inputs(
     )
     contexts = tables.read(
         "contexts",
-        served & on_page & (ds.field("feature_set") == spec.feature_set),
+        served & on_page & (ds.field("feature_set") == feature_set),
         ["draw_id", "decision_date", "candidates", "context", "action_context"],
     )
+    return decisions.to_pandas(), contexts
+
+
+def read_features(tables: Tables, first: date, last: date) -> pa.Table:
+    """Read the mean rewards that were known of subjects on the evenings before some days."""
     evening = timedelta(days=1)
-    features = tables.read(
+    return tables.read(
         "subject_features",
         (ds.field("feature_date") >= first - evening) & (ds.field("feature_date") <= last - evening),
         ["subject", "feature_date", "widget_reward_means"],
     )
-    fitted = tables.read("policies", (ds.field("spec") == spec.name) & (ds.field("fitted_date") < first))
-    if not fitted.num_rows:
+
+
+def read_policies(tables: Tables, spec: Policy, before: date) -> list[dict[str, Any]]:
+    """Read a spec's policies that were fitted before a day."""
+    fitted = (ds.field("spec") == spec.name) & (ds.field("fitted_date") < before)
+    rows: list[dict[str, Any]] = tables.read("policies", fitted).to_pylist()
+    return rows
+
+
+def newest_of(policies: Sequence[dict[str, Any]], spec: Policy, before: date) -> dict[str, Any]:
+    """Return the newest policy that was fitted before a day."""
+    earlier = [row for row in policies if row["fitted_date"] < before]
+    if not earlier:
         raise DemoError(
-            f"There is no policy of {spec.name} fitted before {first}: run lake_etl for those days."
+            f"There is no policy of {spec.name} fitted before {before}: run lake_etl for those days."
         )
-    newest = max(fitted.to_pylist(), key=lambda row: row["fitted_date"])
-    return Inputs(decisions.to_pandas(), contexts, features, newest, feature_set)
+    return max(earlier, key=lambda row: row["fitted_date"])
 
 
-def evaluate(known: Truth, inputs: Inputs, page: Page, spec: Policy, seed: int) -> PageValues:
-    """Value every policy on the decisions that truth and pipeline both know."""
+def evaluate(
+    known: Truth, inputs: Inputs, features: pa.Table, page: Page, spec: Policy, seed: int
+) -> PageValues:
+    """Value every policy on the decisions that truth and pipeline both know.
+
+    features: subject, feature_date, widget_reward_means of the evenings before.
+    """
     decisions = inputs.decisions.set_index("decision_id")
     known = truth.take(known, np.flatnonzero(pd.Index(known.decision_id).isin(decisions.index)))
     decisions = decisions.loc[list(known.decision_id)].reset_index()
     rewards, positions = known.rewards, page.positions
     scores, bonuses = policy_scores(inputs, decisions, known.actions, spec, seed)
-    means = reward_means(inputs.features, decisions, page.page, known.actions)
+    means = reward_means(features, decisions, page.page, known.actions)
     constants, best = _constants(rewards, known.actions, positions)
     served = by_scores(scores + bonuses, algorithms.rule_of(spec, page))
     values = {
@@ -141,7 +169,6 @@ def evaluate(known: Truth, inputs: Inputs, page: Page, spec: Policy, seed: int) 
 
 def by_scores(scores: Floats, rule: DrawRule) -> Weigh:
     """Draw by a policy's rule from scores (n, k), -inf where there is no candidate."""
-
     candidate = np.isfinite(scores)
 
     def weigh(left: npt.NDArray[np.bool_]) -> Floats:

@@ -71,18 +71,21 @@ def test_a_page_of_several_positions_is_worth_what_its_draws_earn(monkeypatch):
     names = tuple(f"w{n}" for n in range(7))
     known = Truth("home", names, ["d0", "d1"], np.arange(2), np.arange(2), rewards, np.ones((2, 7)) / 7)
 
-    def read_inputs(tables, page, spec, features, first, last):
-        number = int(first == days[1])
-        decisions = pd.DataFrame({"decision_id": [f"d{number}"], "draw_id": ["x"]})
-        policy = {"policy_version": "ab"[number]}
-        return values.Inputs(decisions, pa.table({"draw_id": ["x"]}), pa.table({}), policy, features)
+    def read_served(tables, page, feature_set, first, last):
+        assert [first, last] == days.tolist()
+        decisions = pd.DataFrame({"decision_id": ["d0", "d1"], "draw_id": ["x", "y"], "decision_date": days})
+        return decisions, pa.table({"draw_id": ["x", "y"], "decision_date": days})
+
+    def read_policies(tables, spec, before):
+        return [{"policy_version": "ab"[n], "fitted_date": day - timedelta(1)} for n, day in enumerate(days)]
 
     def policy_scores(inputs, decisions, actions, spec, seed):
         first = inputs.policy["policy_version"] == "a"
         scores = np.zeros((1, 7)) if first else np.where(np.arange(7) == 6, -np.inf, 0.0)[None]
         return scores, np.zeros((1, 7))
 
-    monkeypatch.setattr(values, "read_inputs", read_inputs)
+    monkeypatch.setattr(values, "read_served", read_served)
+    monkeypatch.setattr(values, "read_policies", read_policies)
     monkeypatch.setattr(values, "policy_scores", policy_scores)
     found = checker.exact_of_layouts(config, Tables(config.tables), page, log, known)[spec.name]
     discount = (0.8 ** np.arange(6)).sum()

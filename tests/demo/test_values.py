@@ -66,6 +66,19 @@ def known() -> Truth:
     )
 
 
+def features() -> pa.Table:
+    return pa.table(
+        {
+            "subject": [f"subject{i}" for i in range(HOUSEHOLDS)],
+            "feature_date": [DAY - timedelta(days=1)] * HOUSEHOLDS,
+            "widget_reward_means": pa.array(
+                [[(f"start/{a}", m) for a, m in zip(ACTIONS, row, strict=True)] for row in MEANS.tolist()],
+                pa.map_(pa.string(), pa.float64()),
+            ),
+        }
+    )
+
+
 def inputs(candidates: tuple[str, ...] = tuple(sorted(ACTIONS))) -> Inputs:
     order = RNG.permutation(HOUSEHOLDS)
     upper = np.array([matrix[np.triu_indices(3)] for matrix in COVARIANCE])
@@ -85,19 +98,6 @@ def inputs(candidates: tuple[str, ...] = tuple(sorted(ACTIONS))) -> Inputs:
                 "candidates": [list(candidates)] * HOUSEHOLDS,
                 "context": list(CONTEXT),
                 "action_context": pa.array([[]] * HOUSEHOLDS, pa.list_(pa.float32())),
-            }
-        ),
-        features=pa.table(
-            {
-                "subject": [f"subject{i}" for i in range(HOUSEHOLDS)],
-                "feature_date": [DAY - timedelta(days=1)] * HOUSEHOLDS,
-                "widget_reward_means": pa.array(
-                    [
-                        [(f"start/{a}", m) for a, m in zip(ACTIONS, row, strict=True)]
-                        for row in MEANS.tolist()
-                    ],
-                    pa.map_(pa.string(), pa.float64()),
-                ),
             }
         ),
         policy={
@@ -127,7 +127,7 @@ def by_name(found: PageValues) -> dict[str, float]:
 
 
 def test_every_policy_s_value_by_its_plain_formula() -> None:
-    found = values.evaluate(known(), inputs(), START, SPEC, seed=1)
+    found = values.evaluate(known(), inputs(), features(), START, SPEC, seed=1)
     scores, bonuses = expected_scores()
     powers = np.exp((scores + bonuses) / TEMPERATURE)
     served = FLOOR + (1 - 4 * FLOOR) * powers / powers.sum(axis=1, keepdims=True)
@@ -148,13 +148,13 @@ def test_every_policy_s_value_by_its_plain_formula() -> None:
 
 
 def test_the_order_of_candidates_does_not_matter() -> None:
-    assert values.evaluate(known(), inputs(ACTIONS), START, SPEC, seed=1) == values.evaluate(
-        known(), inputs(ACTIONS[::-1]), START, SPEC, seed=1
+    assert values.evaluate(known(), inputs(ACTIONS), features(), START, SPEC, seed=1) == values.evaluate(
+        known(), inputs(ACTIONS[::-1]), features(), START, SPEC, seed=1
     )
 
 
 def test_what_is_no_candidate_is_never_drawn() -> None:
-    found = values.evaluate(known(), inputs(("category1", "category2")), START, SPEC, seed=1)
+    found = values.evaluate(known(), inputs(("category1", "category2")), features(), START, SPEC, seed=1)
     scores, bonuses = (each[:, :2] for each in expected_scores())
     powers = np.exp((scores + bonuses) / TEMPERATURE)
     served = FLOOR + (1 - 2 * FLOOR) * powers / powers.sum(axis=1, keepdims=True)
@@ -166,7 +166,7 @@ def test_what_is_no_candidate_is_never_drawn() -> None:
 def test_home_values_layouts_by_position() -> None:
     home = START.model_copy(update={"page": "home", "positions": 2})
     on_home = replace(known(), page="home")
-    found = by_name(values.evaluate(on_home, inputs(), home, SPEC, seed=1))
+    found = by_name(values.evaluate(on_home, inputs(), features(), home, SPEC, seed=1))
     scores, _ = expected_scores()
     best = np.argsort(-scores, axis=1)[:, :2]
     shown = np.take_along_axis(REWARDS, best, axis=1)
@@ -181,15 +181,14 @@ def test_decisions_that_the_pipeline_lost_are_left_out() -> None:
     some = replace(
         some, decisions=some.decisions[some.decisions["decision_id"].isin(["decision2", "decision3"])]
     )
-    found = values.evaluate(known(), some, START, SPEC, seed=1)
+    found = values.evaluate(known(), some, features(), START, SPEC, seed=1)
     assert found.visits == 2
     assert by_name(found)["always trending"] == REWARDS[[2, 3], 3].mean()
 
 
 def test_a_subject_without_features_has_the_population_s_means() -> None:
     some = inputs()
-    features = some.features.slice(1)
-    means = values.reward_means(features, some.decisions, "start", ACTIONS)
+    means = values.reward_means(features().slice(1), some.decisions, "start", ACTIONS)
     row = some.decisions["subject"].tolist().index("subject0")
     assert means[row] == pytest.approx(MEANS[1:].mean(axis=0))
     assert means[some.decisions["subject"].tolist().index("subject7")] == pytest.approx(MEANS[7])
@@ -198,4 +197,6 @@ def test_a_subject_without_features_has_the_population_s_means() -> None:
 def test_draws_without_a_context_are_an_error_that_says_what_to_do() -> None:
     some = inputs()
     with pytest.raises(DemoError, match=r"^1 of 60 draws have no context: run lake_etl for those days\.$"):
-        values.evaluate(known(), replace(some, contexts=some.contexts.slice(1)), START, SPEC, seed=1)
+        values.evaluate(
+            known(), replace(some, contexts=some.contexts.slice(1)), features(), START, SPEC, seed=1
+        )
