@@ -8,9 +8,11 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 HANDED_OVER = ("run", "pin", "ready", "newest", "closing")
 
@@ -24,24 +26,33 @@ def main() -> None:
     from jobs.cli import main as run_here
 
     if sys.argv[1:2] == ["query"]:
-        _and_leave(run_here)
+        # Threads of a query that needs no more rows may still read; the interpreter's own end under them was
+        # seen to crash and to hang.
+        leave(run_here)
     run_here()
 
 
-def _and_leave(run: Callable[[], None]) -> None:
-    """Run, and end the process at once.
-
-    Threads of a query that needs no more rows may still read; the interpreter's own end under them was seen
-    to crash and to hang.
-    """
-    code = 0
+def leave(run: Callable[[], None]) -> NoReturn:
+    """Run, and end the process at once, with the exit code that the interpreter would have ended with."""
+    code = 1
     try:
         run()
+        code = 0
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+        code = _code(end.code)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _code(said: str | int | None) -> int:
+    if isinstance(said, str):
+        sys.stderr.write(f"{said}\n")
+        return 1
+    return said or 0
 
 
 def hand_over(arguments: list[str]) -> int | None:

@@ -15,11 +15,13 @@ import selectors
 import signal
 import socket
 import sys
-import traceback
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from jobs.command import leave
 
 LIBRARIES = (
     "deltalake",
@@ -82,7 +84,7 @@ def _accept(listener: socket.socket, events: selectors.BaseSelector) -> None:
     if pid == 0:
         listener.close()
         connection.close()
-        _become(request, outputs)
+        leave(partial(_become, request, outputs))
     for output in outputs:
         os.close(output)
     caller = Caller(connection, pid, os.pidfd_open(pid))
@@ -111,34 +113,16 @@ def _attend(caller: Caller, ready: int, events: selectors.BaseSelector) -> None:
 
 
 def _become(request: dict[str, Any], outputs: list[int]) -> None:
-    """Run the command in this forked process, as if the caller had; never returns."""
-    code = 1
-    try:
-        for number, output in enumerate(outputs, start=1):
-            os.dup2(output, number)
-        os.chdir(request["folder"])
-        os.environ.clear()
-        os.environ.update(request["environment"])
-        sys.argv = ["vitrine", *request["arguments"]]
-        for name in [name for name in sys.modules if name.partition(".")[0] in ("jobs", "ml")]:
-            del sys.modules[name]
-        importlib.import_module("jobs.cli").main()
-        code = 0
-    except SystemExit as end:
-        code = _code(end.code)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def _code(said: str | int | None) -> int:
-    if isinstance(said, str):
-        print(said, file=sys.stderr)
-        return 1
-    return said or 0
+    """Run the command in this forked process, as if the caller had."""
+    for number, output in enumerate(outputs, start=1):
+        os.dup2(output, number)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.argv = ["vitrine", *request["arguments"]]
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("jobs", "ml")]:
+        del sys.modules[name]
+    importlib.import_module("jobs.cli").main()
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
