@@ -1,7 +1,5 @@
 """The backend on Cassandra: what it writes, for how long, and what may happen to it on the way."""
 
-import os
-import signal
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -12,19 +10,19 @@ from cassandra import OperationTimedOut
 
 from jobs.store import Store, StoreError, StoreGone, cassandra_export
 from jobs.store.backends import backend_of
-from jobs.store.care import rollback, verify
+from jobs.store.care import verify
 from jobs.store.cassandra_export import BATCH_BYTES, BATCH_ROWS, Rows
 from jobs.store.errors import Busy
 from jobs.store.export import Refused
 from jobs.store.on_cassandra import CassandraBackend, bucket
-from jobs.store.polled import REFRESH_SECONDS
 from jobs.store.reader import BUILT_IN
 from jobs.store.terms import DAY_SECONDS
 from tests.store import crash
 from tests.store import given as nights
 from tests.store.conftest import Place, _place
 from tests.store.forks import Forks
-from tests.store.given import DAY, NOON, subject
+from tests.store.given import DAY, subject
+from tests.store.kills import survive
 from tests.store.servers import HOST, free_ports
 
 ZONE = "America/New_York"
@@ -211,32 +209,10 @@ def test_rows_go_in_batches_of_one_bucket(single, sent):
 
 @slow
 def test_kill_9_at_random_moments_under_a_reader_in_another_process(single, tmp_path):
-    single.export(night(), crash.first())
-    single.export(night(1, "run-2"), crash.second())
-    wanted = (replace(single.live(), generation=2, changed=0), single.content())
-    rollback(single.url, ZONE, NOON, single.terms)
+    waits = np.random.default_rng(8).uniform(0.5, 3.5, 4)
     with Forks() as forks:
-        reader = forks.start("keep_reading", single.url, str(tmp_path))
-        while not (tmp_path / "reading").exists():
-            time.sleep(0.01)
-        for wait in np.random.default_rng(8).uniform(0.5, 3.5, 4):
-            started = single.terms.work / "exporting"
-            started.unlink(missing_ok=True)
-            writer = forks.start("write", single.url, "never", 0, str(single.terms.work))
-            while not started.exists():
-                time.sleep(0.001)
-            time.sleep(wait)
-            os.kill(writer, signal.SIGKILL)
-            forks.wait(writer)
-            assert crash.epochs_of(single.store()) <= {0, 1}
-            time.sleep(2)  # the killed export's lock ends by itself
-            if single.live().generation == 2:
-                rollback(single.url, ZONE, NOON, single.terms)
-                time.sleep(REFRESH_SECONDS)
-        ended, reads = forks.stop(reader)
-    assert (ended, reads > 50) == (0, True)
-    single.export(night(1, "run-2"), crash.second())
-    assert (replace(single.live(), changed=0), single.content()) == wanted
+        # A killed export's lock ends by itself.
+        survive(single, forks, tmp_path, waits, lambda: time.sleep(2))
 
 
 @slow

@@ -1,7 +1,5 @@
 """The backend on Redis: what it writes, for how long, and what may happen to it on the way."""
 
-import os
-import signal
 import subprocess
 import time
 from dataclasses import replace
@@ -13,7 +11,7 @@ import numpy as np
 import pytest
 
 from jobs.store import Store, StoreError, StoreGone, live
-from jobs.store.care import rollback, verify
+from jobs.store.care import verify
 from jobs.store.errors import Busy
 from jobs.store.export import Refused
 from jobs.store.on_redis import RedisBackend
@@ -23,7 +21,8 @@ from tests.store import crash
 from tests.store import given as nights
 from tests.store.conftest import Place
 from tests.store.forks import Forks
-from tests.store.given import DAY, NOON, layout, subject
+from tests.store.given import DAY, layout, subject
+from tests.store.kills import survive
 from tests.store.servers import HOST, Cluster, Server, free_ports, until
 
 ZONE = "America/New_York"
@@ -296,35 +295,15 @@ def forks():
 
 
 def test_kill_9_at_random_moments_under_a_reader_in_another_process(remote, forks, tmp_path):
-    remote.export(night(), crash.first())
-    remote.export(night(1, "run-2"), crash.second())
-    wanted = (replace(remote.live(), generation=2, changed=0), remote.content())
-    rollback(remote.url, ZONE, NOON, remote.terms)
-    reader = forks.start("keep_reading", remote.url, str(tmp_path))
-    while not (tmp_path / "reading").exists():
-        time.sleep(0.01)
     # One in each third of half a second, which is about what an export takes.
     waits = (np.arange(3) + np.random.default_rng(8).uniform(size=3)) / 6
-    for wait in waits:
-        started = remote.terms.work / "exporting"
-        started.unlink(missing_ok=True)
-        writer = forks.start("write", remote.url, "never", 0, str(remote.terms.work))
-        while not started.exists():
-            time.sleep(0.001)
-        time.sleep(wait)
-        os.kill(writer, signal.SIGKILL)
-        forks.wait(writer)
-        assert crash.epochs_of(remote.store()) <= {0, 1}
-        if wait == waits[0]:
-            time.sleep(crash.LOCK_SECONDS)  # the killed export's lock ends by itself
+    seconds = iter([crash.LOCK_SECONDS, 0, 0])  # the first killed export's lock ends by itself
+
+    def unlock() -> None:
+        time.sleep(next(seconds))
         client_of(remote).delete(RedisBackend(remote.url).key("lock"))
-        if remote.live().generation == 2:
-            rollback(remote.url, ZONE, NOON, remote.terms)
-            time.sleep(REFRESH_SECONDS)
-    ended, reads = forks.stop(reader)
-    assert (ended, reads > 50) == (0, True)
-    remote.export(night(1, "run-2"), crash.second())
-    assert (replace(remote.live(), changed=0), remote.content()) == wanted
+
+    survive(remote, forks, tmp_path, waits, unlock)
 
 
 @pytest.mark.parametrize("replicas", [0, 1])
