@@ -67,8 +67,9 @@ def stop(name: str, home: Path, *, patience: float = 20) -> bool:
 def end(process: psutil.Process, *, patience: float) -> None:
     """Ask a process to end; after `patience` seconds kill it and whatever it left behind."""
     # Tasks run in sessions of their own, which no signal to a group reaches: hence the list, taken first.
-    family = process.children(recursive=True)
-    with suppress(psutil.NoSuchProcess):
+    family: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):  # it may have ended with another one
+        family = process.children(recursive=True)
         process.terminate()
     psutil.wait_procs([process], timeout=patience)
     left = [member for member in [*family, process] if member.is_running()]

@@ -64,6 +64,14 @@ def test_what_a_killed_process_left_behind_is_ended_by_stop_and_by_the_next_star
         assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
+def test_a_process_that_ended_meanwhile_is_no_error(tmp_path):
+    gone = begin("gone", "pass", tmp_path)
+    gone.wait(timeout=10)
+    process.end(gone, patience=1)
+    assert not gone.is_running()
+    assert process.stop("gone", tmp_path) is False
+
+
 def test_a_process_that_will_not_end_is_killed(tmp_path, monkeypatch):
     monkeypatch.setattr(process, "LAST_PATIENCE", 0.5)
     started = begin("deaf", DEAF, tmp_path)
