@@ -69,11 +69,6 @@ class FlagSpec(_Section):
             raise ValueError(f"{unknown[0]!r} is none of the versions {', '.join(map(str, self.versions))}")
         return self
 
-    @property
-    def asks_segments(self) -> bool:
-        """Whether a rule is by segment."""
-        return any(rule.segments for rule in self.rules)
-
     def told(self) -> dict[str, Any]:
         """Return it as the store holds it."""
         rules = [
