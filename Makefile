@@ -80,6 +80,8 @@ bench: setup bench-peers ## Run all benchmarks
 bench-%: setup ## Run one benchmark, as in make bench-job
 	@$(BIN)/python -m tests.bench $*
 
+bench-bandit bench-ope bench-rank: $(PEERS)/.installed
+
 bench-peers: $(PEERS)/.installed ## Install what the benchmarks compare with, in an environment of its own
 
 $(PEERS)/.installed: conf/pins/peers.txt $(INSTALLED)
