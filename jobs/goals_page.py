@@ -11,6 +11,7 @@ from jobs.goals_preview import Change, Example, Point, Preview
 from jobs.page_specs import REWARD, Goals
 from jobs.page_words import title_of_widget
 from jobs.policy_charts import WIDTH, padded, svg, ticks
+from ml.ope.intervals import Interval
 
 STYLES = [Path(__file__).with_name(f"{name}.css") for name in ("segment_page", "policy_page", "goals_page")]
 ABOUT = {
@@ -49,11 +50,11 @@ def lines(found: Preview) -> Iterator[str]:
     names = list(found.points[0].changes)
     yield (
         f"Other weights, over {found.of_grid:,} of these visits: change of each goal; * loses to no others in"
-        f" all of {', '.join(names)}."
+        f" all of {', '.join(names)}. Half the width of each 95 % interval stands behind ±."
     )
-    yield f"  {'weights':<42}" + "".join(f"{name:>12}" for name in names)
+    yield f"  {'weights':<42}" + "".join(f"{name:>22}" for name in names)
     for point in found.points:
-        told = "".join(f"{number(each.value, sign=True):>12}" for each in point.changes.values())
+        told = "".join(f"{about(each):>22}" for each in point.changes.values())
         yield f"{'*' if point.is_best else ' '} {weights_of(point.weights):<42}{told}"
     yield ""
     yield "Example pages, before and after:"
@@ -107,6 +108,13 @@ def percent(change: Change) -> str:
 def interval(change: Change) -> str:
     """Return a change's interval, in units of its goal."""
     return f"{number(change.difference.lower, sign=True)} to {number(change.difference.upper, sign=True)}"
+
+
+def about(change: Interval) -> str:
+    """Return a change with half the width of its interval."""
+    if change.lower == change.upper:
+        return number(change.value, sign=True)
+    return f"{number(change.value, sign=True)} ± {number((change.upper - change.lower) / 2)}"
 
 
 def verdict(change: Change) -> str:
@@ -175,14 +183,15 @@ def _front(found: Preview) -> str:
     rows = "".join(
         f'<tr class="{"best" if point.is_best else "beaten"}"><th scope="row">{number_of}. '
         f"{weights_of(point.weights)}</th>"
-        + "".join(f"<td>{number(each.value, sign=True)}</td>" for each in point.changes.values())
+        + "".join(f"<td>{about(each)}</td>" for each in point.changes.values())
         + f"<td>{'on the front' if point.is_best else ''}</td></tr>"
         for number_of, point in enumerate(found.points, 1)
     )
     head = "".join(f'<th scope="col">{name}</th>' for name in ("weights", *names, ""))
     return (
         f'<p class="note">Over {found.of_grid:,} of the visits. Filled: on the Pareto front, no other weights'
-        f" tried are better in all of {', '.join(names)}; hollow: beaten. The last is what was asked.</p>"
+        f" tried are better in all of {', '.join(names)}; hollow: beaten. The last is what was asked."
+        f" Half the width of each 95 % interval stands behind ±.</p>"
         f'<div class="charts">{plots}</div><div class="card wide below"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )

@@ -137,7 +137,8 @@ def grid(names: Sequence[str], asked: Mapping[str, float]) -> list[dict[str, flo
     tried += [dict.fromkeys(pair, 1.0) for pair in combinations(own, 2)]
     tried += [{REWARD: 1.0, name: 0.25} for name in names if name != REWARD]
     tried += [{REWARD: 1.0, DIVERSITY: 1.0}] if DIVERSITY in names else []
-    return [*tried, {name: weight for name, weight in asked.items() if weight}]
+    wanted = {name: weight for name, weight in asked.items() if weight}
+    return [*(weights for weights in tried if weights != wanted), wanted]
 
 
 def pareto(values: NDArray[np.floating]) -> NDArray[np.bool_]:

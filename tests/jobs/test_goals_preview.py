@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jobs import goals_command, goals_log, goals_preview, page_goals
 from jobs.config import load
-from jobs.goals_page import lines, render, told_after
+from jobs.goals_page import lines, number, render, told_after
 from jobs.goals_preview import Example, pareto
 from jobs.tables import Tables
 from ml.bandits import statistics
@@ -160,7 +160,11 @@ def test_several_positions_pay_for_likeness_and_vary_more(tmp_path: Any, monkeyp
     assert by_goal["diversity"].difference.lower > 0
     assert found.of_grid < found.servings
     assert [dict(point.weights) for point in found.points][-1] == {"reward": 1.0, "diversity": 1.0}
-    assert "diversity" in "\n".join(lines(found))
+    assert [dict(point.weights) for point in found.points].count({"reward": 1.0, "diversity": 1.0}) == 1
+    point = found.points[-1].changes["reward"]
+    told = f"{number(point.value, sign=True)} ± {number((point.upper - point.lower) / 2)}"
+    assert told in "\n".join(lines(found))
+    assert told in render(found, "a note")
     assert render(found, "a note").count("<figure") == 1
 
 
