@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from jobs import goals_command, goals_log, goals_preview, page_goals
 from jobs.config import load
-from jobs.goals_page import lines, number, render, told_after
+from jobs.goals_page import about, lines, render, told_after
 from jobs.goals_preview import Example, pareto
 from jobs.tables import Tables
 from ml.bandits import statistics
 from ml.draw import first_position_probabilities
+from ml.ope.intervals import Interval
 
 LAST = date(2017, 10, 12)
 DAYS = 3
@@ -161,11 +162,15 @@ def test_several_positions_pay_for_likeness_and_vary_more(tmp_path: Any, monkeyp
     assert found.of_grid < found.servings
     assert [dict(point.weights) for point in found.points][-1] == {"reward": 1.0, "diversity": 1.0}
     assert [dict(point.weights) for point in found.points].count({"reward": 1.0, "diversity": 1.0}) == 1
-    point = found.points[-1].changes["reward"]
-    told = f"{number(point.value, sign=True)} ± {number((point.upper - point.lower) / 2)}"
+    told = about(found.points[-1].changes["reward"])
     assert told in "\n".join(lines(found))
     assert told in render(found, "a note")
     assert render(found, "a note").count("<figure") == 1
+
+
+def test_a_change_is_told_with_how_sure_it_is() -> None:
+    assert about(Interval(0.25, 0.125, 0.375, 0.06)) == "+0.250 ± 0.125"
+    assert about(Interval(0.25, 0.25, 0.25, 0.0)) == "+0.250"
 
 
 def test_some_of_the_subjects_are_whole(start: Any) -> None:
