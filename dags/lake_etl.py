@@ -11,7 +11,7 @@ its rerun replaces the same partitions, and the tasks after it follow.
 """
 
 from airflow.sdk import DAG
-from wiring import closings_ended, connect, daily, job, pin
+from wiring import FROM, TO, connect, daily, job, pin, tell_closings
 
 # Each table, and the tables of this run that it is made from.
 NEEDS = {
@@ -47,5 +47,6 @@ NEEDS = {
 
 with DAG("lake_etl", doc_md=__doc__, description="Lake to tables, night by night", **daily()) as dag:
     jobs = {name: job(name) for name in NEEDS if name != "closing"}
-    tasks = {"pin": pin(), **jobs, "closing": closings_ended()}
+    ended = tell_closings(f"vitrine closing ended --from {FROM} --to {TO}", "No closing ended in these days.")
+    tasks = {"pin": pin(), **jobs, "closing": ended}
     connect(tasks, NEEDS)

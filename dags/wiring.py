@@ -189,26 +189,31 @@ CLOSING: Final = Asset(name="closing", uri="vitrine://closing/ended")
 """A closing has ended; its id is the event's key."""
 
 
-class ClosingsEnded(BashOperator):
+class Closings(BashOperator):
     """Emits `closing` with a key for each closing that its command prints; is skipped where there is none."""
 
+    def __init__(self, *, nothing: str, **more: Any) -> None:
+        super().__init__(**more)
+        self.nothing = nothing
+
     def execute(self, context: Any) -> list[str]:
-        """Ask which closings ended, and name each as a key of the event."""
+        """Ask which closings, and name each as a key of the event."""
         found = json.loads(super().execute(context))
         if not found:
-            raise AirflowSkipException("No closing ended in these days.")
+            raise AirflowSkipException(self.nothing)
         context["outlet_events"][CLOSING].add_partitions(found)
         return list(found)
 
 
-def closings_ended() -> BaseOperator:
-    """Make the task that starts `closing_training` for every closing that ended in the run's days."""
-    return ClosingsEnded(
+def tell_closings(command: str, nothing: str) -> BaseOperator:
+    """Make the task that starts `closing_training` for every closing that a command prints, as JSON."""
+    return Closings(
         task_id="closing",
-        bash_command=f"vitrine closing ended --from {FROM} --to {TO}",
+        bash_command=command,
+        nothing=nothing,
         outlets=[CLOSING],
         execution_timeout=timedelta(minutes=5),
-        doc_md="Says which closings ended: each starts a run of `closing_training`.",
+        doc_md="Says which closings there are to train: each starts a run of `closing_training`.",
     )
 
 

@@ -217,6 +217,18 @@ def closing_ended(
     typer.echo(json.dumps(closing_asks.ended_in(load(), start.date(), end.date())))
 
 
+@closing_app.command("drifted")
+def closing_drifted(
+    start: Annotated[datetime, typer.Option("--from", help="first day", formats=["%Y-%m-%d"])],
+    end: Annotated[datetime, typer.Option("--to", help="day after the last", formats=["%Y-%m-%d"])],
+) -> None:
+    """Print the closings to train once more, as what models see has moved in an interval: ids as JSON."""
+    from jobs import closing_asks
+    from jobs.config import load
+
+    typer.echo(json.dumps(closing_asks.drifted_in(load(), start.date(), end.date())))
+
+
 @closing_app.command("last-day")
 def closing_last_day(
     closing: Annotated[str, typer.Argument(help="a closing's id, as 2017-10")],

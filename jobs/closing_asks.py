@@ -1,6 +1,6 @@
-"""What the DAGs ask about closings: which ended, when one ended, and whether its examples were trained on.
+"""What the DAGs ask about closings: which ended, which to train again, when one ended, and who trained.
 
-Reads   closings, runs and the days of subject_daily, at their newest versions
+Reads   closings, runs, drift and the days of subject_daily, at their newest versions
 Writes  nothing
 """
 
@@ -12,6 +12,8 @@ import pyarrow.dataset as ds
 from jobs import runs
 from jobs.closing_periods import ended, periods
 from jobs.config import Config
+from jobs.drift_counts import ALARM, EVERYONE, REWARD, TRAINING
+from jobs.example_arrays import expand
 from jobs.tables import Tables
 
 TRAINED = ("models", "model_gate", "subject_scores")
@@ -26,6 +28,28 @@ def ended_in(config: Config, start: date, end: date) -> list[str]:
     """Return the closings that ended within [start, end), as known at its end, oldest first."""
     found = ended(_rows(config), start, end, config.since.get("closing_training"))
     return [one.closing_id for one in found]
+
+
+def drifted_in(config: Config, start: date, end: date) -> list[str]:
+    """Return the closings to train once more, as something alarmed on a day within [start, end).
+
+    Of each day the newest closing that is over, unless a day after that closing alarmed already: so a closing
+    is told once, whatever is run again. What moves by nature (`bounds.grows` of conf/models) alarms nobody.
+    """
+    tables, found = Tables(config.tables), []
+    known = periods(_rows(config))
+    day = ds.field("drift_date")
+    wanted = (ds.field("level") == ALARM) & (ds.field("against") == TRAINING)
+    wanted &= (ds.field("who") == EVERYONE) & (ds.field("kind") != REWARD)
+    read = tables.read("drift", wanted & (day < end), ["drift_date", "name"]).to_pylist()
+    patterns = sorted({pattern for spec in config.model_specs.values() for pattern in spec.bounds.grows})
+    grown = set(expand(patterns, sorted({row["name"] for row in read})))
+    alarmed = sorted({row["drift_date"] for row in read if row["name"] not in grown})
+    for first in (one for one in alarmed if one >= start):
+        over = [one for one in known if one.last_date < first]
+        if over and not any(over[-1].last_date < other < first for other in alarmed):
+            found.append(over[-1].closing_id)
+    return found
 
 
 def last_day(config: Config, closing_id: str) -> date:

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.classify.examples import Codes, Shape
+from ml.drift import psi_of
 
-LEAST = 1e-4
-"""Share that an empty bin counts as."""
 DECILES = np.arange(1, 10) / 10
 
 
@@ -48,5 +47,5 @@ def _bins(values: NDArray[Any], cuts: NDArray[Any]) -> NDArray[np.intp]:
 def _index(then: NDArray[Any], now: NDArray[Any], count: int) -> float:
     if not len(then) or not len(now):
         return 0.0
-    p, q = (np.maximum(np.bincount(bins, minlength=count) / len(bins), LEAST) for bins in (then, now))
-    return float(((q - p) * np.log(q / p)).sum())
+    p, q = (np.bincount(bins, minlength=count) / len(bins) for bins in (then, now))
+    return psi_of(p, q)

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ml.drift import psi_of
 from ml.ope.intervals import student_t
 from ml.ope.log import Floats, Integers, Log
 from ml.ope.target import Target
 from ml.ope.terms import Terms, by_cluster
-
-FEWEST = 1e-4
-"""Least share of a bin in the population stability index: an empty one would make it infinite."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ def population_stability(
         # A number on an edge has the bin up to the next float to itself: so have a discrete feature's.
         edges = np.unique(np.concatenate([edges, np.nextafter(edges, np.inf)]))
         r, c = (_shares(edges, part[:, feature]) for part in (reference, current))
-        found[feature] = np.sum((c - r) * np.log(c / r))
+        found[feature] = psi_of(r, c)
     return found
 
 
@@ -139,7 +137,7 @@ def refuse_missing(contexts: NDArray[np.floating], name: str = "contexts") -> No
 
 def _shares(edges: Floats, values: NDArray[np.floating]) -> Floats:
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
-    return np.maximum(counts / len(values), FEWEST)
+    return np.asarray(counts / len(values))
 
 
 def _effective(values: Floats) -> float:

@@ -28,13 +28,15 @@ NEW_YORK = ZoneInfo("America/New_York")
 def dags() -> Mapping[str, Any]:
     """Return the project's DAGs by id."""
     import closing_training
+    import drift
     import lake_etl
     import maintenance
     import nightly_layouts
     import policy_evaluation
     import segmentation
 
-    modules = (lake_etl, policy_evaluation, nightly_layouts, segmentation, closing_training, maintenance)
+    daily = (lake_etl, policy_evaluation, nightly_layouts, drift)
+    modules = (*daily, segmentation, closing_training, maintenance)
     return {module.dag.dag_id: module.dag for module in modules}
 
 

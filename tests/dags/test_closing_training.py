@@ -68,9 +68,8 @@ class Emitted(list):
 
 @pytest.mark.parametrize("said", ['["2017-09", "2017-10"]', "[]"])
 def test_a_closing_that_ended_is_a_key_of_the_event_and_without_any_there_is_no_event(dags, tmp_path, said):
-    task = wiring.ClosingsEnded(
-        task_id="closing", bash_command=f"echo starting; echo '{said}'", cwd=str(tmp_path)
-    )
+    command, nothing = f"echo starting; echo '{said}'", "No closing ended in these days."
+    task = wiring.Closings(task_id="closing", bash_command=command, nothing=nothing, cwd=str(tmp_path))
     event = Emitted()
     context = {"outlet_events": {wiring.CLOSING: event}, "ti": SimpleNamespace(), "dag_run": None}
     if said == "[]":

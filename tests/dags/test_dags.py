@@ -10,7 +10,7 @@ import pytest
 from wiring import ROOT
 
 EXPECTED = Path(__file__).parent / "expected"
-DAG_IDS = ("lake_etl", "policy_evaluation", "nightly_layouts")
+DAG_IDS = ("lake_etl", "policy_evaluation", "nightly_layouts", "drift")
 EVERY_ID = (*DAG_IDS, "segmentation", "closing_training", "maintenance")
 # What is no job: it decides how the run goes on.
 STEPS = ("pin", "as_of", "approval", "approved", "closing", "is_new", "sweep")
@@ -116,7 +116,8 @@ def test_parsing_loads_no_engine_and_no_job():
         "import sys, airflow.sdk, airflow.providers.standard.operators.bash;"
         "import airflow.providers.standard.sensors.bash, airflow.providers.standard.operators.hitl;"
         "import airflow.providers.standard.decorators.short_circuit; known = set(sys.modules);"
-        "import lake_etl, policy_evaluation, nightly_layouts, segmentation, closing_training, maintenance;"
+        "import lake_etl, policy_evaluation, nightly_layouts, drift;"
+        "import segmentation, closing_training, maintenance;"
         f"print(sorted(set({heavy!r}) & (set(sys.modules) - known)), len(set(sys.modules) - known) < 40)"
     )
     said = subprocess.run(

@@ -41,6 +41,24 @@ def test_closings_that_ended_are_named_from_the_day_that_conf_says(config):
     assert closing_asks.ended_in(config, C, day(-7)) == ["c"]
 
 
+def alarmed(number: int, name: str = "recency", **more: str) -> dict[str, object]:
+    told = {"drift_date": day(number), "kind": "feature", "name": name, "who": "everyone"}
+    return {**told, "against": "training", "level": "alarm", **more}
+
+
+def test_a_closing_is_told_once_when_what_models_see_has_moved(config):
+    quiet = [
+        alarmed(-6, level="watch"), alarmed(-6, who="loyal"), alarmed(-6, against="last period"),
+        alarmed(-6, "home", kind="reward"), alarmed(-6, "tenure"),
+    ]  # fmt: skip
+    Tables(config.tables).append("drift", quiet)
+    assert closing_asks.drifted_in(config, day(-90), day(0)) == []
+    Tables(config.tables).append("drift", [alarmed(-5), alarmed(-4), alarmed(-4, "visits_28"), alarmed(2)])
+    assert closing_asks.drifted_in(config, day(-5), day(-4)) == ["c"]
+    assert closing_asks.drifted_in(config, day(-4), day(-3)) == []  # told a day before
+    assert closing_asks.drifted_in(config, day(-90), day(9)) == ["c", "d"]
+
+
 def test_the_last_day_is_told_once_its_orders_are_there(config):
     with pytest.raises(
         closing_asks.NoClosing, match=r"^Closing c ends on 2017-10-01, and days are not loaded"
