@@ -58,6 +58,7 @@ def build(
     window_days: int = 7,
     watch: float = 0.1,
     alarm: float = 0.25,
+    shift: float = 0.1,
     chance: float = 1e-4,
 ) -> DataFrame:
     """Compare the days with earlier ones; a quantity that an earlier day does not have gives no row."""
@@ -85,7 +86,7 @@ def build(
     summed = every.groupBy("kind", "name", "day", "group", "code").agg(F.sum("n").alias("n"))
     of_day = grouped[FEATURE].groupBy("day", "group").count().collect()  # days times segments
     everyone = Everyone({(row["day"], row["group"]): row["count"] for row in of_day})
-    compare = comparer(wanted, everyone, Bounds(watch, alarm, chance))
+    compare = comparer(wanted, everyone, Bounds(watch, alarm, shift, chance))
     return summed.groupBy("kind", "name").applyInArrow(compare, contract("drift").ddl)
 
 

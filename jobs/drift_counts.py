@@ -23,15 +23,16 @@ Counts = dict[tuple[date, str], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Bounds:
-    """From which PSI on a quantity is watched and alarms, and which probability is no chance any more."""
+    """From which PSI on a quantity is watched and alarms, if it went far enough and not by chance."""
 
     watch: float
     alarm: float
+    shift: float
     chance: float
 
     def level(self, found: drift.Apart) -> str:
         """Name what two populations come to."""
-        if found.chance > self.chance or found.psi < self.watch:
+        if found.chance > self.chance or found.shift < self.shift or found.psi < self.watch:
             return STEADY
         return ALARM if found.psi >= self.alarm else WATCH
 
@@ -146,5 +147,6 @@ def row_of(
         "drift_date": pair.day, "kind": kind, "name": name, "who": group,
         "against": pair.against, "against_date": pair.earlier,
         "n": int(current.sum()), "n_earlier": int(earlier.sum()),
-        "psi": found.psi, "js": found.js, "chance": found.chance, "level": bounds.level(found),
+        "psi": found.psi, "js": found.js, "shift": found.shift, "chance": found.chance,
+        "level": bounds.level(found),
     }  # fmt: skip

@@ -3,6 +3,11 @@
     PSI = Σ over bins (q - p) ln(q / p)                          Siddiqi 2006, Credit Risk Scorecards
     JS  = ½ KL(p ‖ m) + ½ KL(q ‖ m), m = ½ (p + q), in bits      Lin 1991: 0 alike, 1 apart
 
+    shift = ∫ |P - Q| dx / σ of the reference + |change of the share that is missing|
+
+the Wasserstein distance of what is known, in standard deviations. PSI alone cries wolf where many values
+are one (a mean that is shrunk to the population's): moved by a hair over the edge of a bin, all of them move.
+
 Bins are deciles of the reference, and one for what is missing. Counts are kept finer, by `codes` that do not
 depend on the data: so they add over days, batches and groups, and any reference may be chosen afterwards.
 Between two samples of one population PSI is about n m / (n + m) of a χ² with bins - 1 degrees of freedom
@@ -18,8 +23,8 @@ from scipy.stats import chi2
 
 LEAST = 1e-4
 """Share that an empty bin counts as in PSI."""
-PARTS = 8
-"""Codes an octave: they tell numbers apart that differ by an eighth of the power of 2 below them."""
+PARTS = 64
+"""Codes an octave: they tell numbers apart that differ by a 64th of the power of 2 below them."""
 LOWEST, HIGHEST = -20, 41
 """Powers of 2 between which numbers are told apart; beyond them they count as the nearest that are."""
 REACH = (HIGHEST - LOWEST) * PARTS
@@ -29,10 +34,11 @@ SIZE = 2 * REACH + 2
 
 
 class Apart(NamedTuple):
-    """Two populations: psi and js as above; chance: how likely as much is where nothing moved."""
+    """Two populations: psi, js, shift as above; chance: how likely as much is where nothing moved."""
 
     psi: float
     js: float
+    shift: float
     chance: float
 
 
@@ -64,7 +70,7 @@ def compare(reference: NDArray[np.integer], current: NDArray[np.integer]) -> Apa
     used = (p > 0) | (q > 0)
     pearson = (n * m * (p - q)[used] ** 2 / (n * p + m * q)[used]).sum()
     tail = float(chi2.sf(pearson, used.sum() - 1)) if used.sum() > 1 else 1.0
-    return Apart(psi_of(p, q), _jensen_shannon(p, q), tail)
+    return Apart(psi_of(p, q), _jensen_shannon(p, q), shift(reference, current), tail)
 
 
 def deciles(counts: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -80,6 +86,31 @@ def deciles(counts: NDArray[np.integer]) -> NDArray[np.int64]:
     else:
         bins[MISSING + 1 :] = 1
     return bins
+
+
+def shift(reference: NDArray[np.integer], current: NDArray[np.integer]) -> float:
+    """Return how far the known values went, in standard deviations, and the change of the missing share."""
+    missing = abs(reference[MISSING] / reference.sum() - current[MISSING] / current.sum())
+    p, q = (counts[MISSING + 1 :].astype(np.int64) for counts in (reference, current))
+    n, m = int(p.sum()), int(q.sum())
+    if not n or not m:
+        return float(missing)
+    # In whole numbers: what is left of a difference would count by the widths of the largest codes.
+    distance = float((np.abs(np.cumsum(p * m - q * n))[:-1] * np.diff(VALUES)).sum() / (n * m))
+    mean = float(p @ VALUES) / n
+    # Where all were one, their size is the measure.
+    spread = float(np.sqrt(p @ (VALUES - mean) ** 2 / n)) or abs(mean) or 1.0
+    return distance / spread + float(missing)
+
+
+def _values() -> NDArray[np.float64]:
+    """Return the lower end of each code that is known, in its order."""
+    size = np.arange(REACH)
+    positive = np.ldexp(1 + size % PARTS / PARTS, size // PARTS + LOWEST)
+    return np.concatenate([-positive[::-1], [0.0], positive])
+
+
+VALUES = _values()
 
 
 def psi_of(p: NDArray[np.floating], q: NDArray[np.floating]) -> float:

@@ -11,6 +11,7 @@ select
     level,                             -- watch or alarm
     psi,                               -- population stability index
     js,                                -- Jensen-Shannon divergence, in bits
+    shift,                             -- how far it went, in standard deviations and missing share
     n,                                 -- values of the day
     n_earlier                          -- values of the earlier day
 from drift

@@ -13,7 +13,7 @@ from jobs import drift
 from jobs.closing_periods import periods
 from jobs.drift_counts import LAST_PERIOD, TRAINING, Bounds, Pair, count
 from jobs.releases import APPROVED, MODEL
-from ml.drift import compare, deciles
+from ml.drift import SIZE, compare, deciles
 from tests.jobs.given import rows, table
 from tests.jobs.test_closing_periods import WEEKS, day
 
@@ -164,10 +164,10 @@ def test_counts_add_over_batches() -> None:
 
 def test_small_groups_do_not_alarm_by_chance() -> None:
     rng = np.random.default_rng(0)
-    bounds = Bounds(watch=0.1, alarm=0.25, chance=1e-4)
+    bounds = Bounds(watch=0.1, alarm=0.25, shift=0.1, chance=1e-4)
     levels = []
     for _ in range(200):
-        then, now = (np.bincount(rng.integers(200, 210, 30), minlength=978) for _ in range(2))
+        then, now = (np.bincount(rng.integers(200, 210, 30), minlength=SIZE) for _ in range(2))
         assert deciles(then).max() <= 10
         levels.append(bounds.level(compare(then, now)))
     assert levels.count("steady") >= 199

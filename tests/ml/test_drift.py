@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import chi2_contingency
+from scipy.stats import chi2_contingency, wasserstein_distance
 
 from ml import drift
 
@@ -26,8 +26,14 @@ def test_codes_keep_the_order_of_numbers(values: np.ndarray) -> None:
 
 def test_small_whole_numbers_have_codes_of_their_own() -> None:
     assert len(np.unique(drift.codes(np.arange(-16.0, 17.0)))) == 33
-    assert drift.codes(np.array([100.0])) == drift.codes(np.array([103.0]))  # an eighth of 64 apart at most
-    assert drift.codes(np.array([100.0])) < drift.codes(np.array([104.0]))
+    assert drift.codes(np.array([100.0])) == drift.codes(np.array([100.9]))  # a 64th of 64 apart
+    assert drift.codes(np.array([100.0])) < drift.codes(np.array([101.0]))
+    assert drift.VALUES[drift.codes(np.array([100.0, -3.0, 0.0, 2.0**-20])) - 1].tolist() == [
+        100,
+        -3,
+        0,
+        2.0**-20,
+    ]
     assert drift.codes(np.array([np.nan, np.inf, -np.inf])).tolist() == [0, drift.SIZE - 1, 1]
 
 
@@ -46,17 +52,36 @@ def test_the_indices_are_the_formula_s() -> None:
 
 def test_the_same_is_0_and_strangers_are_1() -> None:
     here, there = counts(np.arange(100.0)), counts(np.full(100, np.nan))
-    assert drift.compare(here, here) == (0.0, 0.0, 1.0)
+    assert drift.compare(here, here) == (0.0, 0.0, 0.0, 1.0)
     assert drift.compare(here, there).js == pytest.approx(1.0)
     with pytest.raises(ValueError, match="populations of 100 and 0: neither may be empty"):
         drift.compare(here, np.zeros_like(here))
+
+
+def test_a_shift_is_the_wasserstein_distance_in_standard_deviations() -> None:
+    rng = np.random.default_rng(3)
+    then, now = rng.integers(0, 30, 500).astype(float), rng.integers(10, 60, 300).astype(float)
+    found = drift.shift(counts(then), counts(now))
+    assert found == pytest.approx(wasserstein_distance(then, now) / then.std())
+    some = np.where(np.arange(300) < 60, np.nan, now)
+    assert drift.shift(counts(then), counts(some)) == pytest.approx(
+        wasserstein_distance(then, some[60:]) / then.std() + 0.2
+    )
+    assert drift.shift(counts(np.full(9, 4.0)), counts(np.full(9, 5.0))) == 0.25
+
+
+def test_an_atom_that_moves_by_a_hair_goes_not_far_though_its_bin_is_another() -> None:
+    spread = np.random.default_rng(4).normal(1.4, 0.5, 300)
+    then, now = (counts(np.concatenate([spread, np.full(700, at)])) for at in (1.406, 1.407))
+    found = drift.compare(then, now)
+    assert (found.psi > 1, found.shift < 0.1) == (True, True)
 
 
 def test_bins_are_deciles_of_the_reference() -> None:
     values = np.random.default_rng(1).lognormal(3, 1, 20_000)
     bins = drift.deciles(counts(values))[drift.codes(values)]
     shares = np.bincount(bins, minlength=11)[1:] / len(values)
-    assert shares == pytest.approx(np.full(10, 0.1), abs=0.03)  # a code holds about 3 % here
+    assert shares == pytest.approx(np.full(10, 0.1), abs=0.03)  # a decile ends with a whole code
 
 
 def test_chance_is_as_often_small_as_it_says() -> None:
