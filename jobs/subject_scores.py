@@ -24,13 +24,14 @@ from pyspark.sql import functions as F
 from jobs import maps
 from jobs.champions import champion, model_of
 from jobs.closing_features import (
+    COLUMNS,
+    MAPS,
     ONE,
     Spans,
-    categories,
     counts,
-    features,
     groups,
     newest_segments,
+    places,
     undeclared,
 )
 from jobs.closing_periods import Period, cuts
@@ -87,13 +88,17 @@ def build(
         for name, version in due
     ]
     keys = sorted({key for model in chosen for key in model["categories"]})
+    described = {*COLUMNS, *demographics}
     flags = [_is_due(whole, every_days).alias(f"{DUE}{number}") for number, whole in enumerate(due.values())]
     shown = rows.select(
         "score_date",
         "subject",
         "subject_bucket",
-        F.col("_features").alias("features"),
-        *(F.col("_categories")[key].alias(f"{CATEGORY}{key}") for key in keys),
+        *MAPS,
+        *(
+            (F.col(key) if key in described else F.lit(None).cast("string")).alias(f"{CATEGORY}{key}")
+            for key in keys
+        ),
         *flags,
     )
     somehow = reduce(Column.__or__, (F.col(f"{DUE}{number}") for number in range(len(due))))
@@ -158,11 +163,7 @@ def _described(
             )
         )
     )
-    bought = rows.withColumn("_counts", F.coalesce("_counts", none))
-    return bought.select(
-        "score_date", "subject", "subject_bucket", "last_active_date",
-        features().alias("_features"), categories(list(demographics)).alias("_categories"),
-    )  # fmt: skip
+    return rows.withColumn("_counts", F.coalesce("_counts", none))
 
 
 def trailing(known: Sequence[Period], day: date, active_periods: int) -> Spans:
@@ -225,7 +226,7 @@ def _scores(batch: pa.RecordBatch, row: Mapping[str, Any], model: Model) -> pa.R
         np.asarray(pc.fill_null(pc.index_in(batch.column(f"{CATEGORY}{key}"), own), -1), dtype=np.int64)
         for key, own in values.items()
     ]
-    found = model.predict(inputs(batch, row["features"]), codes)
+    found = model.predict(inputs(batch, places(row["features"])), codes)
     columns = {
         "score_date": batch.column("score_date"),
         "subject": batch.column("subject"),
@@ -237,9 +238,19 @@ def _scores(batch: pa.RecordBatch, row: Mapping[str, Any], model: Model) -> pa.R
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def inputs(batch: pa.RecordBatch, names: Sequence[str]) -> NDArray[np.float32]:
-    """Return features as models read them: (n, f) float32, column-major, NaN for missing."""
-    return maps.table(batch.column("features"), names, dtype=np.float32, order="F")
+def inputs(batch: pa.RecordBatch, held: Mapping[str, Mapping[int, str]]) -> NDArray[np.float32]:
+    """Return features as models read them: (n, f) float32, column-major, NaN for missing.
+
+    held: by column of maps its features' numbers and keys. Spark does not put the maps together: it would
+    read every entry of every row by itself, which costs more than the trees.
+    """
+    width = sum(map(len, held.values()))
+    found = np.empty((batch.num_rows, width), np.float32, order="F")
+    for column, own in held.items():
+        found[:, list(own)] = maps.table(
+            batch.column(column), list(own.values()), dtype=np.float32, order="F"
+        )
+    return found
 
 
 JOB = Job(

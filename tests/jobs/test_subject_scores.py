@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import subject_scores
+from jobs import closing_features, subject_scores
 from jobs.config import load
 from jobs.publish import Stopped
 from jobs.releases import APPROVED, MODEL, REFUSED
@@ -124,6 +124,23 @@ def test_scores_are_the_model_s_of_that_evening(spark):
     assert found[day(-7), "s1"] == pytest.approx({"churn": 1 / (1 + math.exp(-later))})
     none = sum(WEIGHTS[at] * math.log1p(value) for at, value in ((0, 0), (1, 0.5), (2, 0))) + 2 - 1
     assert found[C, "s0"] == pytest.approx({"churn": 1 / (1 + math.exp(-none))})
+
+
+def test_models_read_from_the_maps_what_examples_have_as_one(spark):
+    given = [
+        ({"recency": 3.0, "visits": 1.0}, {"w": 0.5, "visits": 0.25}, {}, {"period_visits_0": 2.0}),
+        ({"visits": 4.0}, {}, {"start/w": 1.5}, {"period_visits_0": 0.0}),
+    ]
+    ddl = ", ".join(f"{name} map<string,double>" for name in closing_features.MAPS)
+    frame = spark.createDataFrame(given, ddl)
+    whole = [dict(row[0]) for row in frame.select(closing_features.features()).collect()]
+    names = sorted({name for row in whole for name in row}, reverse=True)
+    [batch] = frame.toArrow().combine_chunks().to_batches()
+    found = subject_scores.inputs(batch, closing_features.places(names))
+    plain = np.array([[row.get(name, np.nan) for name in names] for row in whole], np.float32)
+    np.testing.assert_array_equal(found, plain)
+    assert found.flags.f_contiguous
+    assert len(names) == 6
 
 
 @pytest.mark.parametrize(
