@@ -1,8 +1,9 @@
 """subject_scores: one row per subject, model and day on which it was scored by the champion as of that day.
 
-A change table: on the day of a new champion everyone is scored; on all others who was active that day, and
-of the rest a share by hash, so that everyone's silence is told once in `every_days`. Features are those of
-the day's evening; the periods' counts are taken over as many days as the last closings had, up to that day.
+A change table: on the day of a new champion everyone is scored (where a person made it champion, on the next
+day that is scored at all); on all others who was active that day, and of the rest a share by hash, so that
+everyone's silence is told once in `every_days`. Features are those of the day's evening; the periods' counts
+are taken over as many days as the last closings had, up to that day.
 
 Reads   subject_features of the days; subject_daily, users, segments, closings, models and releases
 Writes  subject_scores, partitions score_date and subject_bucket
@@ -22,7 +23,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs import maps
-from jobs.champions import champion, model_of
+from jobs.champions import EVERYONE_FROM, champion, model_of, verdict
 from jobs.closing_features import (
     COLUMNS,
     MAPS,
@@ -109,14 +110,18 @@ def build(
 def _due(
     judged: Sequence[Mapping[str, Any]], days: Sequence[date]
 ) -> dict[tuple[str, str], dict[date, bool]]:
-    """By model and champion its days, and whether everyone is scored: it was no champion the day before."""
+    """By model and champion its days, and whether everyone is scored.
+
+    Everyone is where it was no champion the day before, or a person has made it one since those were scored.
+    """
     found: dict[tuple[str, str], dict[date, bool]] = {}
     for name in sorted({row["name"] for row in judged}):
         for day in days:
-            version = champion(judged, name, day)
-            if version is not None:
-                before = champion(judged, name, day - timedelta(1))
-                found.setdefault((name, version), {})[day] = version != before
+            said = verdict(judged, name, day)
+            if said is not None:
+                is_new = said["version"] != champion(judged, name, day - timedelta(1))
+                by_hand = dict(said["details"] or {}).get(EVERYONE_FROM) == day.isoformat()
+                found.setdefault((name, said["version"]), {})[day] = is_new or by_hand
     return found
 
 

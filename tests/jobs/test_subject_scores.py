@@ -50,10 +50,12 @@ def model(version: str, name: str = "churn", features: Sequence[str] = FEATURES)
     }
 
 
-def verdict(version: str, number: int, name: str = "churn", said: str = APPROVED) -> dict[str, Any]:
-    at = datetime(2017, 11, 1, 0, 0, number + 50, tzinfo=UTC)
+def verdict(
+    version: str, number: int, name: str = "churn", said: str = APPROVED, **details: str
+) -> dict[str, Any]:
+    at = datetime(2017, 11, 1, 0, 0, number + 50 + len(details), tzinfo=UTC)
     told = {"kind": MODEL, "name": name, "version": version, "verdict": said, "decided_at": at}
-    return {**told, "release_id": f"{version}{number}", "as_of_date": day(number)}
+    return {**told, "release_id": f"{version}{number}", "as_of_date": day(number), "details": details}
 
 
 def features(number: int) -> list[dict[str, Any]]:
@@ -112,6 +114,18 @@ def test_everyone_is_scored_on_a_champion_s_first_day_and_then_who_moved(spark):
     # In seven days on end each has one turn.
     turns = [there - set(PEOPLE[:3]) for there in quiet.values()]
     assert sum(map(len, turns)) == len(set.union(*turns)) > 10
+
+
+def test_after_a_roll_back_everyone_is_scored_on_the_next_day_that_is(spark):
+    # v2 was promoted on the sixth day before, and rolled back when that day and the next were scored.
+    since = {"everyone_from": day(-4).isoformat()}
+    releases = [verdict("v1", -8), verdict("v2", -6), verdict("v1", -6, **since)]
+    found = build(spark, [day(-6), day(-5), day(-4)], releases=releases)
+    by_day = {
+        number: {row["subject"] for row in found if row["score_date"] == day(number)} for number in DAYS
+    }
+    assert {row["model_version"] for row in found} == {"v1"}
+    assert [by_day[number] == set(PEOPLE) for number in (-6, -5, -4)] == [False, False, True]
 
 
 def test_scores_are_the_model_s_of_that_evening(spark):
