@@ -12,6 +12,9 @@ from jobs.releases import APPROVED, MODEL
 from ml.classify import Model, Shape, Tampered, load
 from ml.classify.calibration import Calibration
 
+EVERYONE_FROM = "everyone_from"
+"""In the details of a person's yes, which may be of any day: the day on which all are scored with it."""
+
 
 def champion(releases: Iterable[Mapping[str, Any]], name: str, day: date) -> str | None:
     """Return the version of a spec that is live as of a day's end; None before the first."""

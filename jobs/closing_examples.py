@@ -6,7 +6,7 @@ labels come from the next period, so a closing has rows once the next one is ove
 consent within the next period is censored: its row stays, without labels.
 
 A run rebuilds all closings up to its last day, as the pinned closings have them: one that was moved gets rows
-of its new end, and those of its old one go.
+of its new end, and those of its old one go, on whatever day they are.
 
 Reads   closings, subject_daily, subject_totals, users, widgets, consents, feedback and segments
 Writes  closing_examples, partitions closing_date and subject_bucket
@@ -102,12 +102,20 @@ def build(
 
 
 def late(closings: DataFrame, closing_examples: DataFrame, *, days: Sequence[date]) -> DataFrame:
-    """Name the ends of all closings up to the last day, and the days that hold rows of earlier ends."""
+    """Name the ends of all closings up to the last day, and the days that hold rows of an end that is gone.
+
+    Those may lie after the last day: of a closing that was moved back, or called off.
+    """
     known = periods(row.asDict() for row in closings.collect())
+    spark = closings.sparkSession
     ends = [(one.last_date,) for one in known if one.last_date <= days[-1]]
-    held = closing_examples.where(F.col("closing_date") <= F.lit(days[-1]))
-    named = closings.sparkSession.createDataFrame(ends, "day date")
-    return named.unionByName(held.select(F.col("closing_date").alias("day")))
+    present = spark.createDataFrame(
+        [(one.closing_id, one.last_date) for one in known], "closing_id string, closing_date date"
+    )
+    gone = closing_examples.join(F.broadcast(present), on=["closing_id", "closing_date"], how="left_anti")
+    return spark.createDataFrame(ends, "day date").unionByName(
+        gone.select(F.col("closing_date").alias("day"))
+    )
 
 
 def _require_sales(subject_daily: DataFrame, wanted: Sequence[Cut], horizon: date) -> None:

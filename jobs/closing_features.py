@@ -15,6 +15,8 @@ from jobs.sources import changes
 ONE = ("closing_id", "subject")
 COLUMNS = ("role", "region", "segment", "category1", "category2")
 COUNTED = r"period_(visits|sales|lines)_\d+"
+MAPS = {"features": "", "widget_shares": "share/", "widget_reward_means": "reward_mean/", "_counts": ""}
+"""Columns of a joined row that hold features, and what their keys begin with among all features."""
 Spans = Sequence[tuple[date, date]]
 
 
@@ -68,13 +70,18 @@ def newest_segments(segments: DataFrame, ending: DataFrame, segmentation: str) -
 
 def features() -> Column:
     """All features of a joined row as one map, its keys in order."""
-    whole = F.map_concat(
-        "features",
-        _prefixed("widget_shares", "share/"),
-        _prefixed("widget_reward_means", "reward_mean/"),
-        "_counts",
-    )
-    return F.map_from_entries(F.sort_array(F.map_entries(whole)))
+    parts = [_prefixed(column, prefix) if prefix else F.col(column) for column, prefix in MAPS.items()]
+    return F.map_from_entries(F.sort_array(F.map_entries(F.map_concat(*parts))))
+
+
+def places(names: Sequence[str]) -> dict[str, dict[int, str]]:
+    """Return by column of MAPS which of the features it holds: their number, and their key there."""
+    found: dict[str, dict[int, str]] = {}
+    for number, name in enumerate(names):
+        column = next((one for one, prefix in MAPS.items() if prefix and name.startswith(prefix)), None)
+        column = column or ("_counts" if re.fullmatch(COUNTED, name) else "features")
+        found.setdefault(column, {})[number] = name.removeprefix(MAPS[column])
+    return found
 
 
 def categories(demographics: Sequence[str]) -> Column:

@@ -3,7 +3,7 @@
 import getpass
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pyarrow.dataset as ds
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs import model_registry, runs
-from jobs.champions import champion, model_of, verdict
+from jobs.champions import EVERYONE_FROM, champion, model_of, verdict
 from jobs.config import Config
 from jobs.publish import Stopped
 from jobs.releases import APPROVED, MODEL, Release, newest, record
@@ -91,6 +91,7 @@ def _release(
 ) -> None:
     present = verdict(releases, model["name"], date.max)
     last = newest((row for row in releases if row["version"] == model["model_version"]), APPROVED)
+    everyone_from = _next_scored(tables)
     said = Release(
         kind=MODEL,
         name=model["name"],
@@ -101,17 +102,29 @@ def _release(
         why=why or "Promoted by hand.",
         decided_by=getpass.getuser(),
         decided_at=runs.now(),
-        details={"closing_id": model["closing_id"]},
+        details={
+            "closing_id": model["closing_id"],
+            **({EVERYONE_FROM: everyone_from.isoformat()} if everyone_from else {}),
+        },
         measures=dict(last[model["name"]]["measures"] or {}) if model["name"] in last else {},
     )
     record(tables, said)
     told = {"verdict": said.verdict, "why": said.why, "decided_by": said.decided_by}
     model_registry.mirror(config, model, told, said.measures)
     model_registry.alias_champion(config, model["name"], model["model_version"])
+    when = f" of {everyone_from}" if everyone_from else ""
     sys.stdout.write(
-        f"{said.version} is the champion, by {said.decided_by}. {said.why} The next run of subject_scores"
+        f"{said.version} is the champion, by {said.decided_by}. {said.why} The run of subject_scores{when}"
         " scores everybody with it.\n"
     )
+
+
+def _next_scored(tables: Tables) -> date | None:
+    """Return the day after the newest that was scored: on it, whatever its date, everyone changes hands."""
+    try:
+        return runs.newest_day(tables, "subject_scores") + timedelta(1)
+    except runs.NotRun:
+        return None
 
 
 def _model(tables: Tables, name: str, version: str) -> Mapping[str, Any]:

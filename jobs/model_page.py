@@ -11,25 +11,15 @@ from typing import Any
 
 from jobs.model_charts import gains, reliability
 from jobs.model_specs import ModelSpec
+from jobs.model_tables import METRICS, bars, by_answer, by_slice, figure, learner_names, learners, overall
 from jobs.policy_charts import Estimate, forest
-from jobs.segment_tables import card, table
+from jobs.segment_tables import card
 
 Row = Mapping[str, Any]
 
 STYLES = [Path(__file__).with_name(f"{name}_page.css") for name in ("segment", "policy")]
-NAMES = {
-    "catboost": "CatBoost", "xgboost": "XGBoost", "logistic": "the small model (logistic)",
-    "last_period": "last period's behaviour", "champion": "the champion before",
-}  # fmt: skip
-OF_REWARDS = {**NAMES, "logistic": "the small model (ridge)"}
-METRICS = {
-    "log_loss": "log loss", "squared_error": "squared error", "auc": "AUC",
-    "average_precision": "average precision", "brier": "Brier score",
-    "calibration_error": "calibration error", "reward": "mean reward of the best predicted action",
-}  # fmt: skip
 THIN = 0.02
 """A gain of less than this share of the small model's loss is thin."""
-MOST = 12
 
 HOW_TO_READ = {
     "Log loss, Brier, squared error": "lower is better. Intervals of 95 % come from drawing subjects anew, a"
@@ -124,28 +114,28 @@ def _model(model: Row, values: Sequence[Row], verdict: Row | None) -> str:
         f'<div style="max-width:640px;margin-top:16px">{_forest(spec, values)}</div>',
         f'<div class="charts" style="max-width:860px">{_calibration(values)}{_gains(values)}</div>',
         "<h3>Beside each other</h3>",
-        card(_learners(spec, values)),
+        card(learners(spec, values)),
         '<div class="charts">',
-        _bars("What it uses: mean |SHAP| by feature", values, "shap"),
-        _bars("What has drifted: PSI by feature", values, "psi"),
+        bars("What it uses: mean |SHAP| by feature", values, "shap"),
+        bars("What has drifted: PSI by feature", values, "psi"),
         "</div>",
-        *_slices(spec, values),
-        *_classes(values, spec),
+        *by_slice(spec, values),
+        *by_answer(spec, values),
     ]
     return "".join([*parts, "</section>"])
 
 
 def _forest(spec: ModelSpec, values: Sequence[Row]) -> str:
-    names = OF_REWARDS if spec.task == "rewards" else NAMES
+    names = learner_names(spec)
     rows = [
         Estimate(
             names[row["learner"]], row["value"], row["low"], row["high"], row["learner"] == spec.algorithm
         )
-        for row in _overall(values, spec.metric)
+        for row in overall(values, spec.metric)
     ]
     rows.sort(key=lambda row: row.value)
     drawn = forest(rows, served=None, title=f"{spec.name}: {METRICS[spec.metric]} by learner")
-    return _figure(f"<b>{METRICS[spec.metric]}</b> with its interval; lower is better", drawn)
+    return figure(f"<b>{METRICS[spec.metric]}</b> with its interval; lower is better", drawn)
 
 
 def _calibration(values: Sequence[Row]) -> str:
@@ -154,7 +144,7 @@ def _calibration(values: Sequence[Row]) -> str:
     if not bins:
         return ""
     points = [(by["predicted", label], by["observed", label]) for label in bins]
-    return _figure(
+    return figure(
         "<b>Reliability</b>: what was predicted, and what came", reliability(points, title="reliability")
     )
 
@@ -165,107 +155,7 @@ def _gains(values: Sequence[Row]) -> str:
         return ""
     lift = next(row["value"] for row in values if row["metric"] == "lift" and row["slice"] == "decile/1")
     drawn = gains([found[number]["value"] for number in sorted(found)], title="gains")
-    return _figure(f"<b>Gains</b>: the likeliest tenth has {lift:.1f} times the mean", drawn)
-
-
-def _learners(spec: ModelSpec, values: Sequence[Row]) -> str:
-    shown = [name for name in METRICS if _overall(values, name)]
-    names = OF_REWARDS if spec.task == "rewards" else NAMES
-    there = [
-        name for name in names if any(row["learner"] == name for row in values if row["metric"] in shown)
-    ]
-    rows = "".join(
-        f"<tr{' class=suggested' if learner == spec.algorithm else ''}><td><b>{names[learner]}</b></td>"
-        + "".join(
-            _cell(next((r for r in _overall(values, m) if r["learner"] == learner), None)) for m in shown
-        )
-        + "</tr>"
-        for learner in there
-    )
-    return table(["learner", *(METRICS[name] for name in shown)], rows)
-
-
-def _slices(spec: ModelSpec, values: Sequence[Row]) -> list[str]:
-    """By role, region and segment: the loss, beside the small model's, and the change from the champion."""
-    parts = []
-    for kind in ("role", "region", "segment"):
-        mine = [
-            row
-            for row in values
-            if row["metric"] == spec.metric
-            and row["learner"] == spec.algorithm
-            and row["slice"].startswith(f"{kind}/")
-        ]
-        if not mine:
-            continue
-        rows = []
-        for row in sorted(mine, key=lambda row: row["slice"]):
-            at = {(r["learner"], r["metric"]): r for r in values if r["slice"] == row["slice"]}
-            cells = [
-                _cell(row),
-                _cell(at.get((spec.algorithm, "auc"))),
-                _change(at.get((spec.algorithm, "change_from_small"))),
-                _change(at.get((spec.algorithm, "change_from_champion"))),
-            ]
-            name = escape(row["slice"].partition("/")[2])
-            rows.append(f"<tr><td>{name}</td><td>{row['rows']:,}</td>{''.join(cells)}</tr>")
-        about = " (for information: is it as good everywhere?)" if kind == "region" else ""
-        heads = (
-            kind,
-            "examples",
-            METRICS[spec.metric],
-            "AUC",
-            "against the small model",
-            "against the champion",
-        )
-        parts += [f"<h3>By {kind}{about}</h3>", card(table(heads, "".join(rows)))]
-    return parts
-
-
-def _classes(values: Sequence[Row], spec: ModelSpec) -> list[str]:
-    mine = [row for row in values if row["learner"] == spec.algorithm and row["class"] != "all"]
-    if not mine:
-        return []
-    by = {(row["class"], row["metric"]): row for row in mine}
-    names = sorted({row["class"] for row in mine})
-    shown = [name for name in METRICS if any(metric == name for _, metric in by)]
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td>{''.join(_cell(by.get((name, metric))) for metric in shown)}</tr>"
-        for name in names
-    )
-    return ["<h3>By answer</h3>", card(table(["answer", *(METRICS[name] for name in shown)], rows))]
-
-
-def _bars(title: str, values: Sequence[Row], metric: str) -> str:
-    found = sorted(((row["value"], row["slice"].removeprefix("feature/")) for row in values
-                    if row["metric"] == metric), reverse=True)  # fmt: skip
-    if not found:
-        return ""
-    rows = "".join(f"<tr><td>{escape(name)}</td><td>{value:.3f}</td></tr>" for value, name in found[:MOST])
-    more = f" The largest {MOST} of {len(found)}." if len(found) > MOST else ""
-    return _figure(f"<b>{title}</b>.{more}", table(["feature", metric.upper()], rows))
-
-
-def _overall(values: Sequence[Row], metric: str) -> list[Row]:
-    return [row for row in values if row["metric"] == metric and row["slice"] == row["class"] == "all"]
-
-
-def _figure(caption: str, content: str) -> str:
-    return f'<figure class="card"><figcaption>{caption}</figcaption>{content}</figure>'
-
-
-def _cell(row: Row | None) -> str:
-    if row is None:
-        return "<td>–</td>"
-    between = "" if row["low"] is None else f"<small>{row['low']:.3f} to {row['high']:.3f}</small>"
-    return f"<td>{row['value']:.3f}{between}</td>"
-
-
-def _change(row: Row | None) -> str:
-    if row is None:
-        return "<td>–</td>"
-    between = "" if row["low"] is None else f"<small>{row['low']:+.1%} to {row['high']:+.1%}</small>"
-    return f"<td>{row['value']:+.1%}{between}</td>"
+    return figure(f"<b>Gains</b>: the likeliest tenth has {lift:.1f} times the mean", drawn)
 
 
 def _closings(names: Sequence[str]) -> str:

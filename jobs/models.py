@@ -27,7 +27,8 @@ from jobs.model_specs import ModelSpec
 from jobs.publish import Stopped
 from jobs.releases import APPROVED, MODEL
 from jobs.shell import Days, Job, State
-from jobs.training import Prepared, Trained, prepare, train
+from jobs.training import Trained, train
+from jobs.training_examples import Prepared, prepare
 from ml.classify import digest_of
 
 LOG = logging.getLogger(__name__)

@@ -156,7 +156,7 @@ def _segment(model: Row, row: Row) -> str:
         ("lines in a basket", "–" if row["basket_lines"] is None else f"{row['basket_lines']:.1f}"),
         ("orders in 28 days, each", f"{row['orders'] / row['subjects']:.1f}"),
         ("spent in 28 days, each", _money(row["revenue_cents"] / row["subjects"])),
-        ("of the orders, in a session", "–" if not row["orders"] else f"{1 - others / row['orders']:.0%}"),
+        ("orders made in a session", "–" if not row["orders"] else f"{1 - others / row['orders']:.0%}"),
         ("pages viewed in 28 days, each", f"{row['page_views'] / row['subjects']:.1f}"),
         ("retention", "–" if row["retention"] is None else f"{row['retention']:.0%}"),
     )

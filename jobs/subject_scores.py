@@ -1,8 +1,9 @@
 """subject_scores: one row per subject, model and day on which it was scored by the champion as of that day.
 
-A change table: on the day of a new champion everyone is scored; on all others who was active that day, and
-of the rest a share by hash, so that everyone's silence is told once in `every_days`. Features are those of
-the day's evening; the periods' counts are taken over as many days as the last closings had, up to that day.
+A change table: on the day of a new champion everyone is scored (where a person made it champion, on the next
+day that is scored at all); on all others who was active that day, and of the rest a share by hash, so that
+everyone's silence is told once in `every_days`. Features are those of the day's evening; the periods' counts
+are taken over as many days as the last closings had, up to that day.
 
 Reads   subject_features of the days; subject_daily, users, segments, closings, models and releases
 Writes  subject_scores, partitions score_date and subject_bucket
@@ -22,15 +23,16 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs import maps
-from jobs.champions import champion, model_of
+from jobs.champions import EVERYONE_FROM, champion, model_of, verdict
 from jobs.closing_features import (
+    COLUMNS,
+    MAPS,
     ONE,
     Spans,
-    categories,
     counts,
-    features,
     groups,
     newest_segments,
+    places,
     undeclared,
 )
 from jobs.closing_periods import Period, cuts
@@ -87,13 +89,17 @@ def build(
         for name, version in due
     ]
     keys = sorted({key for model in chosen for key in model["categories"]})
+    described = {*COLUMNS, *demographics}
     flags = [_is_due(whole, every_days).alias(f"{DUE}{number}") for number, whole in enumerate(due.values())]
     shown = rows.select(
         "score_date",
         "subject",
         "subject_bucket",
-        F.col("_features").alias("features"),
-        *(F.col("_categories")[key].alias(f"{CATEGORY}{key}") for key in keys),
+        *MAPS,
+        *(
+            (F.col(key) if key in described else F.lit(None).cast("string")).alias(f"{CATEGORY}{key}")
+            for key in keys
+        ),
         *flags,
     )
     somehow = reduce(Column.__or__, (F.col(f"{DUE}{number}") for number in range(len(due))))
@@ -104,14 +110,18 @@ def build(
 def _due(
     judged: Sequence[Mapping[str, Any]], days: Sequence[date]
 ) -> dict[tuple[str, str], dict[date, bool]]:
-    """By model and champion its days, and whether everyone is scored: it was no champion the day before."""
+    """By model and champion its days, and whether everyone is scored.
+
+    Everyone is where it was no champion the day before, or a person has made it one since those were scored.
+    """
     found: dict[tuple[str, str], dict[date, bool]] = {}
     for name in sorted({row["name"] for row in judged}):
         for day in days:
-            version = champion(judged, name, day)
-            if version is not None:
-                before = champion(judged, name, day - timedelta(1))
-                found.setdefault((name, version), {})[day] = version != before
+            said = verdict(judged, name, day)
+            if said is not None:
+                is_new = said["version"] != champion(judged, name, day - timedelta(1))
+                by_hand = dict(said["details"] or {}).get(EVERYONE_FROM) == day.isoformat()
+                found.setdefault((name, said["version"]), {})[day] = is_new or by_hand
     return found
 
 
@@ -158,11 +168,7 @@ def _described(
             )
         )
     )
-    bought = rows.withColumn("_counts", F.coalesce("_counts", none))
-    return bought.select(
-        "score_date", "subject", "subject_bucket", "last_active_date",
-        features().alias("_features"), categories(list(demographics)).alias("_categories"),
-    )  # fmt: skip
+    return rows.withColumn("_counts", F.coalesce("_counts", none))
 
 
 def trailing(known: Sequence[Period], day: date, active_periods: int) -> Spans:
@@ -225,7 +231,7 @@ def _scores(batch: pa.RecordBatch, row: Mapping[str, Any], model: Model) -> pa.R
         np.asarray(pc.fill_null(pc.index_in(batch.column(f"{CATEGORY}{key}"), own), -1), dtype=np.int64)
         for key, own in values.items()
     ]
-    found = model.predict(inputs(batch, row["features"]), codes)
+    found = model.predict(inputs(batch, places(row["features"])), codes)
     columns = {
         "score_date": batch.column("score_date"),
         "subject": batch.column("subject"),
@@ -237,9 +243,19 @@ def _scores(batch: pa.RecordBatch, row: Mapping[str, Any], model: Model) -> pa.R
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def inputs(batch: pa.RecordBatch, names: Sequence[str]) -> NDArray[np.float32]:
-    """Return features as models read them: (n, f) float32, column-major, NaN for missing."""
-    return maps.table(batch.column("features"), names, dtype=np.float32, order="F")
+def inputs(batch: pa.RecordBatch, held: Mapping[str, Mapping[int, str]]) -> NDArray[np.float32]:
+    """Return features as models read them: (n, f) float32, column-major, NaN for missing.
+
+    held: by column of maps its features' numbers and keys. Spark does not put the maps together: it would
+    read every entry of every row by itself, which costs more than the trees.
+    """
+    width = sum(map(len, held.values()))
+    found = np.empty((batch.num_rows, width), np.float32, order="F")
+    for column, own in held.items():
+        found[:, list(own)] = maps.table(
+            batch.column(column), list(own.values()), dtype=np.float32, order="F"
+        )
+    return found
 
 
 JOB = Job(

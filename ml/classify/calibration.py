@@ -2,6 +2,8 @@
 
 A calibration is fitted on the validation closing, class by class, and only kept where it helps on the half
 that it was not fitted on. Of several classes the calibrated probabilities are divided by their sum.
+
+What only fitting needs is imported there: every worker that scores would pay for it.
 """
 
 from collections.abc import Sequence
@@ -10,8 +12,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from sklearn.isotonic import IsotonicRegression
 
 from ml.classify.examples import Floats, Task
 
@@ -80,6 +80,8 @@ def logit(p: Floats) -> Floats:
 
 
 def _platt(p: Floats, y: Floats) -> Calibration:
+    from scipy.optimize import minimize
+
     x = logit(p)
 
     def loss(ab: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -92,6 +94,8 @@ def _platt(p: Floats, y: Floats) -> Calibration:
 
 
 def _isotonic(p: Floats, y: Floats) -> Calibration:
+    from sklearn.isotonic import IsotonicRegression
+
     # A step at its very end would be 0 or 1 by a single row: both ends keep half a row of the other answer.
     fitted = IsotonicRegression(y_min=0.5 / len(y), y_max=1 - 0.5 / len(y), out_of_bounds="clip").fit(p, y)
     return Calibration("isotonic", (*map(float, fitted.X_thresholds_), *map(float, fitted.y_thresholds_)))

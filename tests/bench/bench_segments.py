@@ -1,6 +1,6 @@
 """A segmentation of a million subjects, k from 2 to 10: fitted and measured, then everybody assigned.
 
-The bounds are 5 minutes and 4 GiB on 2 cores, Spark and its workers included. VITRINE_BENCH_SUBJECTS makes it
+The bounds are 5 minutes and 4 GiB on 2 cores, Spark and its workers included. BENCH_SCALE makes it
 smaller. What was assigned is compared, subject by subject, with the plain formula in NumPy.
 """
 
@@ -25,9 +25,9 @@ from jobs.maps import mapped
 from jobs.releases import APPROVED, SEGMENTATION, Release, record
 from jobs.tables import Tables
 from ml import segments
-from tests.bench.measure import Row
+from tests.bench.measure import Row, scaled
 
-SUBJECTS = int(os.environ.get("VITRINE_BENCH_SUBJECTS", "1000000"))
+SUBJECTS = scaled(1_000_000)
 BLOCK = 100_000
 DAY = date(2017, 10, 12)
 FEATURES = ("recency", "visits_84", "mean_sale", "mean_lines")

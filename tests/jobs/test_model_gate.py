@@ -6,6 +6,7 @@ from typing import Any
 import mlflow
 import pytest
 
+from jobs import champions, runs
 from jobs.champions import champion
 from jobs.cli import app
 from jobs.config import load
@@ -13,6 +14,7 @@ from jobs.model_commands import promote, roll_back
 from jobs.model_gate import closing_ends, decided, run_gate
 from jobs.publish import Stopped
 from jobs.releases import Release
+from jobs.runs import Run
 from jobs.shell import Ask
 from jobs.tables import Tables
 from ml.classify import digest_of
@@ -163,9 +165,18 @@ def test_verdicts_are_kept_mirrored_and_rolled_back(
     assert about.signature.inputs.input_names() == ["first", "second", "third", "fourth", "kind"]
     assert about.signature.outputs.input_names() == ["churn"]
 
+    scored = Run("s", "subject_scores", None, DAY, DAY, "", runs.now(), [DAY + PERIOD + timedelta(3)])
+    scored.status = "published"
+    runs.record(decided_home, scored)
     roll_back(config, "churn", "")
-    assert f"{one} is the champion, by ann. Rolled back from {two}." in capsys.readouterr().out
-    assert champion(decided_home.read("releases").to_pylist(), "churn", date.max) == one
+    said = capsys.readouterr().out
+    assert f"{one} is the champion, by ann. Rolled back from {two}." in said
+    assert f"The run of subject_scores of {DAY + PERIOD + timedelta(4)} scores everybody with it." in said
+    releases = decided_home.read("releases").to_pylist()
+    by_hand = champions.verdict(releases, "churn", DAY + PERIOD)
+    assert by_hand is not None
+    assert dict(by_hand["details"])["everyone_from"] == str(DAY + PERIOD + timedelta(4))
+    assert champion(releases, "churn", date.max) == by_hand["version"] == one
     assert client.get_model_version_by_alias("churn", "champion").tags["model_version"] == one
     with pytest.raises(Stopped, match=f"{one} is the champion already"):
         promote(config, "churn", one, "")

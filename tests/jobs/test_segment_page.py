@@ -95,7 +95,7 @@ def test_figures_are_those_of_the_rows() -> None:
     assert "<dt>basket</dt><dd>123.46</dd>" in html
     assert "<dt>retention</dt><dd>51%</dd>" in html
     assert "<dt>retention</dt><dd>–</dd>" in html
-    assert "<dt>of the orders, in a session</dt><dd>80%</dd>" in html
+    assert "<dt>orders made in a session</dt><dd>80%</dd>" in html
     assert "80 subjects · continues core" in html
     assert "Rule 0." in html
     assert "<th>days since the last visit</th>" in html

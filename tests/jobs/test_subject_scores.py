@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import subject_scores
+from jobs import closing_features, subject_scores
 from jobs.config import load
 from jobs.publish import Stopped
 from jobs.releases import APPROVED, MODEL, REFUSED
@@ -50,10 +50,12 @@ def model(version: str, name: str = "churn", features: Sequence[str] = FEATURES)
     }
 
 
-def verdict(version: str, number: int, name: str = "churn", said: str = APPROVED) -> dict[str, Any]:
-    at = datetime(2017, 11, 1, 0, 0, number + 50, tzinfo=UTC)
+def verdict(
+    version: str, number: int, name: str = "churn", said: str = APPROVED, **details: str
+) -> dict[str, Any]:
+    at = datetime(2017, 11, 1, 0, 0, number + 50 + len(details), tzinfo=UTC)
     told = {"kind": MODEL, "name": name, "version": version, "verdict": said, "decided_at": at}
-    return {**told, "release_id": f"{version}{number}", "as_of_date": day(number)}
+    return {**told, "release_id": f"{version}{number}", "as_of_date": day(number), "details": details}
 
 
 def features(number: int) -> list[dict[str, Any]]:
@@ -114,6 +116,18 @@ def test_everyone_is_scored_on_a_champion_s_first_day_and_then_who_moved(spark):
     assert sum(map(len, turns)) == len(set.union(*turns)) > 10
 
 
+def test_after_a_roll_back_everyone_is_scored_on_the_next_day_that_is(spark):
+    # v2 was promoted on the sixth day before, and rolled back when that day and the next were scored.
+    since = {"everyone_from": day(-4).isoformat()}
+    releases = [verdict("v1", -8), verdict("v2", -6), verdict("v1", -6, **since)]
+    found = build(spark, [day(-6), day(-5), day(-4)], releases=releases)
+    by_day = {
+        number: {row["subject"] for row in found if row["score_date"] == day(number)} for number in DAYS
+    }
+    assert {row["model_version"] for row in found} == {"v1"}
+    assert [by_day[number] == set(PEOPLE) for number in (-6, -5, -4)] == [False, False, True]
+
+
 def test_scores_are_the_model_s_of_that_evening(spark):
     found = {(row["score_date"], row["subject"]): row["scores"] for row in build(spark, [C, day(-7)])}
     log = [math.log1p(value) for value in (1, 0.5, 2, 1)]
@@ -124,6 +138,23 @@ def test_scores_are_the_model_s_of_that_evening(spark):
     assert found[day(-7), "s1"] == pytest.approx({"churn": 1 / (1 + math.exp(-later))})
     none = sum(WEIGHTS[at] * math.log1p(value) for at, value in ((0, 0), (1, 0.5), (2, 0))) + 2 - 1
     assert found[C, "s0"] == pytest.approx({"churn": 1 / (1 + math.exp(-none))})
+
+
+def test_models_read_from_the_maps_what_examples_have_as_one(spark):
+    given = [
+        ({"recency": 3.0, "visits": 1.0}, {"w": 0.5, "visits": 0.25}, {}, {"period_visits_0": 2.0}),
+        ({"visits": 4.0}, {}, {"start/w": 1.5}, {"period_visits_0": 0.0}),
+    ]
+    ddl = ", ".join(f"{name} map<string,double>" for name in closing_features.MAPS)
+    frame = spark.createDataFrame(given, ddl)
+    whole = [dict(row[0]) for row in frame.select(closing_features.features()).collect()]
+    names = sorted({name for row in whole for name in row}, reverse=True)
+    [batch] = frame.toArrow().combine_chunks().to_batches()
+    found = subject_scores.inputs(batch, closing_features.places(names))
+    plain = np.array([[row.get(name, np.nan) for name in names] for row in whole], np.float32)
+    np.testing.assert_array_equal(found, plain)
+    assert found.flags.f_contiguous
+    assert len(names) == 6
 
 
 @pytest.mark.parametrize(
