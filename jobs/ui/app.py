@@ -1,0 +1,95 @@
+"""The pages' addresses, for who is logged in: /layouts, /policies, /segments, /models, /health and so on.
+
+Mounted at /vitrine in Airflow's API server by jobs/house/plugins/pages.py. A page reads what it shows when it
+is asked for; what it needs to import is imported beside the server's start, or with the first page.
+"""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Thread
+from typing import Annotated, Any
+
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+
+HEADERS = {
+    # No script runs, nothing is fetched from elsewhere, and only Airflow's own pages may frame these.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:;"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+LONGEST_SUBJECT = 200
+LOADED = ("finding", "policies", "segments", "models", "health", "cost", "reports")
+
+Subject = Annotated[str, Query(max_length=LONGEST_SUBJECT)]
+Kind = Annotated[str, Query(pattern="^(user|device)$")]
+
+
+def application(login: Sequence[Any]) -> FastAPI:
+    """Return the app; `login` are dependencies that refuse who is not logged in."""
+    # A mounted app is open to everyone, its documentation too, unless it says otherwise.
+    app = FastAPI(dependencies=list(login), docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Any) -> Response:
+        answer: Response = await call_next(request)
+        answer.headers.update(HEADERS)
+        return answer
+
+    app.get("/")(lambda: RedirectResponse("/vitrine/health"))
+    app.get("/layouts")(layouts)
+    app.get("/reports")(listed)
+    app.get("/reports/{name:path}")(report)
+    app.get("/{name}")(page)
+    return app
+
+
+def warm() -> None:
+    """Import what pages need beside the server's start: the first reader does not wait for it."""
+    Thread(target=lambda: [_module(name) for name in LOADED], daemon=True, name="vitrine-pages").start()
+
+
+def page(name: str) -> HTMLResponse:
+    """Return one of the pages that need nothing but the tables."""
+    if name not in ("policies", "segments", "models", "health", "cost"):
+        raise HTTPException(404, "There is no such page.")
+    from jobs.ui import view
+    from jobs.ui.house import config, shelf
+
+    found = _module(name).gather(shelf()) if name == "health" else _module(name).gather(shelf(), config())
+    return HTMLResponse(view.render(found))
+
+
+def layouts(subject: Subject = "", kind: Kind = "user") -> HTMLResponse:
+    """Return a subject's pages, beside the form that finds one."""
+    from jobs.ui import finding
+    from jobs.ui.house import config, shelf, store
+
+    found = finding.gather(shelf(), config(), store(), subject.strip(), kind)
+    return HTMLResponse(finding.render(found), status_code=404 if found.missing else 200)
+
+
+def listed() -> HTMLResponse:
+    """List all reports, the newest first."""
+    from jobs.ui import reports, view
+    from jobs.ui.house import config
+
+    return HTMLResponse(view.render(reports.gather(config())))
+
+
+def report(name: str) -> FileResponse:
+    """Return one report."""
+    from jobs.ui.house import config
+
+    folder: Path = config().home / "reports"
+    file = (folder / name).resolve()
+    if not file.is_relative_to(folder.resolve()) or file.suffix != ".html" or not file.is_file():
+        raise HTTPException(404, "There is no such report.")
+    return FileResponse(file, media_type="text/html")
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"jobs.ui.{name}")
