@@ -6,6 +6,7 @@ is asked for; what it needs to import is imported beside the server's start, or 
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Annotated, Any
@@ -22,7 +23,8 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 LONGEST_SUBJECT = 200
-LOADED = ("finding", "policies", "segments", "models", "health", "cost", "reports")
+OF_TABLES = ("policies", "health")
+OF_CONFIG = ("segments", "models", "cost")
 
 Subject = Annotated[str, Query(max_length=LONGEST_SUBJECT)]
 Kind = Annotated[str, Query(pattern="^(user|device)$")]
@@ -48,19 +50,36 @@ def application(login: Sequence[Any]) -> FastAPI:
 
 
 def warm() -> None:
-    """Import what pages need beside the server's start: the first reader does not wait for it."""
-    Thread(target=lambda: [_module(name) for name in LOADED], daemon=True, name="vitrine-pages").start()
+    """Import what pages need, and open the tables, beside the server's start: no reader waits for it."""
+    Thread(target=_warm, daemon=True, name="vitrine-pages").start()
+
+
+def _warm() -> None:
+    for name in ("finding", "reports", *OF_CONFIG, *OF_TABLES):
+        _module(name)
+    _view("health")
 
 
 def page(name: str) -> HTMLResponse:
     """Return one of the pages that need nothing but the tables."""
-    if name not in ("policies", "segments", "models", "health", "cost"):
+    if name not in (*OF_TABLES, *OF_CONFIG):
         raise HTTPException(404, "There is no such page.")
-    from jobs.ui import view
+    return _html(_view(name))
+
+
+def _view(name: str) -> Any:
     from jobs.ui.house import config, shelf
 
-    found = _module(name).gather(shelf()) if name == "health" else _module(name).gather(shelf(), config())
-    return HTMLResponse(view.render(found))
+    module = _module(name)
+    return module.gather(shelf()) if name in OF_TABLES else module.gather(shelf(), config())
+
+
+def _html(found: Any) -> HTMLResponse:
+    from jobs.page import SIMULATED
+    from jobs.ui import view
+    from jobs.ui.house import config
+
+    return HTMLResponse(view.render(replace(found, note=SIMULATED if config().ids.demo_key else "")))
 
 
 def layouts(subject: Subject = "", kind: Kind = "user") -> HTMLResponse:
@@ -74,10 +93,10 @@ def layouts(subject: Subject = "", kind: Kind = "user") -> HTMLResponse:
 
 def listed() -> HTMLResponse:
     """List all reports, the newest first."""
-    from jobs.ui import reports, view
+    from jobs.ui import reports
     from jobs.ui.house import config
 
-    return HTMLResponse(view.render(reports.gather(config())))
+    return _html(reports.gather(config()))
 
 
 def report(name: str) -> FileResponse:

@@ -140,7 +140,7 @@ def view(last: Sequence[Row], stored: Sequence[Stored], subjects: int, prices: P
     """Put what the last nights used, and what the tables hold, on a page."""
     night = max((row["to_date"] for row in last if row["status"] in runs.DONE), default=None)
     if night is None:
-        return View("cost", "Cost", "No job has run yet: start lake_etl in Airflow, or `vitrine demo`.")
+        return View("cost", "Cost", "No job has run yet: start lake_etl in Airflow, or run vitrine demo.")
     spent = used(last)
     total = sum(one.bytes for one in stored)
     known = [one.cpu / one.days for one in spent if one.cpu is not None]
@@ -158,7 +158,7 @@ def view(last: Sequence[Row], stored: Sequence[Stored], subjects: int, prices: P
 
 def _lead(night: date, prices: Prices | None) -> str:
     told = f"Of the runs of {ran.DAYS} days up to the night of {night - timedelta(1)}."
-    return told if prices else f"{told} With `prices` in conf/ this page shows money, too."
+    return told if prices else f"{told} With prices in conf/base.yaml this page shows money, too."
 
 
 def _jobs(spent: Sequence[Used], subjects: int, prices: Prices | None) -> Table:

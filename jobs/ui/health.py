@@ -43,7 +43,7 @@ def gather(shelf: Shelf) -> View:
     last = ran.recent(shelf)
     done = [row["to_date"] for row in last if row["status"] in runs.DONE]
     if not done:
-        return View("health", "Health", "No job has run yet: start lake_etl in Airflow, or `vitrine demo`.")
+        return View("health", "Health", "No job has run yet: start lake_etl in Airflow, or run vitrine demo.")
     night = max(done) - timedelta(1)
     tables = health.tables_as_of(shelf, night, last)
     away = shelf.kept(("quarantine",), "turned away", lambda: turned_away(shelf, night), night=night)

@@ -64,7 +64,7 @@ def view(
     live = sum(row is not None for row in champions.values())
     lead = (
         "After each closing a challenger is trained and held against the champion; only who is surely better"
-        " (or not worse than an old one) replaces it. By hand: `vitrine model promote`, or `rollback`."
+        " (or not worse than an old one) replaces it. By hand: vitrine model promote, or rollback."
     )
     parts = [_section(name, champions[name], releases, versions, values, reports) for name in specs]
     facts = [("specs", str(len(specs))), ("with a champion", str(live))]

@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow.dataset as ds
 from markupsafe import Markup
 
-from jobs.config import Config
 from jobs.live import IS_LIVE, POLICY, YES
 from jobs.policy_charts import Estimate, Strip, forest, strips
 from jobs.policy_checks import Check, Nights, at_go_live, by_night
@@ -31,13 +30,12 @@ VALUES = (
 )  # fmt: skip
 
 
-def gather(shelf: Shelf, config: Config) -> View:
+def gather(shelf: Shelf) -> View:
     """Read what the page needs: the verdicts on policies, and two months of values for everyone."""
-    note = "simulated" if config.ids.demo_key else ""
-    return shelf.kept(("releases", "policy_values"), "policies", lambda: _read(shelf, note), note=note)
+    return shelf.kept(("releases", "policy_values"), "policies", lambda: _read(shelf))
 
 
-def _read(shelf: Shelf, note: str) -> View:
+def _read(shelf: Shelf) -> View:
     releases = shelf.pruned("releases", RELEASES, ds.field("kind") == POLICY).to_pylist()
     newest = max((row["as_of_date"] for row in releases), default=None)
     if newest is None:
@@ -46,10 +44,10 @@ def _read(shelf: Shelf, note: str) -> View:
         )
     asked = (ds.field("audience") == EVERYONE) & (ds.field("goal") == MAIN)
     values = shelf.pruned("policy_values", VALUES, asked, first=newest - timedelta(NIGHTS)).to_pylist()
-    return view(releases, values, note=note)
+    return view(releases, values)
 
 
-def view(releases: Sequence[Row], values: Sequence[Row], *, note: str = "") -> View:
+def view(releases: Sequence[Row], values: Sequence[Row]) -> View:
     """Put verdicts, values and forecasts on a page, by page of the shop."""
     day = max(row["as_of_date"] for row in releases)
     night = [row for row in releases if row["as_of_date"] == day]
@@ -62,9 +60,7 @@ def view(releases: Sequence[Row], values: Sequence[Row], *, note: str = "") -> V
     sections.append(_right(at_go_live(values, releases), by_night(values)))
     sections.append(Section("What went live", [_went_live(releases)]))
     lead = "May each go live? The gate says so every night, from what was logged; readers see what is live."
-    return View(
-        "policies", "Policies", lead, facts, sections, "The demo's data is simulated." if note else ""
-    )
+    return View("policies", "Policies", lead, facts, sections)
 
 
 def _of_page(
