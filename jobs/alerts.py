@@ -97,7 +97,8 @@ def _before(known: Iterable[Row], row: Row) -> str | None:
 
 def alert(event: Event) -> Alert:
     """Say what happened, why, and what to do."""
-    of = f"{event.dag_id}, run {event.run_id}"
+    run = f"{event.dag_id}, run {event.run_id}"
+    of = f"{event.dag_id} (run {event.run_id})"
     what, do = {
         "failed": (
             f"Task {event.task_id} of {of} failed, all its retries too.",
@@ -105,7 +106,7 @@ def alert(event: Event) -> Alert:
         ),
         "stopped": (
             f"Task {event.task_id} of {of} was stopped before it published anything.",
-            "Look at Health in Airflow's menu, mend the source, and clear the task.",
+            "Mend what it names and clear the task; Health in Airflow's menu shows what was turned away.",
         ),
         "not flipped": (
             f"The new layouts of {of} are not shown: readers keep the generation before.",
@@ -116,15 +117,16 @@ def alert(event: Event) -> Alert:
             "Look at what it waits for or still runs; until it ends, readers keep the generation before.",
         ),
         "refused": (
-            f"The gate refuses the policy {event.task_id} since this night ({of}).",
+            f"The gate refuses the policy {event.task_id} since this night ({run}).",
             "Nothing must be done, the live policy stays; Policies in Airflow's menu tells more.",
         ),
         "kept": (
-            f"The model {event.task_id} was trained anew and not promoted ({of}).",
+            f"The model {event.task_id} was trained anew and not promoted ({run}).",
             "Nothing must be done, the champion stays; Models in Airflow's menu tells more.",
         ),
     }[event.kind]
-    why = f"Why: {_sentence(event.why or UNKNOWN)}"
+    unknown = "" if event.kind == "late" else UNKNOWN
+    why = f"Why: {_sentence(event.why or unknown)}" if event.why or unknown else ""
     # What differs in numbers alone, as a day or a count, is the same trouble.
     same = NUMBERS.sub("#", event.why) if event.why else event.task_id
     who = event.task_id if event.kind in ("refused", "kept") else ""

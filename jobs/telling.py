@@ -17,6 +17,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from jobs import alerts
 from jobs.alerts import Alert, Event
@@ -63,12 +64,17 @@ def verdicts(context: Mapping[str, Any]) -> None:
 
 def late(context: Any = None, **_: Any) -> None:
     """Tell of a night that has not ended in time; a backfill's day is over long before it begins."""
+    from airflow.configuration import conf
+
     from jobs.config import load
 
-    of = _get(context, "dag_run")
-    run_id = str(_get(of, "run_id", "dag_run_id") or "")
-    if not run_id.startswith(BACKFILL):
-        tell(load(), [Event("late", str(_get(of, "dag_id") or ""), run_id)])
+    of, due = _get(context, "dag_run"), _get(_get(context, "deadline"), "deadline_time")
+    dag_id, run_id = str(_get(of, "dag_id") or ""), str(_get(of, "run_id", "dag_run_id") or "")
+    if run_id.startswith(BACKFILL):
+        return
+    link = f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/dags/{dag_id}/runs/{quote(run_id)}"
+    why = f"it was to end by {due}" if due else ""
+    tell(load(), [Event("late", dag_id, run_id, why=why, link=link)])
 
 
 def _get(of: Any, *names: str) -> Any:

@@ -63,10 +63,10 @@ def test_a_webhook_gets_each_part_and_slack_the_text(home: Any, server: str) -> 
     telling.tell(config(webhook="hook", slack="chat"), [EVENT], NOW)
     (hook, body), (chat, text) = Heard.got
     assert (hook, chat) == ("/hook", "/chat")
-    assert body["what"] == "Task orders of lake_etl, run r1 was stopped before it published anything."
+    assert body["what"] == "Task orders of lake_etl (run r1) was stopped before it published anything."
     assert (body["why"], body["link"]) == (f"Why: {EVENT.why}.", "http://x/log")
     assert text == {"text": body["text"]}
-    assert body["text"].endswith("and clear the task. http://x/log")
+    assert body["text"].endswith("what was turned away. http://x/log")
 
 
 def test_in_a_storm_the_same_is_told_once_and_then_counted(home: Any, server: str) -> None:
@@ -157,9 +157,13 @@ def test_verdicts_and_lateness_are_told(home: Any, server: str, monkeypatch: Any
            "as_of_date": NOW.date(), "decided_at": NOW, "dag_run": "lake_etl/scheduled__1"}  # fmt: skip
     Tables(asked.tables).append("releases", [row])
     telling.verdicts(task("gate"))
-    telling.late(context={"dag_run": {"dag_id": "lake_etl", "run_id": "scheduled__2"}})
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://a/")
+    of = {"dag_id": "lake_etl", "run_id": "scheduled__2"}
+    telling.late(context={"dag_run": of, "deadline": {"deadline_time": "2017-10-13 06:00"}})
     telling.late(context={"dag_run": SimpleNamespace(dag_id="lake_etl", run_id="backfill__3")})
     assert [body["what"] for _, body in Heard.got] == [
         "The gate refuses the policy new since this night (lake_etl, run scheduled__1).",
         "lake_etl is late: run scheduled__2 has not ended in time.",
     ]
+    assert Heard.got[1][1]["why"] == "Why: it was to end by 2017-10-13 06:00."
+    assert Heard.got[1][1]["link"] == "http://a/dags/lake_etl/runs/scheduled__2"

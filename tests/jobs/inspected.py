@@ -37,6 +37,9 @@ def known_subject(made: Config) -> Config:
              (99, 1, 1, ["BEEF"]), (-1, 1, 1, ["SOUP"]),
          )],
     )  # fmt: skip
+    # No file of another bucket is opened: what cannot be there is not seen.
+    elsewhere = {"subject": who, "subject_bucket": 1 - bucket, "activity_date": nights.DAY - timedelta(2)}
+    tables.append("subject_daily", [{**elsewhere, "lines": 1, "sales_cents": 1, "category_visits": []}])
     tables.append(
         "sessions",
         [{"session_id": "s", "subject": who, "session_date": nights.DAY, "product_views": 3, "basket_adds": 1,

@@ -46,12 +46,14 @@ def test_a_failure_is_told_with_the_jobs_own_reason(
 def test_each_alert_is_a_sentence_on_what_why_and_what_to_do() -> None:
     told = alert(Event("stopped", "lake_etl", "r1", "orders", "3 rows\n break it", "http://x/log"))
     assert told.text == (
-        "Task orders of lake_etl, run r1 was stopped before it published anything. Why: 3 rows break it."
-        " Look at Health in Airflow's menu, mend the source, and clear the task. http://x/log"
+        "Task orders of lake_etl (run r1) was stopped before it published anything. Why: 3 rows break it."
+        " Mend what it names and clear the task; Health in Airflow's menu shows what was turned away."
+        " http://x/log"
     )
     assert "readers keep the generation before" in alert(Event("not flipped", "n", "r", "export", "x")).what
     assert alert(Event("failed", "d", "r", "t")).why == "Why: its log says why."
-    assert alert(Event("late", "lake_etl", "r")).what == "lake_etl is late: run r has not ended in time."
+    late = alert(Event("late", "lake_etl", "r"))
+    assert (late.what, late.why) == ("lake_etl is late: run r has not ended in time.", "")
     assert "the live policy stays" in alert(Event("refused", "d", "r", "new", "why?")).do
     assert alert(Event("kept", "d", "r", "churn", "x" * 500)).why == f"Why: {'x' * 400}…"
 

@@ -122,38 +122,38 @@ def test_what_jobs_use_is_told_by_business_day_and_paid_by_price() -> None:
 
 def test_a_page_tells_its_policies_verdicts_and_who_was_right() -> None:
     releases = [
-        policy("new", "cannot tell", 2),
+        policy("winner", "cannot tell", 2),
         policy("old", "yes", 2, is_live="yes", serves="old"),
-        policy("new", "yes", 1, is_live="yes", compared_from="2017-12-01", live_since="2017-12-29"),
+        policy("winner", "yes", 1, is_live="yes", compared_from="2017-12-01", live_since="2017-12-29"),
         policy("old", "no", 1),
-        policy("new", "yes", is_live="yes", live_since="2017-12-29"),
+        policy("winner", "yes", is_live="yes", live_since="2017-12-29"),
         policy("old", "no"),
     ]
     values = [
-        value("new", 1.5, 1), value("new", 1.4), value("old", 1.2),
-        value("new (served)", 1.3, estimator="observed", days=1),
-        value("new (served)", 1.3, estimator="observed"),
+        value("winner", 1.5, 1), value("winner", 1.4), value("old", 1.2),
+        value("winner (served)", 1.3, estimator="observed", days=1),
+        value("winner (served)", 1.3, estimator="observed"),
     ]  # fmt: skip
     view = policies.view(releases, values)
     found = blocks(view)
-    assert view.facts == [("night", f"{NIGHT}"), ("home shows", "new")]
+    assert view.facts == [("night", f"{NIGHT}"), ("home shows", "winner")]
     (cards,) = [block for block in view.sections[0].blocks if block.shape == "cards"]
     assert [(card.title, card.tags, card.kind) for card in cards.cards] == [
-        ("new", ["yes", "live"], "yes"), ("old", ["no"], "no"),
+        ("winner", ["yes", "live"], "yes"), ("old", ["no"], "no"),
     ]  # fmt: skip
     assert cards.cards[0].facts == [f"Because {ODD}.", "And more.", "Live since the night of 2017-12-29."]
     assert texts(found["The gate's nights, page home"]) == [
-        ["new", "yes", f"{NIGHT}", "2", "0", "1", "2"], ["old", "no", f"{NIGHT}", "1", "2", "0", "1"],
+        ["old", "no", f"{NIGHT}", "1", "2", "0", "1"], ["winner", "yes", f"{NIGHT}", "2", "0", "1", "2"],
     ]  # fmt: skip
     # The evening before the night said 1.5, and 1.3 came.
     assert texts(found["Forecast less outcome, night by night"]) == [
         ["home: IPS", "1", "0.200", "+0.200", "0 of 1"]
     ]
     assert texts(found["Since it went live"]) == [
-        ["home: new, IPS", "1.500", "1.300", "+0.200", "±0.139", "no", "1"]
+        ["home: winner, IPS", "1.500", "1.300", "+0.200", "±0.139", "no", "1"]
     ]
     assert [row[:3] for row in texts(found["Policies that replaced another"])] == [
-        ["2017-12-29", "home", "new"]
+        ["2017-12-29", "home", "winner"]
     ]
     assert ODD not in render(view)
     alone = blocks(policies.view(releases[:2], []))
