@@ -5,7 +5,7 @@ is asked for; what it needs to import is imported beside the server's start, or 
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -64,7 +64,7 @@ def page(name: str) -> HTMLResponse:
     """Return one of the pages that need nothing but the tables."""
     if name not in (*OF_TABLES, *OF_CONFIG):
         raise HTTPException(404, "There is no such page.")
-    return _html(_view(name))
+    return _answer(name, lambda: _view(name))
 
 
 def _view(name: str) -> Any:
@@ -74,20 +74,43 @@ def _view(name: str) -> Any:
     return module.gather(shelf()) if name in OF_TABLES else module.gather(shelf(), config())
 
 
-def _html(found: Any) -> HTMLResponse:
+def _answer(name: str, make: Callable[[], Any]) -> HTMLResponse:
+    """Return a page, or in its frame a sentence on why it cannot be shown."""
+    from deltalake.exceptions import DeltaError
+
+    from jobs.config import ConfigError
     from jobs.page import SIMULATED
     from jobs.ui import view
     from jobs.ui.house import config
 
-    return HTMLResponse(view.render(replace(found, note=SIMULATED if config().ids.demo_key else "")))
+    try:
+        found = replace(make(), note=SIMULATED if config().ids.demo_key else "")
+    except (ConfigError, DeltaError, OSError) as error:
+        return _ill(name, error)
+    return HTMLResponse(view.render(found))
+
+
+def _ill(name: str, error: Exception) -> HTMLResponse:
+    from jobs.ui import view
+
+    said = str(error).strip().partition("\n")[0].rstrip(".")
+    do = "Load the page again; if it stays so, vitrine doctor says what is wrong."
+    ill = view.View(name, view.PAGES[name], f"This page cannot be shown now: {said}. {do}")
+    return HTMLResponse(view.render(ill), status_code=503)
 
 
 def layouts(subject: Subject = "", kind: Kind = "user") -> HTMLResponse:
     """Return a subject's pages, beside the form that finds one."""
+    from deltalake.exceptions import DeltaError
+
+    from jobs.config import ConfigError
     from jobs.ui import finding
     from jobs.ui.house import config, shelf, store
 
-    found = finding.gather(shelf(), config(), store(), subject.strip(), kind)
+    try:
+        found = finding.gather(shelf(), config(), store(), subject.strip(), kind)
+    except (ConfigError, DeltaError, OSError) as error:
+        return _ill("layouts", error)
     return HTMLResponse(finding.render(found), status_code=404 if found.missing else 200)
 
 
@@ -96,7 +119,7 @@ def listed() -> HTMLResponse:
     from jobs.ui import reports
     from jobs.ui.house import config
 
-    return _html(reports.gather(config()))
+    return _answer("reports", lambda: reports.gather(config()))
 
 
 def report(name: str) -> FileResponse:

@@ -8,7 +8,7 @@ import pytest
 from fastapi import Depends, HTTPException
 from fastapi.testclient import TestClient
 
-from jobs.config import Config, load
+from jobs.config import Config, ConfigError, load
 from jobs.ids import pseudonym
 from jobs.tables import Tables
 from jobs.ui import house
@@ -168,6 +168,22 @@ def test_only_reports_can_be_fetched(client: TestClient, config: Config) -> None
         found = client.get(f"/reports/{name}")
         assert found.status_code == 404, name
         assert "secret" not in found.text
+
+
+@pytest.mark.parametrize("name", ["health", "policies", "layouts?subject=h7", "reports"])
+def test_what_cannot_be_read_is_told_in_a_sentence(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def broken() -> Config:
+        raise ConfigError("conf/base.yaml, line 3: <no> such key.")
+
+    monkeypatch.setattr(house, "config", broken)
+    answer = client.get(f"/{name}")
+    assert answer.status_code == 503
+    assert (
+        "cannot be shown now: conf/base.yaml, line 3: &lt;no&gt; such key. Load the page again" in answer.text
+    )
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 def test_an_address_that_is_no_page_is_not_found(client: TestClient) -> None:
