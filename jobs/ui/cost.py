@@ -84,7 +84,7 @@ def _subjects(shelf: Shelf) -> int:
 
 
 def used(last: Sequence[Row]) -> list[Used]:
-    """Sum what finished runs used, by job, the dearest first."""
+    """Sum what finished runs used, by job, the dearest first; where some were measured, of those alone."""
     done = [row for row in last if row["status"] in runs.DONE]
     engine = shared(done)
     found: dict[str, list[tuple[Row, float | None]]] = {}
@@ -96,11 +96,12 @@ def used(last: Sequence[Row]) -> list[Used]:
 
 
 def _sum(job: str, own: Sequence[tuple[Row, float | None]]) -> Used:
+    own = [each for each in own if each[1] is not None] or own
     known = [cpu for _, cpu in own if cpu is not None]
     return Used(
         job,
         fsum(row["seconds"] for row, _ in own),
-        fsum(known) if len(known) == len(own) else None,
+        fsum(known) if known else None,
         fsum(row["peak_mib"] / 1024 * row["seconds"] / 3600 for row, _ in own),
         max(row["peak_mib"] for row, _ in own),
         len({day for row, _ in own for day in runs.days_between(row["from_date"], row["to_date"])}),
@@ -180,7 +181,7 @@ def _jobs(spent: Sequence[Used], subjects: int, prices: Prices | None) -> Table:
     note = (
         "By business day that a job did, so a backfill and a night compare. Processor time is that of the"
         " job's process and its share of the engine's; where jobs ran beside each other, the engine's time is"
-        " shared out equally among them. A dash: older runs, or an engine elsewhere, measured none."
+        " shared out equally among them. A dash: nobody measured it, as in runs of before."
     )
     heads = [*heads, f"{prices.currency} a day"] if prices else heads
     return Table("Jobs, the dearest first", heads, rows, note=note)

@@ -89,6 +89,7 @@ def test_the_engines_time_is_shared_out_among_the_runs_at_work() -> None:
 
 def test_what_jobs_use_is_told_by_business_day_and_paid_by_price() -> None:
     last = [
+        run("orders", 20, days=3, seconds=500.0),
         run("orders", 1, days=9, cpu_seconds=30.0, engine_cpu_seconds=50.0, seconds=36.0, peak_mib=1024),
         run("orders", cpu_seconds=10.0, engine_cpu_seconds=10.0, seconds=36.0, peak_mib=2048),
         run("users", cpu_seconds=None),
