@@ -12,6 +12,7 @@ from typing import Any
 
 from jobs import health, runs
 from jobs.health import QUARANTINE_DAYS, TableHealth
+from jobs.tables import dataset_of
 from jobs.ui import ran
 from jobs.ui.charts import trend
 from jobs.ui.shelf import Shelf
@@ -73,7 +74,7 @@ def _some(shelf: Shelf, first: date) -> list[Row]:
         return []
     wanted = ["table", "quarantine_date", "reason", "source_file", "source_offset", "row"]
     since = [("quarantine_date", ">=", str(first))]
-    dataset = shelf.open("quarantine").to_pyarrow_dataset(file_pruning_predicate=since)
+    dataset = dataset_of(shelf.open("quarantine"), since)
     return list(dataset.head(SAMPLES_READ, columns=wanted).to_pylist())
 
 
