@@ -21,7 +21,7 @@ from typing import Any
 
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
-from wiring import RUN, TRAINING_POOL, job, keyed, pin
+from wiring import RUN, TRAINING_POOL, job, keyed, pin, tell_verdicts
 
 CLOSING = "{{ closing_id(params, dag_run) | quote }}"
 DAY = ("{{ ti.xcom_pull(task_ids='closing') }}", None)
@@ -48,7 +48,7 @@ with DAG("closing_training", doc_md=__doc__, description="Models after each clos
         ),
         "models": job("models", given=GIVEN, **SHARED),
         "model_values": job("model_values", **SHARED),
-        "model_gate": job("model_gate", writes="releases", **SHARED),
+        "model_gate": job("model_gate", writes="releases", on_success_callback=tell_verdicts, **SHARED),
         "model_report": job("model_report", writes="", **SHARED),
         "subject_scores": job("subject_scores", **SHARED),
     }

@@ -17,7 +17,7 @@ policy that is live.
 """
 
 from airflow.sdk import DAG
-from wiring import connect, daily, job, pin, wait_for
+from wiring import connect, daily, job, pin, tell_verdicts, wait_for
 
 NEEDS = {
     "pin": ["wait_for_bandit_statistics"],
@@ -38,7 +38,7 @@ with DAG(
         "wait_for_bandit_statistics": wait_for("bandit_statistics"),
         "pin": pin(),
         **{name: job(name) for name in ("policies", "judgements", "policy_values")},
-        "gate": job("gate", writes="releases"),
+        "gate": job("gate", writes="releases", on_success_callback=tell_verdicts),
         "policy_report": job("policy_report", writes=""),
     }
     connect(tasks, NEEDS)

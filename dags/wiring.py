@@ -17,7 +17,16 @@ from zoneinfo import ZoneInfo
 import yaml
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.sensors.bash import BashSensor
-from airflow.sdk import Asset, BaseOperator, CronDataIntervalTimetable, Param, PartitionedAssetTimetable
+from airflow.sdk import (
+    Asset,
+    BaseOperator,
+    CronDataIntervalTimetable,
+    DeadlineAlert,
+    DeadlineReference,
+    Param,
+    PartitionedAssetTimetable,
+    SyncCallback,
+)
 from airflow.sdk.exceptions import AirflowSkipException
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -119,7 +128,11 @@ def daily(more: Mapping[str, Param] | None = None) -> dict[str, Any]:
         ),
         "end": Param(None, type=["null", "string"], format="date", description="last day, included"),
     }
-    return {**_scheduled("0 3 * * *", {**days, **(more or {})}), "max_active_runs": 1}
+    return {
+        **_scheduled("0 3 * * *", {**days, **(more or {})}),
+        "max_active_runs": 1,
+        "deadline": _deadline(),
+    }
 
 
 def monthly(params: Mapping[str, Param]) -> dict[str, Any]:
@@ -143,6 +156,33 @@ def keyed() -> dict[str, Any]:
         )
     }
     return {**_common(params), "schedule": PartitionedAssetTimetable(assets=CLOSING), "max_active_runs": 1}
+
+
+def _deadline() -> DeadlineAlert | None:
+    """Return when a night is late, where conf/ says so: hours after it was due, a day after its date."""
+    hours = configured("alerts", "late_hours")
+    if hours is None:
+        return None
+    return DeadlineAlert(
+        name="late",
+        reference=DeadlineReference.DAGRUN_LOGICAL_DATE,
+        interval=timedelta(days=1, hours=float(hours)),
+        callback=SyncCallback("jobs.telling.late"),
+    )
+
+
+def tell_failure(context: Any) -> None:
+    """Tell whom conf/ names that a task has failed, after its last retry."""
+    from jobs import telling
+
+    telling.task_failed(context)
+
+
+def tell_verdicts(context: Any) -> None:
+    """Tell whom conf/ names of policies that are refused and of models that are not promoted."""
+    from jobs import telling
+
+    telling.verdicts(context)
 
 
 def _scheduled(cron: str, params: Mapping[str, Param]) -> dict[str, Any]:
@@ -175,6 +215,7 @@ def _common(params: Mapping[str, Param]) -> dict[str, Any]:
             "retry_exponential_backoff": True,
             "max_retry_delay": timedelta(minutes=10),
             "execution_timeout": timedelta(hours=3),
+            "on_failure_callback": tell_failure,
         },
         "tags": ["vitrine"],
     }

@@ -497,6 +497,17 @@ def status() -> None:
     house.status()
 
 
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="print findings as JSON, for machines")] = False,
+) -> None:
+    """Check versions, Java, jars, environment, disk, permissions, connections; exit 1 if one is to mend."""
+    from jobs.house import doctor as house_doctor
+
+    if not house_doctor.show(house_doctor.examine(), as_json=as_json):
+        raise typer.Exit(1)
+
+
 def _run(name: str, arguments: list[str]) -> None:
     _job(name).main(arguments)
 

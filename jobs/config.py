@@ -196,6 +196,29 @@ class Airflow(Strict):
     parallelism: int = 4
 
 
+class Alerts(Strict):
+    """Who is told what went wrong, beside Airflow's log.
+
+    webhook, slack : Airflow connections whose password is the address. email : addresses, by smtp_default.
+    late_hours : a dated DAG that has not ended so long after it was due is late; None never is.
+    """
+
+    webhook: str | None = None
+    slack: str | None = None
+    email: list[str] = []
+    late_hours: float | None = Field(default=None, gt=0)
+    quiet_minutes: int = Field(default=60, ge=0)
+
+
+class Prices(Strict):
+    """What machines cost, for the page Cost: a processor's hour, a GiB for an hour, one kept for a month."""
+
+    currency: str
+    cpu_hour: float = Field(default=0.0, ge=0)
+    memory_gib_hour: float = Field(default=0.0, ge=0)
+    storage_gib_month: float = Field(default=0.0, ge=0)
+
+
 class Limits(Strict):
     """What a log must have to be trusted; as `ml.ope.trust.Limits`."""
 
@@ -342,6 +365,8 @@ class Config(Strict):
     engine: Engine
     store: StoreSettings
     airflow: Airflow
+    prices: Prices | None = None
+    alerts: Alerts = Alerts()
     gate: Gate = Gate()
     sources: dict[str, Source]
     quiet_days: list[date] = []
@@ -371,7 +396,7 @@ class Config(Strict):
     @cached_property
     def digest(self) -> str:
         """Hash of everything configured but where things run."""
-        return _digest(self.model_dump(mode="json", exclude={"engine", "airflow"}))
+        return _digest(self.model_dump(mode="json", exclude={"engine", "airflow", "prices", "alerts"}))
 
     @property
     def reward_hours(self) -> int:

@@ -5,11 +5,14 @@ Writes  nothing
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.dataset as ds
 
 from jobs import algorithms, page_goals, steering
@@ -22,6 +25,7 @@ from ml.rank.redundancy import add, nothing_yet
 from ml.rank.rules import NONE, Rules, begin, options, place
 from ml.reasons import PINNED, leads
 
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 MOST_FEATURES = 3
 PLAIN = {
     "always 1": "popularity",
@@ -70,16 +74,19 @@ def of_subject(config: Config, subject: str) -> Iterator[str]:
         return
     newest = max(row["layout_date"] for row in rows)
     own = sorted((row for row in rows if row["layout_date"] == newest), key=lambda row: str(row["page"]))
-    policies = policies_of(config, own)
+    policies = policies_of(Tables(config.tables), own)
     for row in own:
         yield from explain(row, told(row, config, policies.get(row["policy_version"])))
 
 
-def policies_of(config: Config, rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def policies_of(tables: Tables, rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Return by version the rows of `policies` that drew some layouts."""
     versions = sorted({str(row["policy_version"]) for row in rows})
-    found = Tables(config.tables).read("policies", ds.field("policy_version").isin(versions))
-    return {row["policy_version"]: row for row in found.to_pylist()}
+    # A version ends with the day it was fitted on: other days' files stay closed.
+    fitted = {version.rpartition("@")[2] for version in versions}
+    days = pa.array([date.fromisoformat(day) for day in fitted if DAY.fullmatch(day)], pa.date32())
+    asked = ds.field("policy_version").isin(versions) & ds.field("fitted_date").isin(days)
+    return {row["policy_version"]: row for row in tables.read("policies", asked).to_pylist()}
 
 
 def explain(row: Mapping[str, Any], of_positions: Sequence[Told]) -> Iterator[str]:

@@ -4,9 +4,10 @@ Reads   the tables' logs, `runs` and `quarantine`
 Writes  nothing
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -49,7 +50,12 @@ def last_night(tables: Tables) -> date | None:
 
 def health(tables: Tables, night: date) -> list[TableHealth]:
     """Tell how each table is as of a night."""
-    last = {row["job"]: row for row in _in_order(tables)}
+    return tables_as_of(tables, night, _in_order(tables))
+
+
+def tables_as_of(tables: Tables, night: date, in_order: Sequence[Mapping[str, Any]]) -> list[TableHealth]:
+    """Tell how each table is as of a night, by the runs that are known, the oldest first."""
+    last = {row["job"]: row for row in in_order}
     found = []
     for name in all_tables():
         if not tables.exists(name):

@@ -1,11 +1,11 @@
 """What the inspector shows of a subject beside its pages: why, the night before, and what the subject did.
 
-Reads   layouts and policies (of the newest night and the one before), subject_features, order_lines, sessions
-        and subject_daily of the subject's last days; without Spark
+Reads   layouts and policies (of the newest night and the one before), subject_features, subject_daily and
+        sessions of the subject's last days: without Spark, and only files of the subject's bucket
 Writes  nothing
 """
 
-from collections import Counter
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -16,13 +16,17 @@ import pyarrow.dataset as ds
 
 from jobs.config import Config
 from jobs.explaining import COLUMNS, Told, policies_of, told
+from jobs.ids import subject_bucket
 from jobs.scenarios import LIVE
-from jobs.store import Page
+from jobs.store import Layout, Page
 from jobs.tables import Tables
 
 HISTORY_DAYS = 56
 MOST_DAYS = 12
 LONGEST_DRAW = 7
+FALLBACK = "fallback"
+BOUGHT = ("sales_cents", "lines", "category_visits")
+OWN = re.compile(r"[a-z0-9]+-[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,12 @@ class Before:
 
 @dataclass(frozen=True)
 class Day:
-    """What a subject did on a day; purchases by category with their number of products."""
+    """What a subject did on a day; what it bought as number of lines and as categories."""
 
     day: date
     sales_cents: int = 0
-    bought: Sequence[tuple[str, int]] = ()
+    lines: int = 0
+    bought: Sequence[str] = ()
     sessions: int = 0
     views: int = 0
     basket_adds: int = 0
@@ -51,6 +56,7 @@ class Inspection:
     """All that stands beside a subject's pages.
 
     told : by draw id what is known of its positions. before : by page. who : a few words on the subject.
+    is_known : whether it has features.
     """
 
     told: Mapping[str, Sequence[Told]]
@@ -58,75 +64,106 @@ class Inspection:
     history: Sequence[Day]
     who: Sequence[str]
     until: date
+    is_known: bool = True
 
 
-def inspect(config: Config, subject: str, pages: Sequence[Page], serves: date) -> Inspection:
+def inspect(
+    config: Config, subject: str, pages: Sequence[Page], serves: date, tables: Tables | None = None
+) -> Inspection:
     """Gather what the tables know of a subject and its pages, for the day that they are served on."""
-    tables, last = Tables(config.tables), serves - timedelta(1)
-    ids = pa.array([page.layout.draw_id for page in pages], pa.string())
-    drawn = (ds.field("draw_id").isin(ids)) & (ds.field("layout_date") <= last)
-    recent = ds.field("layout_date") >= last - timedelta(LONGEST_DRAW)
-    rows = tables.read("layouts", drawn & recent, list(COLUMNS)).to_pylist()
+    own = _Own(tables or Tables(config.tables), subject, _bucket(subject, config), serves - timedelta(1))
+    rows = _drawn(own, [page.layout for page in pages])
     by_draw = {row["draw_id"]: row for row in sorted(rows, key=lambda row: row["layout_date"])}
-    policies = policies_of(config, list(by_draw.values())) if by_draw else {}
+    policies = policies_of(own.tables, list(by_draw.values())) if by_draw else {}
+    features = own.rows("subject_features", ("role", "region", "last_active_date"), 0)
     return Inspection(
         {name: told(row, config, policies.get(row["policy_version"])) for name, row in by_draw.items()},
-        _before(tables, subject, last),
-        _history(tables, subject, last),
-        _who(tables, subject, last),
-        last,
+        _before(own),
+        _history(own),
+        _who(features),
+        own.last,
+        bool(features),
     )
 
 
-def _before(tables: Tables, subject: str, last: date) -> dict[str, Before]:
+@dataclass(frozen=True)
+class _Own:
+    """A subject's rows of its tables, up to a day: no file of another day or bucket is opened."""
+
+    tables: Tables
+    subject: str
+    bucket: int | None
+    last: date
+
+    def rows(
+        self, table: str, columns: Sequence[str], days: int, where: ds.Expression | None = None
+    ) -> list[dict[str, Any]]:
+        """Return its rows of the last day and so many before it."""
+        mine = ds.field("subject") == self.subject
+        only = {} if self.bucket is None else {"subject_bucket": self.bucket}
+        asked = mine if where is None else mine & where
+        first = self.last - timedelta(days)
+        read = self.tables.pruned(table, columns, asked, first=first, last=self.last, only=only)
+        return list(read.to_pylist())
+
+
+def _drawn(own: _Own, layouts: Sequence[Layout]) -> list[dict[str, Any]]:
+    """Return the rows of `layouts` that hold these draws: the last night's, else of the nights before it."""
+    found: list[dict[str, Any]] = []
+    ids = pa.array([each.draw_id for each in layouts if each.freshness != FALLBACK], pa.string())
+    for days in (0, LONGEST_DRAW):
+        if len(found) < len(ids):
+            found = own.rows("layouts", COLUMNS, days, ds.field("draw_id").isin(ids))
+    ids = pa.array([each.draw_id for each in layouts if each.freshness == FALLBACK], pa.string())
+    if len(ids):
+        variants = (ds.field("subject") >= "default:") & (ds.field("subject") < "default;")
+        asked = variants & ds.field("draw_id").isin(ids)
+        found += own.tables.pruned("layouts", COLUMNS, asked, first=own.last, last=own.last).to_pylist()
+    return found
+
+
+def _bucket(subject: str, config: Config) -> int | None:
+    """Return a subject's bucket; None for what is no pseudonym, as a default."""
+    return subject_bucket(subject, config.subject_buckets) if OWN.fullmatch(subject) else None
+
+
+def _before(own: _Own) -> dict[str, Before]:
     """Return by page the subject's newest layout of a night before the last one."""
-    day = ds.field("layout_date")
-    mine = (ds.field("subject") == subject) & (ds.field("scenario") == LIVE) & (day < last)
-    within = mine & (day >= last - timedelta(LONGEST_DRAW))
-    rows = tables.read("layouts", within, ["layout_date", "page", "draw_id", "widgets"]).to_pylist()
+    earlier = (ds.field("scenario") == LIVE) & (ds.field("layout_date") < own.last)
+    rows: list[dict[str, Any]] = []
+    for days in (1, LONGEST_DRAW):
+        rows = rows or own.rows("layouts", ("layout_date", "page", "draw_id", "widgets"), days, earlier)
     newest = sorted(rows, key=lambda row: row["layout_date"])
     return {row["page"]: Before(row["layout_date"], row["draw_id"], row["widgets"]) for row in newest}
 
 
-def _history(tables: Tables, subject: str, last: date) -> list[Day]:
+def _history(own: _Own) -> list[Day]:
     """Return the last days on which the subject did something, the newest first."""
-    lines = _rows(tables, "order_lines", "order_date", subject, last, ["category", "quantity", "sales_cents"])
-    stretches = _rows(tables, "sessions", "session_date", subject, last, ["product_views", "basket_adds"])
-    found = []
-    for day in sorted({*lines, *stretches}, reverse=True)[:MOST_DAYS]:
-        bought: Counter[str] = Counter()
-        for line in lines.get(day, ()):
-            bought[line["category"]] += line["quantity"]
-        own = stretches.get(day, [])
-        found.append(
-            Day(
-                day,
-                sum(line["sales_cents"] for line in lines.get(day, ())),
-                bought.most_common(),
-                len(own),
-                sum(each["product_views"] for each in own),
-                sum(each["basket_adds"] for each in own),
-            )
-        )
-    return found
+    sums = own.rows("subject_daily", ("activity_date", *BOUGHT), HISTORY_DAYS - 1)
+    bought = {row["activity_date"]: row for row in sums if row["lines"]}
+    stretches: dict[date, list[dict[str, Any]]] = {}
+    for row in own.rows("sessions", ("session_date", "product_views", "basket_adds"), HISTORY_DAYS - 1):
+        stretches.setdefault(row["session_date"], []).append(row)
+    return [
+        _day(day, bought.get(day, {}), stretches.get(day, []))
+        for day in sorted({*bought, *stretches}, reverse=True)[:MOST_DAYS]
+    ]
 
 
-def _rows(
-    tables: Tables, table: str, column: str, subject: str, last: date, wanted: Sequence[str]
-) -> dict[date, list[dict[str, Any]]]:
-    day = ds.field(column)
-    mine = (ds.field("subject") == subject) & (day <= last) & (day > last - timedelta(HISTORY_DAYS))
-    read: pa.Table = tables.read(table, mine, [column, *wanted])
-    found: dict[date, list[dict[str, Any]]] = {}
-    for row in read.to_pylist():
-        found.setdefault(row[column], []).append(row)
-    return found
+def _day(day: date, bought: Mapping[str, Any], stretches: Sequence[Mapping[str, Any]]) -> Day:
+    return Day(
+        day,
+        bought.get("sales_cents") or 0,
+        bought.get("lines") or 0,
+        sorted(name for name, _ in bought.get("category_visits") or ()),
+        len(stretches),
+        sum(each["product_views"] for each in stretches),
+        sum(each["basket_adds"] for each in stretches),
+    )
 
 
-def _who(tables: Tables, subject: str, last: date) -> list[str]:
+def _who(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say who a subject is, by its features of the evening: role and region, or a device, or nobody yet."""
-    mine = (ds.field("subject") == subject) & (ds.field("feature_date") == last)
-    rows = tables.read("subject_features", mine, ["role", "region", "last_active_date"]).to_pylist()
     if not rows:
         return ["nothing is known of them: they get one of the page's defaults"]
     (row,) = rows

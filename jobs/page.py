@@ -56,26 +56,35 @@ class View:
 
 def render(view: View) -> str:
     """Return the HTML of a subject's pages, one below the other."""
-    slots = [slot for page in view.pages for slot in page.slots]
-    shapes = {shape_of(tile.category, tile.department) for slot in slots for tile in slot.tiles}
-    title = escape(view.title)
     return "\n".join(
         [
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{title} · Vitrine</title>",
+            f"<title>{escape(view.title)} · Vitrine</title>",
             f"<style>{STYLE.read_text(encoding='utf-8')}</style></head><body>",
-            sprite(shapes),
             _awning(),
+            body(view),
+            "</body></html>\n",
+        ]
+    )
+
+
+def body(view: View) -> str:
+    """Return what stands on the page, without the page around it."""
+    slots = [slot for page in view.pages for slot in page.slots]
+    shapes = {shape_of(tile.category, tile.department) for slot in slots for tile in slot.tiles}
+    inspected = ' class="inspected"' if view.inspection else ""
+    return "\n".join(
+        [
+            sprite(shapes),
             _front(view),
-            '<main class="inspected">' if view.inspection else "<main>",
+            f'<main id="main" tabindex="-1"{inspected}>',
             '<div class="pages">',
             *(_page(view, page) for page in view.pages),
             "</div>",
             history(view.inspection.history, view.inspection.until) if view.inspection else "",
             "</main>",
             _footer(view),
-            "</body></html>\n",
         ]
     )
 

@@ -75,16 +75,12 @@ def _day(day: "Day") -> str:
     ]
     did = ", ".join(act for act in acts if act)
     bought = ""
-    if day.bought:
-        total = sum(number for _, number in day.bought)
-        names = "".join(
-            f"<li>{escape(spelled(category))}{f' <b>×{number}</b>' if number > 1 else ''}</li>"
-            for category, number in day.bought[:MOST_BOUGHT]
-        )
+    if day.lines:
+        names = "".join(f"<li>{escape(spelled(category))}</li>" for category in day.bought[:MOST_BOUGHT])
         more = len(day.bought) - MOST_BOUGHT
         names += f'<li class="note">and {more} more</li>' if more > 0 else ""
         bought = (
-            f'<p class="spent"><b>{day.sales_cents / 100:,.2f}</b> for {_count(total, "product")}</p>'
+            f'<p class="spent"><b>{day.sales_cents / 100:,.2f}</b> for {_count(day.lines, "product")}</p>'
             f"<ul>{names}</ul>"
         )
     return (

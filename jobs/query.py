@@ -20,7 +20,7 @@ from rich.table import Table
 
 from jobs.config import ROOT, Config
 from jobs.contracts import all_tables, contract
-from jobs.tables import Tables
+from jobs.tables import Tables, dataset_of
 
 VIEWS = ROOT / "sql"
 SELECT = duckdb.StatementType.SELECT
@@ -110,7 +110,7 @@ def _named(sql: str, known: Iterable[str]) -> list[str]:
 def _open(tables: Tables, name: str) -> object:
     if not tables.exists(name):
         return contract(name).arrow_schema.empty_table()
-    return tables.open(name).to_pyarrow_dataset()
+    return dataset_of(tables.open(name))
 
 
 def _plain(answer: pa.Table) -> pa.Table:

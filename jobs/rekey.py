@@ -84,7 +84,7 @@ def rekey(
         f"{runs.REKEY}-{rotation.name_of(config.ids)}-{uuid.uuid4().hex[:12]}",
         runs.REKEY, None, at.date(), at.date(), config.digest, at,
     )  # fmt: skip
-    with Recorder(tables, run):
+    with Recorder(config, run):
         if rotation.is_done(config) or not rotation.has_names(config):
             names_of_lake(spark, config).write.mode("overwrite").parquet(rotation.names_path(config))
         names = spark.read.parquet(rotation.names_path(config))

@@ -54,6 +54,8 @@ class Run:
     message: str = ""
     seconds: float = 0.0
     peak_mib: int = 0
+    cpu_seconds: float | None = None
+    engine_cpu_seconds: float | None = None
 
     def row(self) -> dict[str, Any]:
         """The run as a row of its table."""

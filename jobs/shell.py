@@ -22,7 +22,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs import checks, erased, inputs, publish, rotation, runs, store, telemetry
+from jobs import checks, erased, inputs, publish, rotation, runs, store, telemetry, usage
 from jobs.config import Config, ConfigError, load
 from jobs.contracts import contract
 from jobs.inputs import Buckets, Days, Lake, MissingInput, Read, State, Until
@@ -224,15 +224,16 @@ def recorded(name: str, ask: Ask, config: Config, versions: Mapping[str, int | N
         ask.days,
     )
     run.inputs = {table: version for table, version in versions.items() if version is not None}
-    with telemetry.span(run), Recorder(Tables(config.tables), run):
+    with telemetry.span(run), Recorder(config, run):
         yield run
 
 
 class Recorder:
     """Keeps the run's row, whatever became of it."""
 
-    def __init__(self, tables: Tables, run: Run) -> None:
-        self.tables, self.run, self.began = tables, run, time.perf_counter()
+    def __init__(self, config: Config, run: Run) -> None:
+        self.config, self.run, self.began = config, run, time.perf_counter()
+        self.own, self.engine = usage.own_seconds(), usage.engine_seconds(config)
 
     def __enter__(self) -> Run:
         return self.run
@@ -240,9 +241,14 @@ class Recorder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self.run.seconds = round(time.perf_counter() - self.began, 3)
         self.run.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        self.run.cpu_seconds = round(usage.own_seconds() - self.own, 3)
+        engine = usage.engine_seconds(self.config)
+        # An engine that was started anew meanwhile counts from 0.
+        if self.engine is not None and engine is not None and engine >= self.engine:
+            self.run.engine_cpu_seconds = round(engine - self.engine, 3)
         if error is not None:
             self.run.status, self.run.message = "stopped", str(error).partition("\n")[0][:500]
-        runs.record(self.tables, self.run)
+        runs.record(Tables(self.config.tables), self.run)
 
 
 def bind(build: Callable[..., object], name: str, config: Config, *, strict: bool = True) -> dict[str, Any]:

@@ -133,3 +133,19 @@ def test_tasks_get_the_stores_login_from_the_connection_that_conf_names(monkeypa
         "VITRINE_STORE_USER": "{{ conn.shop_store.login or '' }}",
         "VITRINE_STORE_PASSWORD": "{{ conn.shop_store.password or '' }}",
     }
+
+
+def test_every_task_tells_of_its_failure_and_gates_of_their_verdicts(dags):
+    for dag in dags.values():
+        for task in dag.tasks:
+            assert list(task.on_failure_callback) == [wiring.tell_failure], task.task_id
+            told = [wiring.tell_verdicts] if task.task_id in ("gate", "model_gate") else []
+            assert list(task.on_success_callback) == told, task.task_id
+
+
+def test_a_night_is_late_only_where_conf_says_so(monkeypatch):
+    assert wiring.daily()["deadline"] is None
+    monkeypatch.setattr(wiring, "configured", lambda *path: 3 if path == ("alerts", "late_hours") else None)
+    deadline = wiring._deadline()
+    # A date's night is due at three on the next day.
+    assert (deadline.interval, deadline.callback.path) == (timedelta(hours=27), "jobs.telling.late")

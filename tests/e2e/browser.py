@@ -73,6 +73,20 @@ class Person:
         self.browser.get("about:blank")
         return title
 
+    def reads(self, page: str) -> str:
+        """Open one of Vitrine's pages from Airflow's menu's address; return its text."""
+        with self._watched(f"page_{page}"):
+            self._enter(page)
+            return str(self._find("//main").text)
+
+    def finds(self, subject: str) -> tuple[str, int]:
+        """Find a subject by the form of Layouts; return its title and how many positions it shows."""
+        with self._watched("page_layouts"):
+            self._enter("layouts")
+            self._find("//input[@name='subject']").send_keys(subject, Keys.ENTER)
+            title = self._find("//header[@class='front']//h1").text
+            return title, len(self.browser.find_elements(By.CLASS_NAME, "place"))
+
     def leave(self) -> None:
         """Close the browser."""
         self.browser.quit()
@@ -94,6 +108,10 @@ class Person:
         box.send_keys(f"{day:%Y/%m/%d}")
         box.send_keys(Keys.ESCAPE)
         self._wait(lambda: not self.browser.find_elements(By.XPATH, "//input[@placeholder='YYYY/MM/DD']"))
+
+    def _enter(self, page: str) -> None:
+        self.browser.get(f"{self.api.address}/plugin/vitrine-{page}")
+        self.browser.switch_to.frame(self._find("//iframe"))
 
     def _find(self, path: str) -> WebElement:
         """Wait for the first element of that path that can be seen."""

@@ -135,6 +135,17 @@ def test_the_newest_day_is_live_whatever_runs_after_it(api, lived_in, nightly_la
     assert any("the older 2017-08-18 is not exported" in message for message in said)
 
 
+def test_the_pages_show_a_person_what_the_nights_left(person, lived_in, nightly_layouts):
+    told = person.reads("health")
+    for table in ("layouts", "exports", "subject_features"):
+        assert f"\n{table} well " in told
+    drawn = rows(lived_in, "layouts", "subject", "layout_date", "widgets")
+    mine = [row for row in drawn if row["layout_date"] == LAST and not row["subject"].startswith("default:")]
+    who = mine[0]["subject"]
+    positions = sum(len(row["widgets"]) for row in mine if row["subject"] == who)
+    assert person.finds(who) == (f"Subject …{who[-8:]}", positions)
+
+
 def attempts(home, dag_run):
     """Count the finished runs of each job in a DAG run."""
     return Counter(run["job"] for run in rows(home, "runs") if run["dag_run"] == dag_run)

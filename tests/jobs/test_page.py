@@ -16,7 +16,7 @@ from jobs.store.export import export
 from tests.store import given as nights
 from tests.store.given import NOON, subject
 
-VOID = {"meta", "br", "path", "use", "circle", "ellipse"}
+VOID = {"meta", "br", "input", "path", "use", "circle", "ellipse"}
 
 
 @pytest.fixture

@@ -4,8 +4,10 @@ from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 
 from jobs import tables as of_tables
 from jobs.contracts import contract
@@ -57,3 +59,21 @@ def test_two_runs_of_a_day_at_once_leave_the_rows_of_one(
     version = tables.publish("closings", other, days=[FRIDAY], run_id="r2")
     assert tables.read("closings")["closing_id"].to_pylist() == ["c2"]
     assert tables.writers("closings", after=version - 2) == ["r2", "r1"]
+
+
+def test_a_file_without_a_column_or_without_values_in_it_holds_nulls(tmp_path: Path) -> None:
+    tables, schema = Tables(str(tmp_path)), contract("runs").arrow_schema
+    old = pa.schema([field for field in schema if field.name != "cpu_seconds"])
+    row = {"run_id": "old", "job": "users", "dag_run": "d", "status": "published"}
+    write_deltalake(tables.path("runs"), pa.Table.from_pylist([row], schema=old), partition_by=["job"])
+    tables.append("runs", [{**row, "run_id": "new", "dag_run": None, "cpu_seconds": 1.5}])
+    tables.append("runs", [{**row, "run_id": "other", "job": "orders"}])
+
+    def of(where: ds.Expression) -> list[str]:
+        return sorted(tables.read("runs", where, ["run_id"])["run_id"].to_pylist())
+
+    assert of(ds.field("cpu_seconds").is_valid()) == ["new"]
+    assert of(ds.field("cpu_seconds").is_null()) == ["old", "other"]
+    assert of(ds.field("dag_run").is_null()) == ["new"]
+    assert of(ds.field("dag_run").is_valid() & (ds.field("job") == "users")) == ["old"]
+    assert of(ds.field("cpu_seconds") > 1) == ["new"]
