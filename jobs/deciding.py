@@ -56,6 +56,7 @@ def rules_of(gate: Gate) -> Rules:
         alpha=gate.alpha,
         planned_rows=gate.planned_servings,
         fewest_clusters=gate.fewest_subjects,
+        fewest_rewarded=gate.fewest_rewarded,
         guardrails={str(goal): share for goal, share in gate.guardrails.items()},
         worthwhile=gate.worthwhile,
         power=gate.power,

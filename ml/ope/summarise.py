@@ -134,6 +134,8 @@ def after_each_day(
         decides = next(name for name in mine if name in theirs)
         named[f"live/{goal}"] = theirs[decides]
         named[_look(goal)] = Terms.mean_of(paired(mine[decides], theirs[decides]))
+        for role, judged in (("candidate", candidate), ("live", live)):
+            named[_earned(role, goal)] = Terms.mean_of(judged.earned(goal))
     weighing = {"candidate": candidate.weighing(), "live": live.weighing()}
     for role, weights in weighing.items():
         named |= _weights(role, weights)
@@ -145,10 +147,16 @@ def after_each_day(
         for role, weights in weighing.items()
         for name, terms in weights.items()
     }
-    places = {goal: addends.recipes[_look(goal)][0][1] for goal in candidate.rewards}
+    places = {
+        goal: tuple(
+            addends.recipes[name][0][1]
+            for name in (_look(goal), _earned("candidate", goal), _earned("live", goal))
+        )
+        for goal in candidate.rewards
+    }
     looks = np.zeros((count, len(places), len(LOOKED)))
     for day, (sums, by_cluster) in enumerate(addends.growing(days, count)):
-        looks[day] = _looked(by_cluster, [*places.values()], sums.clusters)
+        looks[day] = _looked(by_cluster, np.array([*places.values()]), sums.clusters)
         of_first, of_shown, tallies = shares.over(0, day + 1)
         yield Summary(
             estimates=sums,
@@ -181,9 +189,15 @@ def _look(goal: str) -> str:
     return f"look/{goal}"
 
 
-def _looked(by_cluster: Floats, places: list[int], clusters: int) -> Floats:
-    """Return (goals, 6) what a look needs to know of the columns at these places."""
-    rows, found = by_cluster[:, 0], by_cluster[:, places]
+def _earned(role: str, goal: str) -> str:
+    return f"earned/{role}/{goal}"
+
+
+def _looked(by_cluster: Floats, places: Integers, clusters: int) -> Floats:
+    """Return (goals, 10) what a look needs to know of the columns at (goals, 3) places."""
+    rows, found = by_cluster[:, 0], by_cluster[:, places[:, 0]]
+    earned = np.abs(by_cluster[:, places[:, 1:]])
+    sums, squares = earned.sum(axis=0), (earned**2).sum(axis=0)
     return np.stack(
         [
             np.full(len(places), rows.sum()),
@@ -192,6 +206,10 @@ def _looked(by_cluster: Floats, places: list[int], clusters: int) -> Floats:
             np.full(len(places), rows @ rows),
             rows @ found,
             (found**2).sum(axis=0),
+            sums[:, 0],
+            squares[:, 0],
+            sums[:, 1],
+            squares[:, 1],
         ],
         axis=1,
     )

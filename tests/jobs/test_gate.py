@@ -137,7 +137,7 @@ def test_a_thin_log_cannot_tell_and_says_what_would(by_hand):
     found = {each.name: each for each in decide(thin, [DAYS[3]], rules=rules)}
     assert found["better"].verdict == "cannot tell"
     assert "the log is too short to tell" in found["better"].why
-    assert "days drawn as they are now would tell" in found["better"].why
+    assert "days in all, drawn as they are now, would tell" in found["better"].why
     assert found["better"].measures["days at 50%"] <= found["better"].measures["days at 0%"]
     assert found["careful"].details["is_live"] == "yes"
 
