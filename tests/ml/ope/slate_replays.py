@@ -131,12 +131,17 @@ def page_of(seed: int, households: int = 300, days: int = 20, daily: int = 100) 
 
 def gather(page: Page, live: NDArray, candidates: Mapping[str, NDArray], seed: int) -> dict[str, Summed]:
     """Draw a log by the live ways and gather what the gate looks at after the last night."""
-    (last,) = deque(nights(page, live, candidates, seed, live), maxlen=1)
+    (last,) = deque(nights(page, live, candidates, seed, live, GOALS[:1]), maxlen=1)
     return last
 
 
 def nights(
-    page: Page, live: NDArray, candidates: Mapping[str, NDArray], seed: int, logging: NDArray
+    page: Page,
+    live: NDArray,
+    candidates: Mapping[str, NDArray],
+    seed: int,
+    logging: NDArray,
+    goals: Sequence[str] = GOALS,
 ) -> Iterator[dict[str, Summed]]:
     """Draw a log by (households,) ways `logging`, and yield what the gate looks at, as the nightly jobs do.
 
@@ -152,19 +157,24 @@ def nights(
     rewards = np.where(seen, np.take_along_axis(page.rewards, slates, axis=1), 0.0)
     log = (slates, drawn.astype(float), seen, rewards)
     models = [_model(page, log, day) for day in range(int(page.days.max()) + 1)]
-    of_live = _judged(page, live, log, models)
+    of_live = _judged(page, live, log, models, goals)
     could = {str(widget): np.ones(n, bool) for widget in range(width)}
     logged = Logged(
         slates[:, 0].astype(str), log[1][:, 0], np.full(n, "logging"), could, page.households, page.days
     )
     by_name = {
         name: after_each_day(
-            _judged(page, way, log, models), of_live, logged, days=page.days, count=len(models), first={}
+            _judged(page, way, log, models, goals),
+            of_live,
+            logged,
+            days=page.days,
+            count=len(models),
+            first={},
         )
         for name, way in candidates.items()
     }
     for _ in models:
-        yield {name: next(summaries).facts([*GOALS]) for name, summaries in by_name.items()}
+        yield {name: next(summaries).facts(goals) for name, summaries in by_name.items()}
 
 
 def _model(page: Page, log: tuple[NDArray, ...], day: int) -> tuple[NDArray, NDArray]:
@@ -180,13 +190,18 @@ def _model(page: Page, log: tuple[NDArray, ...], day: int) -> tuple[NDArray, NDA
 
 
 def _judged(
-    page: Page, way: NDArray, log: tuple[NDArray, ...], models: Sequence[tuple[NDArray, NDArray]]
+    page: Page,
+    way: NDArray,
+    log: tuple[NDArray, ...],
+    models: Sequence[tuple[NDArray, NDArray]],
+    goals: Sequence[str],
 ) -> Judged:
     slates, propensities, seen, rewards = log
     mine = page.simulated[way, np.arange(len(way))]
     values = page.ways[way, np.arange(len(way))][page.households]
     probabilities = slate_propensities(values, np.ones(values.shape, bool), slates, **asdict(page.rule))
-    whole = Judged(propensities, probabilities.astype(float), goals_of(rewards), page.households, seen=seen)
+    earned = {goal: values for goal, values in goals_of(rewards).items() if goal in goals}
+    whole = Judged(propensities, probabilities.astype(float), earned, page.households, seen=seen)
     parts = []
     for day, (means, looks) in enumerate(models):
         rows = np.flatnonzero(page.days == day)
