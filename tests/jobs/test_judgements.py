@@ -1,18 +1,21 @@
 """judgements: probabilities of what was served, under policies of the day before; the same in any split."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from jobs import judgements, steering
 from jobs.config import FeatureSet, Page, Policy, load
 from jobs.contracts import contract
 from jobs.page_specs import Goals
 from jobs.runs import Run, now, record, stale
+from jobs.servings import by_spec
 from jobs.shell import Ask, run_job
 from jobs.tables import Tables
 from ml.bandits import statistics
@@ -128,6 +131,40 @@ def frames(spark: SparkSession) -> dict[str, Any]:
             ],
         ),
     }
+
+
+def test_servings_of_a_pages_default_are_one_cluster_in_its_own_bucket(frames, spark):
+    """One draw that went to three subjects."""
+    day, given = DAYS[2], dict(frames)
+    _, contexts = SERVED[day]
+    default = {**contexts[0], "subject": "default:home:07", "subject_bucket": 1}
+    shown = among(frames["feedback"], "decision_date", [day]).where(F.col("draw_id") == f"{day}-0")
+    to_three = [
+        shown.withColumns(
+            {"subject": F.lit(name), "decision_id": F.lit(f"{day}-{name}"), "subject_bucket": F.lit(0)}
+        )
+        for name in ("u0", "v1", "v2")
+    ]
+    given["feedback"] = reduce(DataFrame.unionByName, to_three, frames["feedback"])
+    given["feedback"] = given["feedback"].where(F.col("decision_id") != f"{day}-0")
+    given["contexts"] = table(spark, "contexts", [default, *contexts[1:]])
+    found = [row for row in built(given, [day]) if row["spec"] == "any"]
+    by_subject = {row["subject"]: (row["cluster"], row["subject_bucket"]) for row in found}
+    assert by_subject == {
+        **dict.fromkeys(("u0", "v1", "v2"), (f"{day}-0", 1)),
+        **{f"u{number}": (None, number % 2) for number in range(1, SERVINGS)},
+    }
+    of_bucket = pa.Table.from_pylist(
+        [{**row, "first": list(row["first"].items())} for row in found if row["subject_bucket"] == 1],
+        schema=contract("judgements").arrow_schema,
+    )
+    (servings,) = by_spec(of_bucket).values()
+    names = servings.table["subject"].to_pylist()
+    codes = dict(zip(names, servings.judged.clusters.tolist(), strict=True))
+    assert codes["u0"] == codes["v1"] == codes["v2"] != codes["u1"]
+    assert len(set(codes.values())) == 4
+    days = dict(zip(names, servings.logged().days.tolist(), strict=True))
+    assert days["u0"] == days["v1"] == 0 < days["u1"]
 
 
 def built(frames: dict[str, Any], days: list[date], page: Page = PAGE) -> list[dict[str, Any]]:
