@@ -1,6 +1,7 @@
 """Verdicts on a page's policies, night after night: from comparisons (jobs.compared) to rows of `releases`.
 
-Of several that may go live, the one with the highest lower bound does; it is what the next ones must beat.
+Of several that may go live, the one whose 95 % interval begins highest does (the gate's own bounds are at
+different levels of Holm's correction); it is what the next ones must beat.
 """
 
 from collections.abc import Mapping, Sequence
@@ -128,7 +129,9 @@ def _judged(summaries: Mapping[str, Summary], rules: Rules) -> dict[str, Verdict
 
 def _winner(verdicts: Mapping[str, Verdict]) -> str | None:
     passed = {
-        name: verdict.looks[-1].lower for name, verdict in verdicts.items() if verdict.answer == APPROVED
+        name: next(iter(verdict.estimates.values())).lower
+        for name, verdict in verdicts.items()
+        if verdict.answer == APPROVED
     }
     return max(passed, key=lambda name: (passed[name], name)) if passed else None
 

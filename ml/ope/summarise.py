@@ -17,7 +17,7 @@ from ml.ope.evidence import SHARES, paired
 from ml.ope.judged import Judged
 from ml.ope.log import Floats, Integers
 from ml.ope.logged import Logged
-from ml.ope.summary import LOOKED, Summary, square, weight
+from ml.ope.summary import LOOKED, OTHERS, Summary, square, weight
 from ml.ope.sums import Addends
 from ml.ope.terms import Terms
 
@@ -46,6 +46,8 @@ class Shares:
         """Sum servings by (n,) codes of their nights, from 0 below `count`."""
         widgets, codes = np.unique(logged.widgets, return_inverse=True)
         shown = np.bincount(nights * len(widgets) + codes, minlength=count * len(widgets))
+        if OTHERS in first:
+            widgets, shown = _with_others(widgets, shown, codes, first, nights, count)
         by_night = [np.bincount(nights, values, minlength=count) for values in first.values()]
         return cls(
             tuple(first),
@@ -168,6 +170,16 @@ def after_each_day(
             looks={goal: looks[: day + 1, place] for place, goal in enumerate(places)},
             variances=variances[: day + 1].sum(axis=0),
         )
+
+
+def _with_others(
+    widgets: NDArray[np.str_], shown: Integers, codes: Integers, first: First, nights: Integers, count: int
+) -> tuple[NDArray[np.str_], Integers]:
+    """Add to what was shown, by night and widget, how often it is one that its row's `first` lacks."""
+    named = np.stack([first.get(str(widget), np.zeros(len(codes))) for widget in widgets])
+    is_other = named[codes, np.arange(len(codes))] == 0
+    others = np.bincount(nights[is_other], minlength=count)
+    return np.append(widgets, OTHERS), np.column_stack([shown.reshape(count, -1), others]).ravel()
 
 
 def _terms(judged: Judged) -> dict[str, dict[str, Terms]]:

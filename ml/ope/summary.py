@@ -27,6 +27,9 @@ LOOKED = (
 """Columns of a goal's looks: sums over clusters of their rows and differences, squares and products; and of
 what the candidate and the live policy earned (`Judged.earned`), without its sign, and squares."""
 
+OTHERS = "(others)"
+"""What `first` holds of widgets that it does not name; a serving that showed one of them supports all."""
+
 
 def weight(role: str, weighing: str) -> str:
     """Return the name of the estimate that is a target's mean weight."""
@@ -52,7 +55,8 @@ class Summary:
     first
         by widget the target's probability at the first position, summed over servings.
     shown
-        by widget how often it stood at the first position.
+        by widget how often it stood at the first position; under `OTHERS` how often one did that the
+        serving's own `first` does not name.
     tallies
         by logging policy and widget, how propensities agree with what was shown.
     open_rows

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import judgements, steering
+from jobs import judgements, judging, steering
 from jobs.config import FeatureSet, Page, Policy, load
 from jobs.contracts import contract
 from jobs.page_specs import Goals
@@ -24,6 +24,7 @@ from ml.draw import DrawRule, slate_propensities
 from ml.ope.covered import counts
 from ml.ope.prefixes import along_prefixes
 from ml.ope.slates import looked_at
+from ml.ope.summary import OTHERS
 from ml.rank import ruled
 from tests.jobs.given import among, rows, table
 
@@ -351,3 +352,15 @@ def test_a_page_with_goals_is_judged_by_what_it_is_drawn_by(frames, spark):
     # What does not expect rewards has no worths, and is judged as it is.
     anything = next(row for row in found if row["spec"] == "any")
     assert anything["probabilities"] == pytest.approx([1 / 3, 1 / 2], abs=1e-6)
+
+
+def test_of_four_hundred_widgets_the_rare_ones_are_told_together():
+    """No widget reaches 1 %, or one does: the rest is there under one name."""
+    names = [f"w{number}" for number in range(400)]
+    first = np.full((2, 400), 0.0025)
+    first[1] = 0.5 / 399
+    first[1, 7] = 0.5
+    even, other = (dict(row) for row in judging._shown(first, names).to_pylist())
+    assert even == {OTHERS: pytest.approx(1.0)}
+    assert other == {"w7": 0.5, OTHERS: pytest.approx(0.5)}
+    assert judging._shown(np.array([[0.25, 0.75]]), ["a", "b"]).to_pylist() == [[("a", 0.25), ("b", 0.75)]]
