@@ -88,10 +88,12 @@ def weights(shown: Shown, everyone: Sequence[Row]) -> str:
         f"<tr><th>{escape(row['spec'])}</th><td>{row['effective_servings']:,.0f}"
         f"<small>of {row['servings']:,}</small></td><td>{row['mean_weight']:.3f}</td>"
         f"<td>{row['largest_weight']:,.1f}</td><td>{row['unsupported']:.1%}</td>"
-        f"<td>{row['open_share']:.1%}</td></tr>"
+        f"<td>{row['open_share']:.1%}</td>"
+        f"<td>{row['calibration']:.2g}</td></tr>"
         for row in deciding(everyone)
     )
     heads = ["policy", "effective servings", "mean weight", "largest", "never logged", "not counted yet"]
+    heads.append("p of propensities")
     charts = "".join(
         figure(f"<b>{escape(spec)}</b>: servings by weight", histogram(bars, title=f"weights of {spec}"))
         for spec, bars in sorted(shown.weights.items())
