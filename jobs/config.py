@@ -224,6 +224,7 @@ class Limits(Strict):
 
     effective_rows: float = Field(default=300.0, ge=0)
     effective_share: float = Field(default=0.01, ge=0, le=1)
+    effective_clusters: float = Field(default=50.0, ge=0)
     largest_weight: float = Field(default=200.0, gt=0)
     weight_gap: float = Field(default=0.03, ge=0)
     unsupported: float = Field(default=0.01, ge=0, le=1)
@@ -238,6 +239,7 @@ class Gate(Strict):
     alpha: float = Field(default=0.05, gt=0, lt=1)
     planned_servings: int = Field(default=10_000, gt=0)
     fewest_subjects: int = Field(default=100, ge=2)
+    fewest_rewarded: float = Field(default=30.0, ge=0)
     guardrails: dict[Literal["detail", "basket"], float] = {}
     worthwhile: float = Field(default=0.05, ge=0)
     power: float = Field(default=0.8, gt=0, lt=1)

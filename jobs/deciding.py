@@ -1,6 +1,7 @@
 """Verdicts on a page's policies, night after night: from comparisons (jobs.compared) to rows of `releases`.
 
-Of several that may go live, the one with the highest lower bound does; it is what the next ones must beat.
+Of several that may go live, the one whose 95 % interval begins highest does (the gate's own bounds are at
+different levels of Holm's correction); it is what the next ones must beat.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,7 @@ def rules_of(gate: Gate) -> Rules:
         alpha=gate.alpha,
         planned_rows=gate.planned_servings,
         fewest_clusters=gate.fewest_subjects,
+        fewest_rewarded=gate.fewest_rewarded,
         guardrails={str(goal): share for goal, share in gate.guardrails.items()},
         worthwhile=gate.worthwhile,
         power=gate.power,
@@ -77,10 +79,15 @@ def decide(
 ) -> list[Release]:
     """Judge a page's specs night after night; a policy that goes live is what the next ones must beat.
 
+    A live spec that left conf/, or whose text changed, is live no more: the page's own policy is, compared on
+    all the servings that it was judged at, and the changed spec is a candidate like others.
+
     buckets : files of judgements up to the last day.
     hours : after which nothing counts for a serving any more.
     """
-    rules, live, found = rules_of(gate), before.as_of(days[0] - timedelta(1)), []
+    rules, eve, found = rules_of(gate), days[0] - timedelta(1), list[Release]()
+    live, released = before.known(eve, specs), before.as_of(eve)
+    gone = released.spec if released and not live and released.since else None
     left = list(days)
     while left:
         incumbent = live.spec if live else page.policy
@@ -99,6 +106,9 @@ def decide(
                 if name == winner:
                     live = Live(name, specs[name].digest, day, version)
                 found.append(night(name, verdict, firsts[name], live if name == winner else None))
+            if gone and served.version is not None:
+                why = f"{gone}, which was live, is not in conf/ as it was released: the page's own policy is"
+                served, gone = replace(served, why=f"{why} live"), None
             if served.version is not None:
                 told = replace(served, why=f"it was the live policy; now {winner} is") if winner else served
                 found.append(night(incumbent, told, None, None if winner else served.live))
@@ -119,7 +129,9 @@ def _judged(summaries: Mapping[str, Summary], rules: Rules) -> dict[str, Verdict
 
 def _winner(verdicts: Mapping[str, Verdict]) -> str | None:
     passed = {
-        name: verdict.looks[-1].lower for name, verdict in verdicts.items() if verdict.answer == APPROVED
+        name: next(iter(verdict.estimates.values())).lower
+        for name, verdict in verdicts.items()
+        if verdict.answer == APPROVED
     }
     return max(passed, key=lambda name: (passed[name], name)) if passed else None
 

@@ -2,9 +2,10 @@
 
 A candidate is compared with the live policy on the servings since it entered, or since the live one changed,
 whichever came last: that log only grows, and its bounds hold over all nights of looking (ml.ope.gate). Of
-several that may go live, the one with the highest lower bound does. The live spec's own refit of the night
-inherits its release while its scores move by less than conf's `gate.refit_change`; else readers keep the last
-one that did. A serving counts once nothing may come of it any more.
+several that may go live, the one whose 95 % interval begins highest does. The live spec's own refit of the
+night inherits its release while its scores move by less than conf's `gate.refit_change`; else readers keep
+the last one that did. A serving counts once nothing may come of it any more. A comparison that is undecided
+for longer than judgements are kept (400 days) loses its oldest days, and no longer only grows.
 
 Reads   judgements and policies up to the last day, releases
 Writes  releases: of kind policy, the rows of the days; those of nights that readers have seen stay

@@ -4,6 +4,9 @@ One row per serving and target policy: the probabilities of the layout as served
 along its prefixes. All that off-policy evaluation needs of a day is computed once, here; values over any
 days, by role, segment or subject, are sums over these rows.
 
+A page's default is one draw that goes to many, so its servings are no more alike by chance than one draw is:
+they are one cluster, in one bucket (`cluster`). All others are clustered by subject.
+
 Reads   feedback of the days and the day before, contexts of the days, policies up to the day before, widgets
         (whose labels rules go by), and subject_features and segments of the evenings before
 Writes  judgements, partition decision_date and subject_bucket
@@ -33,6 +36,7 @@ from jobs.judging import Judged, judge
 from jobs.labels import LABELS
 from jobs.shell import Days, Job, Until
 from jobs.steering import Labels
+from jobs.store.keys import DEFAULT_PREFIX
 
 SERVING = ("decision_date", "subject_bucket", "page", "decision_id", "draw_id")
 PARALLEL = {
@@ -67,11 +71,20 @@ def build(
     )
     drawn = contexts.where(F.col("feature_set").isin(sorted({one.spec.feature_set for one in judged})))
     known = ("feature_set", "candidates", "context", "action_context", "rules")
-    own = drawn.select("draw_id", "decision_date", *known)
+    is_shared = F.col("subject").startswith(DEFAULT_PREFIX)
+    own = drawn.select(
+        "draw_id",
+        "decision_date",
+        *known,
+        F.when(is_shared, F.col("draw_id")).alias("cluster"),
+        F.when(is_shared, F.col("subject_bucket")).alias("bucket_of_draw"),
+    )
     rows = (
         served.join(evening, on=["subject", "decision_date"], how="left")
         .join(_segments(segments), on=["subject", "decision_date"], how="left")
         .join(own, on=["draw_id", "decision_date"], how="inner")
+        .withColumn("subject_bucket", F.coalesce("bucket_of_draw", "subject_bucket"))
+        .drop("bucket_of_draw")
     )
     about = contract("judgements")
     work = partial(

@@ -28,12 +28,14 @@ from ml.ope import exposure
 from ml.ope.covered import counts, sure_from, unsure
 from ml.ope.prefixes import along_prefixes
 from ml.ope.slates import looked_at
+from ml.ope.summary import OTHERS
 from ml.randomness import subject_keys
 from ml.rank import ruled
 
 BETWEEN = "\x1f"
+ROUNDING = 1e-6
 LEAST_SHOWN = 0.01
-"""Least probability of the first position that `first` keeps: at most 100 a row, however many widgets."""
+"""Least probability of the first position that `first` names: at most 100 a row, however many widgets."""
 
 Seen = Mapping[tuple[str, date], Sequence[float]]
 Labels = Mapping[date, steering.Labels]
@@ -239,10 +241,14 @@ def _under_rules(
 
 
 def _shown(first: NDArray[np.float64], candidates: Sequence[str]) -> pa.MapArray:
-    row, column = np.nonzero(first >= LEAST_SHOWN)
+    """Name what is likely, and sum the rest, so that thousands of rare widgets are seen to be there."""
+    named = np.where(first >= LEAST_SHOWN, first, 0.0)
+    full = np.column_stack([named, first.sum(axis=1) - named.sum(axis=1)])
+    row, column = np.nonzero(full > ROUNDING)
     offsets = np.searchsorted(row, np.arange(len(first) + 1)).astype(np.int32)
+    names = pa.array([*candidates, OTHERS])
     return pa.MapArray.from_arrays(
-        pa.array(offsets), pa.array(candidates).take(pa.array(column)), pa.array(first[row, column])
+        pa.array(offsets), names.take(pa.array(column)), pa.array(full[row, column])
     )
 
 

@@ -59,11 +59,16 @@ class LivePolicies:
         """Return what is live at the end of a day; None while nothing was decided."""
         return next((live for night, live in reversed(self.rows) if night <= day), None)
 
-    def spec(self, day: date, specs: Mapping[str, Policy]) -> str:
-        """Return the live spec's name; the page's own where nothing was decided, or it left conf/."""
+    def known(self, day: date, specs: Mapping[str, Policy]) -> Live | None:
+        """Return what is live, if its spec is in conf/ as it was released: another text is another policy."""
         live = self.as_of(day)
         is_known = live is not None and live.spec in specs and specs[live.spec].digest == live.digest
-        return live.spec if live is not None and is_known else self.page.policy
+        return live if is_known else None
+
+    def spec(self, day: date, specs: Mapping[str, Policy]) -> str:
+        """Return the live spec's name; the page's own where nothing was decided, or it left conf/."""
+        live = self.known(day, specs)
+        return live.spec if live else self.page.policy
 
     def may_serve(self, spec: str, fitted: date) -> bool:
         """Tell whether readers may see a spec as fitted on a day: before the first verdict, or released."""

@@ -16,6 +16,7 @@ from jobs.policy_sections import (
     Row,
     Shown,
     deciding,
+    drift,
     figure,
     moves,
     support,
@@ -97,7 +98,7 @@ def _page(page: str, day: date, values: Sequence[Row], releases: Sequence[Row], 
         parts += ['<div class="charts">', _forest(everyone, live), _learning(own), "</div>"]
         parts += [values_by_estimator(everyone), values_by_audience(window)]
     if shown is not None:
-        parts += [weights(shown, everyone), support(shown), moves(shown, live)]
+        parts += [weights(shown, everyone), support(shown), drift(shown), moves(shown, live)]
     return "".join([*parts, "</section>"])
 
 

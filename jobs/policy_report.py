@@ -1,6 +1,6 @@
 """policy_report: the night's report on policies, for a person, and the same figures in MLflow.
 
-Reads   policy_values and releases up to the day, judgements of the last 28 days
+Reads   policy_values and releases up to the day, judgements and contexts of the last 28 days
 Writes  reports/policies/DAY.html in the data home, and an MLflow run of that name
 On failure, mend the cause and clear the task: a rerun writes the same file and the same MLflow run.
 """
@@ -8,7 +8,7 @@ On failure, mend the cause and clear the task: a rerun writes the same file and 
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow.dataset as ds
 
-from jobs import inputs, runs, shell
+from jobs import context_drift, inputs, runs, shell
 from jobs.config import Config
 from jobs.live import POLICY, LivePolicies
 from jobs.policy_checks import at_go_live, by_night
@@ -28,11 +28,11 @@ from jobs.publish import Stopped
 from jobs.reports import keep
 from jobs.runs import Run
 from jobs.servings import Servings, summarised
-from jobs.shell import Ask, Buckets
+from jobs.shell import Ask, Buckets, Days
 from jobs.spark import session
 from jobs.tables import Tables
 
-READS = ("judgements", "policy_values", "releases")
+READS = ("judgements", "policy_values", "releases", "contexts")
 CURVE_DAYS = 180
 EDGES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0, 200.0)
 SIMULATED = (
@@ -94,9 +94,15 @@ def run_report(ask: Ask, config: Config) -> Run:
         files = Buckets(("judgements",), before=WINDOW - 1)
         buckets = inputs.open_read(session(config), files, [day], config, versions)
         shown = shown_by_page(summarised(buckets, partial(count, live=live)))
+        contexts = inputs.open_read(
+            session(config), Days("contexts", before=WINDOW - 1), [day], config, versions
+        )
+        drifts = context_drift.by_page(contexts, config.feature_sets, day)
+        shown = {page: replace(each, drift=drifts.get(page, ())) for page, each in shown.items()}
         note = SIMULATED if config.ids.demo_key else ""
         html = render(day, values, night, shown, at_go_live(values, releases), by_night(values), note=note)
         measures, tags = _figures(day, values, night)
+        measures |= {f"{page}/largest drift": drift[0][1] for page, drift in drifts.items()}
         target = keep(
             config, "policies", str(day), html, experiment="policies", measures={0: measures}, tags=tags
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from jobs.context_drift import DRIFTED
 from jobs.policy_charts import heat, histogram
 from jobs.policy_values import EVERYONE, OBSERVED
 
@@ -26,12 +27,29 @@ class Shown:
     first : by spec and widget the mean probability of standing first.
     shown : by widget the share of servings that it stood first in.
     moves : by spec (from, to, share): what the live policy would most likely show first, what the spec would.
+    drift : features with their population stability index, the largest first (jobs.context_drift).
     """
 
     weights: Mapping[str, Sequence[tuple[str, float]]]
     first: Mapping[str, Mapping[str, float]]
     shown: Mapping[str, float]
     moves: Mapping[str, Sequence[tuple[str, str, float]]]
+    drift: Sequence[tuple[str, float]] = ()
+
+
+def drift(shown: Shown) -> str:
+    if not shown.drift:
+        return ""
+    moved = sum(index > DRIFTED for _, index in shown.drift)
+    body = "".join(
+        f"<tr><th>{escape(name)}</th>{heat(f'{index:.3f}', min(index, 1.0), is_bad=index > DRIFTED)}</tr>"
+        for name, index in shown.drift[:MOST_MOVES]
+    )
+    note = (
+        f"Population stability of the features on the newest day beside the days before: {moved} of"
+        f" {len(shown.drift)} are above {DRIFTED}. Where many are, the log had other contexts than tonight."
+    )
+    return f'<h3>Contexts</h3><p class="note">{note}</p>{card(table(["feature", "index"], body))}'
 
 
 def values_by_estimator(everyone: Sequence[Row]) -> str:
@@ -88,10 +106,12 @@ def weights(shown: Shown, everyone: Sequence[Row]) -> str:
         f"<tr><th>{escape(row['spec'])}</th><td>{row['effective_servings']:,.0f}"
         f"<small>of {row['servings']:,}</small></td><td>{row['mean_weight']:.3f}</td>"
         f"<td>{row['largest_weight']:,.1f}</td><td>{row['unsupported']:.1%}</td>"
-        f"<td>{row['open_share']:.1%}</td></tr>"
+        f"<td>{row['open_share']:.1%}</td>"
+        f"<td>{row['calibration']:.2g}</td></tr>"
         for row in deciding(everyone)
     )
     heads = ["policy", "effective servings", "mean weight", "largest", "never logged", "not counted yet"]
+    heads.append("p of propensities")
     charts = "".join(
         figure(f"<b>{escape(spec)}</b>: servings by weight", histogram(bars, title=f"weights of {spec}"))
         for spec, bars in sorted(shown.weights.items())

@@ -63,22 +63,25 @@ def score_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
 
     With Δ the change of an arm's coefficients and C its covariance, C⁻¹ is λI + Σxxᵀ, so Δᵀ C⁻¹ Δ is what the
     scores changed by, squared and summed over all it was fitted on (and λ|Δ|², which only makes it larger).
-    Arms that only one of the two knows count with all of their score. 0 for policies that learn nothing.
+    Arms that only one of the two knows count with all of their score. 0 for policies that learn nothing. What
+    is scored for doubt (LinUCB's bonus, LinTS's spread) is not counted: it only falls as rows come.
     """
-    one, other = (dict(zip(each["widgets"], _arms(each), strict=True)) for each in (before, after))
-    counts = dict(zip(after["widgets"], after["n"], strict=True))
-    width = len(after["theta"]) // max(len(after["widgets"]), 1)
     if not len(after["covariance"] or ()):
         return 0.0
-    packed = np.asarray(after["covariance"], dtype=np.float64).reshape(len(after["widgets"]), -1)
-    covariances = statistics.unpack(packed, width)
-    total = 0.0
-    for widget, covariance in zip(after["widgets"], covariances, strict=True):
-        moved = other[widget] - one.get(widget, np.zeros(width))
-        total += float(moved @ np.linalg.solve(covariance, moved)) if counts[widget] else 0.0
-    return float(np.sqrt(max(total, 0.0) / max(sum(counts.values()), 1)))
+    one, other = (_arms(each) for each in (before, after))
+    total, rows = 0.0, 0
+    for widget in sorted(one.keys() | other.keys()):
+        count, theta, covariance = other.get(widget) or one[widget]
+        moved = theta - one[widget][1] if widget in one and widget in other else theta
+        total += float(moved @ np.linalg.solve(covariance, moved)) if count else 0.0
+        rows += count
+    return float(np.sqrt(max(total, 0.0) / max(rows, 1)))
 
 
-def _arms(row: Mapping[str, Any]) -> np.ndarray:
-    theta = np.asarray(row["theta"], dtype=np.float64)
-    return theta.reshape(len(row["widgets"]), -1)
+def _arms(row: Mapping[str, Any]) -> dict[str, tuple[int, np.ndarray, np.ndarray]]:
+    """Return by arm its rows, coefficients and their covariance."""
+    width = len(row["theta"]) // max(len(row["widgets"]), 1)
+    theta = np.asarray(row["theta"], dtype=np.float64).reshape(-1, width)
+    packed = np.asarray(row["covariance"], dtype=np.float64).reshape(len(theta), -1)
+    parts = zip(map(int, row["n"]), theta, statistics.unpack(packed, width), strict=True)
+    return dict(zip(row["widgets"], parts, strict=True))

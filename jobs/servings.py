@@ -30,10 +30,10 @@ from ml.ope.slates import Exposures
 GOALS = (MAIN, *DIRECT)
 SUMMARIES = "page string, subject_bucket int, name string, summary binary"
 COLUMNS = (
-    "page", "subject_bucket", "decision_date", "decision_id", "served_at", "subject", "role", "segments",
-    "spec", "logging_policy", "widgets", "candidates", "propensities", "probabilities", "rewards", *DIRECT,
-    "predicted", "expected", "is_seen", "exposures", "rated", "modelled", "counts", "unsure",
-    "opening", "first", "likeliest",
+    "page", "subject_bucket", "decision_date", "decision_id", "served_at", "subject", "cluster", "role",
+    "segments", "spec", "logging_policy", "widgets", "candidates", "propensities", "probabilities",
+    "rewards", *DIRECT, "predicted", "expected", "is_seen", "exposures", "rated", "modelled", "counts",
+    "unsure", "opening", "first", "likeliest",
 )  # fmt: skip
 
 Named = Mapping[str, Any]
@@ -77,7 +77,8 @@ class Servings:
             self.table["logging_policy"].to_numpy(zero_copy_only=False).astype(str),
             dict(zip(codes.dictionary.to_pylist(), could, strict=True)),
             self.judged.clusters,
-            self.days.astype(np.int64),
+            # A subject's draw stands for the day at least; a page's default is a draw whatever the day.
+            np.where(np.asarray(self.table["cluster"].is_valid()), 0, self.days.astype(np.int64)),
         )
 
     def first(self) -> dict[str, NDArray[np.float64]]:
@@ -94,12 +95,15 @@ class Servings:
 
 
 def by_spec(table: pa.Table) -> dict[str, Servings]:
-    """Return the servings of one page and bucket by spec; clusters are the same numbers in all of them."""
-    subjects = table["subject"].combine_chunks().dictionary_encode()
+    """Return the servings of one page and bucket by spec; clusters are the same numbers in all of them.
+
+    Clusters are subjects, and the draws that went to many.
+    """
+    subjects = pc.coalesce(table["cluster"], table["subject"]).combine_chunks().dictionary_encode()
     encoded = subjects if isinstance(subjects, pa.DictionaryArray) else subjects.chunk(0)
-    # In the order of their names: sums by subject do not depend on where in a file they stand.
+    # In the order of their names: sums by cluster do not depend on where in a file they stand.
     places = np.argsort(np.argsort(encoded.dictionary.to_numpy(zero_copy_only=False)))
-    table = table.append_column("cluster", pa.array(places[np.asarray(encoded.indices)].astype(np.int64)))
+    table = table.append_column("code", pa.array(places[np.asarray(encoded.indices)].astype(np.int64)))
     found = {}
     for spec in sorted(set(table["spec"].to_pylist())):
         own = table.filter(pc.equal(table["spec"], spec)).sort_by("decision_id")
@@ -159,7 +163,7 @@ def _judged(table: pa.Table) -> Judged:
         matrix("propensities", 1.0),
         matrix("probabilities", 1.0),
         rewards,
-        np.asarray(table["cluster"]),
+        np.asarray(table["code"]),
         matrix("predicted", 0.0) if has_model else None,
         matrix("expected", 0.0) if has_model else None,
         seen,

@@ -42,7 +42,8 @@ class Calibration:
     ratio : mean of 1[shown] / p over these rows; about 1.
     error : its standard error, draw by draw, if the propensities are right; nothing is decided by it.
     p_value : of the action being shown no more often than the propensities say, on any night, times the
-        number of ratios looked at (Bonferroni), at most 1.
+        number of ratios looked at (Bonferroni), at most 1. As that number grows over nights, what holds over
+        all of them is a little more than its level.
     """
 
     policy: str

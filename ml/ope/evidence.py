@@ -1,7 +1,7 @@
 """What the gate looks at: a candidate and the live policy over the same days, as numbers a row."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from ml.ope.intervals import Interval, student_t
 from ml.ope.log import Floats, Integers, Log, join
 from ml.ope.power import variance_with
 from ml.ope.rows import rows_of
-from ml.ope.sequence import Look, Sequence
+from ml.ope.sequence import Look, Sequence, effective
 from ml.ope.target import Target, join_targets
 from ml.ope.terms import Terms
 
@@ -91,12 +91,15 @@ class Evidence(Facts):
         by goal, of each day (n,) numbers whose mean is the candidate's reward less the live policy's.
     estimates
         by estimator the difference in the first goal, over all days; the first is the one that decides.
+    rewarded
+        by goal, after each day, how many clusters' rewards tell (`rewarded_so_far`); enough where not given.
 
     """
 
     clusters: tuple[Integers, ...]
     differences: Mapping[str, tuple[Floats, ...]]
     estimates: Mapping[str, Terms]
+    rewarded: Mapping[str, tuple[float, ...]]
 
     @property
     def all_clusters(self) -> Integers:
@@ -105,7 +108,8 @@ class Evidence(Facts):
 
     def looks(self, goal: str, sequence: Sequence) -> tuple[Look, ...]:
         """Look after each day at the difference in a goal."""
-        return tuple(sequence.looks(zip(self.differences[goal], self.clusters, strict=True)))
+        days = zip(self.differences[goal], self.clusters, strict=True)
+        return tuple(sequence.looks(days, self.rewarded.get(goal)))
 
     def intervals(self, level: float = 0.95) -> dict[str, Interval]:
         """Return by estimator the difference in the first goal; the first is the one that decides."""
@@ -145,8 +149,12 @@ def of_actions(days: Mapping[str, Day], *, eligible: NDArray[np.bool_] | None = 
         estimators = (DoublyRobust(), SelfNormalisedDR(), IPS(), SNIPS())
     decides = estimators[0]
     bounds = np.cumsum([len(day.log) for day in days.values()])[:-1]
-    differences, values = {}, {}
-    for goal in log.goals:
+    differences, values, rewarded = {}, {}, {}
+    clusters = tuple(np.split(log.clusters, bounds))
+    ratios = [each.probabilities / log.propensities for each in (candidate, live)]
+    for place, goal in enumerate(log.goals):
+        earned = [np.split(ratio * log.rewards[:, place], bounds) for ratio in ratios]
+        rewarded[goal] = rewarded_so_far(earned, clusters)
         mine, theirs = (decides.terms(rows_of(log, each, goal)) for each in (candidate, live))
         differences[goal] = tuple(np.split(paired(mine, theirs), bounds))
         values[goal] = theirs.value
@@ -156,8 +164,9 @@ def of_actions(days: Mapping[str, Day], *, eligible: NDArray[np.bool_] | None = 
         log.clusters, np.repeat(np.arange(len(days)), [len(day.log) for day in days.values()])
     )
     return Evidence(
-        clusters=tuple(np.split(log.clusters, bounds)),
+        clusters=clusters,
         differences=differences,
+        rewarded=rewarded,
         live=values,
         estimates=estimates,
         weights={"candidate": weights(log, candidate), "live": weights(log, live)},
@@ -174,6 +183,23 @@ def paired(mine: Terms, theirs: Terms) -> Floats:
     # What rounding leaves of equal numbers must not look like a tiny, sure effect.
     difference[np.abs(difference) <= ROUNDING * np.abs(mine.contributions)] = 0.0
     return difference
+
+
+def rewarded_so_far(earned: Iterable[Iterable[Floats]], clusters: tuple[Integers, ...]) -> tuple[float, ...]:
+    """Return after each day how many clusters' rewards tell of the policy of which fewer do.
+
+    earned : of the candidate and of the live policy, of each day (n,) rewards times weights.
+    clusters : of each day (n,) codes that mean the same on all days.
+    """
+    width = max(int(codes.max()) for codes in clusters) + 1
+    found = []
+    for of_policy in earned:
+        sums, so_far = np.zeros(width), []
+        for values, codes in zip(of_policy, clusters, strict=True):
+            sums += np.bincount(codes, weights=values, minlength=width)
+            so_far.append(effective(float(np.abs(sums).sum()), float((sums**2).sum())))
+        found.append(so_far)
+    return tuple(map(min, zip(*found, strict=True)))
 
 
 def _variances(log: Log, candidate: Target, live: Target) -> dict[float, float]:

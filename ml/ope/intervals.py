@@ -51,7 +51,8 @@ def empirical_bernstein(
     |mean - V| ≤ √(2 s² ln(2/δ) / n) + 7 ln(2/δ) / (3 (n - 1)).
     Maurer, Pontil 2009: Empirical Bernstein bounds and sample variance penalization, theorem 4, with half of
     1 - level for each side. Clusters are the independent numbers: their sums lie between the bounds times the
-    rows of the largest one.
+    rows of the largest one. That size, and how many clusters and rows there are, is taken as given: who comes
+    how often is not what is estimated.
 
     Parameters
     ----------

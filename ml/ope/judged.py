@@ -105,6 +105,13 @@ class Judged:
         }
         return found if self.exposures is None else {LOOKS: self._looks(self.exposures), **found}
 
+    def earned(self, goal: str) -> Floats:
+        """(n,) a goal's rewards times what they count, without a model."""
+        ratios, rewards = self.probabilities / self.propensities, self.rewards[goal]
+        if self.exposures is not None:
+            return self.exposures.total(self.propensities, self.seen, rewards)
+        return np.asarray((np.cumprod(ratios, axis=1) * rewards).sum(axis=1))
+
     def _looks(self, exposures: Exposures) -> Terms:
         sights = looked_at(~np.isnan(exposures.logged), self.seen)
         weights = exposures.total(self.propensities, self.seen, np.ones(sights.shape))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ml.ope.diagnostics import Weights, describe
-from ml.ope.evidence import Evidence, paired
+from ml.ope.evidence import Evidence, paired, rewarded_so_far
 from ml.ope.judged import Judged, weighing_of
 from ml.ope.logged import Logged
 from ml.ope.terms import Terms
@@ -55,7 +55,8 @@ def of_slates(days: Mapping[str, SlateDay]) -> Evidence:
     )
     logged = Logged.joined([day.logged for day in every])
     bounds = np.cumsum([len(day.candidate) for day in every])[:-1]
-    differences, values, estimates = {}, {}, dict[str, Terms]()
+    clusters = tuple(np.split(candidate.clusters, bounds))
+    differences, values, rewarded, estimates = {}, {}, {}, dict[str, Terms]()
     for goal in candidate.rewards:
         mine, theirs = candidate.terms(goal), live.terms(goal)
         both = {name: mine[name] - theirs[name] for name in mine if name in theirs}
@@ -63,11 +64,14 @@ def of_slates(days: Mapping[str, SlateDay]) -> Evidence:
         decides = next(iter(both))
         differences[goal] = tuple(np.split(paired(mine[decides], theirs[decides]), bounds))
         values[goal] = theirs[decides].value
+        earned = [np.split(judged.earned(goal), bounds) for judged in (candidate, live)]
+        rewarded[goal] = rewarded_so_far(earned, clusters)
     named = {name: _weights(candidate, live, name) for name in estimates}
     decides = next(iter(named))
     return Evidence(
-        clusters=tuple(np.split(candidate.clusters, bounds)),
+        clusters=clusters,
         differences=differences,
+        rewarded=rewarded,
         live=values,
         estimates=estimates,
         weights=named[decides],

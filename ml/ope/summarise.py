@@ -17,7 +17,7 @@ from ml.ope.evidence import SHARES, paired
 from ml.ope.judged import Judged
 from ml.ope.log import Floats, Integers
 from ml.ope.logged import Logged
-from ml.ope.summary import LOOKED, Summary, square, weight
+from ml.ope.summary import LOOKED, OTHERS, Summary, square, weight
 from ml.ope.sums import Addends
 from ml.ope.terms import Terms
 
@@ -46,6 +46,8 @@ class Shares:
         """Sum servings by (n,) codes of their nights, from 0 below `count`."""
         widgets, codes = np.unique(logged.widgets, return_inverse=True)
         shown = np.bincount(nights * len(widgets) + codes, minlength=count * len(widgets))
+        if OTHERS in first:
+            widgets, shown = _with_others(widgets, shown, codes, first, nights, count)
         by_night = [np.bincount(nights, values, minlength=count) for values in first.values()]
         return cls(
             tuple(first),
@@ -134,6 +136,8 @@ def after_each_day(
         decides = next(name for name in mine if name in theirs)
         named[f"live/{goal}"] = theirs[decides]
         named[_look(goal)] = Terms.mean_of(paired(mine[decides], theirs[decides]))
+        for role, judged in (("candidate", candidate), ("live", live)):
+            named[_earned(role, goal)] = Terms.mean_of(judged.earned(goal))
     weighing = {"candidate": candidate.weighing(), "live": live.weighing()}
     for role, weights in weighing.items():
         named |= _weights(role, weights)
@@ -145,10 +149,16 @@ def after_each_day(
         for role, weights in weighing.items()
         for name, terms in weights.items()
     }
-    places = {goal: addends.recipes[_look(goal)][0][1] for goal in candidate.rewards}
+    places = {
+        goal: tuple(
+            addends.recipes[name][0][1]
+            for name in (_look(goal), _earned("candidate", goal), _earned("live", goal))
+        )
+        for goal in candidate.rewards
+    }
     looks = np.zeros((count, len(places), len(LOOKED)))
     for day, (sums, by_cluster) in enumerate(addends.growing(days, count)):
-        looks[day] = _looked(by_cluster, [*places.values()], sums.clusters)
+        looks[day] = _looked(by_cluster, np.array([*places.values()]), sums.clusters)
         of_first, of_shown, tallies = shares.over(0, day + 1)
         yield Summary(
             estimates=sums,
@@ -160,6 +170,16 @@ def after_each_day(
             looks={goal: looks[: day + 1, place] for place, goal in enumerate(places)},
             variances=variances[: day + 1].sum(axis=0),
         )
+
+
+def _with_others(
+    widgets: NDArray[np.str_], shown: Integers, codes: Integers, first: First, nights: Integers, count: int
+) -> tuple[NDArray[np.str_], Integers]:
+    """Add to what was shown, by night and widget, how often it is one that its row's `first` lacks."""
+    named = np.stack([first.get(str(widget), np.zeros(len(codes))) for widget in widgets])
+    is_other = named[codes, np.arange(len(codes))] == 0
+    others = np.bincount(nights[is_other], minlength=count)
+    return np.append(widgets, OTHERS), np.column_stack([shown.reshape(count, -1), others]).ravel()
 
 
 def _terms(judged: Judged) -> dict[str, dict[str, Terms]]:
@@ -181,9 +201,15 @@ def _look(goal: str) -> str:
     return f"look/{goal}"
 
 
-def _looked(by_cluster: Floats, places: list[int], clusters: int) -> Floats:
-    """Return (goals, 6) what a look needs to know of the columns at these places."""
-    rows, found = by_cluster[:, 0], by_cluster[:, places]
+def _earned(role: str, goal: str) -> str:
+    return f"earned/{role}/{goal}"
+
+
+def _looked(by_cluster: Floats, places: Integers, clusters: int) -> Floats:
+    """Return (goals, 10) what a look needs to know of the columns at (goals, 3) places."""
+    rows, found = by_cluster[:, 0], by_cluster[:, places[:, 0]]
+    earned = np.abs(by_cluster[:, places[:, 1:]])
+    sums, squares = earned.sum(axis=0), (earned**2).sum(axis=0)
     return np.stack(
         [
             np.full(len(places), rows.sum()),
@@ -192,6 +218,10 @@ def _looked(by_cluster: Floats, places: list[int], clusters: int) -> Floats:
             np.full(len(places), rows @ rows),
             rows @ found,
             (found**2).sum(axis=0),
+            sums[:, 0],
+            squares[:, 0],
+            sums[:, 1],
+            squares[:, 1],
         ],
         axis=1,
     )

@@ -15,13 +15,20 @@ from ml.ope.evidence import SHARES, Facts
 from ml.ope.intervals import Interval
 from ml.ope.judged import weighing_of
 from ml.ope.log import Floats
-from ml.ope.sequence import Look, SoFar
+from ml.ope.sequence import Look, SoFar, effective
 from ml.ope.sequence import Sequence as Looking
 from ml.ope.sums import Sums
 
 POLICIES = ("candidate", "live")
-LOOKED = ("rows", "clusters", "total", "rows²", "rows·total", "total²")
-"""Columns of a goal's looks: sums over clusters of their rows and differences, squares and products."""
+LOOKED = (
+    "rows", "clusters", "total", "rows²", "rows·total", "total²",
+    "candidate", "candidate²", "live", "live²",
+)  # fmt: skip
+"""Columns of a goal's looks: sums over clusters of their rows and differences, squares and products; and of
+what the candidate and the live policy earned (`Judged.earned`), without its sign, and squares."""
+
+OTHERS = "(others)"
+"""What `first` holds of widgets that it does not name; a serving that showed one of them supports all."""
 
 
 def weight(role: str, weighing: str) -> str:
@@ -48,13 +55,14 @@ class Summary:
     first
         by widget the target's probability at the first position, summed over servings.
     shown
-        by widget how often it stood at the first position.
+        by widget how often it stood at the first position; under `OTHERS` how often one did that the
+        serving's own `first` does not name.
     tallies
         by logging policy and widget, how propensities agree with what was shown.
     open_rows
         servings that are left out, since their rewards may still come.
     looks
-        by goal (days, 6) the sums of the difference after each day (`LOOKED`).
+        by goal (days, 10) the sums of the difference after each day (`LOOKED`).
     variances
         (shares, 2) sums of the squares and of the numbers of `ml.ope.power.variance_with`.
 
@@ -166,10 +174,12 @@ class Summed(Facts):
 
 
 def _so_far(
-    rows: float, clusters: float, total: float, squared: float, crossed: float, spread: float
+    rows: float, clusters: float, total: float, squared: float, crossed: float, spread: float, *earned: float
 ) -> SoFar:
     mean = total / rows
-    return SoFar(int(rows), int(clusters), total, max(spread - 2 * mean * crossed + mean**2 * squared, 0.0))
+    variance = max(spread - 2 * mean * crossed + mean**2 * squared, 0.0)
+    rewarded = min(effective(*earned[:2]), effective(*earned[2:]))
+    return SoFar(int(rows), int(clusters), total, variance, rewarded)
 
 
 def _spread(sums: Floats, rows: int) -> float:

@@ -6,9 +6,10 @@ n = exp(KL(target ‖ log)) on (Chatterjee, Diaconis 2018: The sample size requi
 and the divergence grows with each position. Below, nearly all w are about 0, and the few rows that would
 carry the value were never drawn: they are missing in the mean and in the variance as well, so that the
 estimator's interval is narrow and beside the truth. So its gap counts only where, of candidate and live
-policy, over n rows and over clusters' sums,
+policy,
 
-    (Σ w)² / Σ w²  is at least `effective_rows`, and of rows at least `effective_share`,
+    (Σ w)² / Σ w²  is at least `effective_rows`, of rows at least `effective_share`, and of clusters' sums
+                   at least `effective_clusters`,
     |mean w - 1|  is at most `weight_gap`, or 4 standard errors:
 
 what the estimator that decides must have itself. Else it is not asked.
@@ -31,6 +32,8 @@ class Limits:
     ----------
     effective_rows, effective_share
         least effective sample size of either policy, in rows, and as a share of rows.
+    effective_clusters
+        the same of clusters' sums: many rows of three subjects are three subjects.
     largest_weight
         largest weight that a row may have.
     weight_gap
@@ -46,6 +49,7 @@ class Limits:
 
     effective_rows: float = 300.0
     effective_share: float = 0.01
+    effective_clusters: float = 50.0
     largest_weight: float = 200.0
     weight_gap: float = 0.03
     unsupported: float = 0.01
@@ -56,6 +60,7 @@ class Limits:
 def doubts(evidence: Facts, limits: Limits) -> list[str]:
     """Return why the log cannot be trusted; nothing if it can."""
     return [
+        *_thin(evidence, limits),
         *_of_weights(evidence, limits),
         *_of_support(evidence, limits),
         *_of_calibration(evidence, limits),
@@ -63,27 +68,63 @@ def doubts(evidence: Facts, limits: Limits) -> list[str]:
     ]
 
 
+def longer(evidence: Facts, limits: Limits) -> float | None:
+    """Return how many times as long a log would be thick enough; None where no length ends the doubts.
+
+    A longer log is worth more rows, as long as weights stay as they are; it mends no propensity.
+    """
+    if doubts(evidence, limits) != _thin(evidence, limits):
+        return None
+    times = 1.0
+    for weights in evidence.weights.values():
+        worth = (weights.effective_rows, weights.effective_clusters)
+        if weights.effective_share < limits.effective_share or min(worth) <= 0:
+            return None
+        times = max(times, limits.effective_rows / worth[0], limits.effective_clusters / worth[1])
+    return times
+
+
 def not_asked(evidence: Facts, limits: Limits) -> dict[str, float]:
     """Return the estimators whose own weights say too little to contradict, with the rows they are worth."""
     found = {}
     for name, by_policy in evidence.others.items():
-        worth = min(min(each.effective_rows, each.effective_clusters) for each in by_policy.values())
-        share = min(each.effective_share for each in by_policy.values())
-        is_thin = worth < limits.effective_rows or share < limits.effective_share
-        if is_thin or any(_is_off(each, limits) for each in by_policy.values()):
-            found[name] = worth
+        if any(_is_thin(each, limits) or _is_off(each, limits) for each in by_policy.values()):
+            found[name] = min(each.effective_rows for each in by_policy.values())
     return found
+
+
+def _is_thin(weights: Weights, limits: Limits) -> bool:
+    return (
+        weights.effective_rows < limits.effective_rows
+        or weights.effective_share < limits.effective_share
+        or weights.effective_clusters < limits.effective_clusters
+    )
+
+
+def _thin(evidence: Facts, limits: Limits) -> list[str]:
+    found = []
+    for policy, weights in evidence.weights.items():
+        if weights.effective_rows < limits.effective_rows or weights.effective_share < limits.effective_share:
+            found.append(
+                f"the {weights.rows:,} rows are worth {weights.effective_rows:,.0f} {_of(policy)}'s own: "
+                f"at least {limits.effective_rows:,.0f} and {limits.effective_share:.0%} are needed"
+            )
+        if weights.effective_clusters < limits.effective_clusters:
+            found.append(
+                f"their subjects are worth {weights.effective_clusters:,.0f} {_of(policy)}'s own: at least "
+                f"{limits.effective_clusters:,.0f} are needed"
+            )
+    return found
+
+
+def _of(policy: str) -> str:
+    return f"of the {policy}" + (" policy" if policy == "live" else "")
 
 
 def _of_weights(evidence: Facts, limits: Limits) -> list[str]:
     found = []
     for policy, weights in evidence.weights.items():
-        of = f"of the {policy}" + (" policy" if policy == "live" else "")
-        if weights.effective_rows < limits.effective_rows or weights.effective_share < limits.effective_share:
-            found.append(
-                f"the {weights.rows:,} rows are worth {weights.effective_rows:,.0f} {of}'s own: at least "
-                f"{limits.effective_rows:,.0f} and {limits.effective_share:.0%} are needed"
-            )
+        of = _of(policy)
         if weights.largest > limits.largest_weight:
             found.append(
                 f"one row counts {weights.largest:,.0f} times in the value {of}: "

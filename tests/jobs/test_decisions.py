@@ -152,6 +152,8 @@ def test_a_repeated_serving_and_one_without_id_or_propensity_are_refused_with_th
         serving(None),
         serving("torn", propensities=[0.5]),
         serving("odd", candidates=["bestsellers", "trending"]),
+        serving("never", propensities=[0.5, 0.0, 0.125]),
+        serving("sure", propensities=[1.5, 0.25, 0.125]),
     ]
     days = [date(2017, 11, 3) + timedelta(n) for n in range(3)]
     found = accept(build(table(spark, "events", told)), contract("decisions"), days)
@@ -162,6 +164,8 @@ def test_a_repeated_serving_and_one_without_id_or_propensity_are_refused_with_th
             ("d1", 4, "a decision is served once"),
             ("odd", 3, "a widget must be one of the candidates"),
             ("torn", 3, "a propensity lies above 0 and at most 1"),
+            ("never", 3, "a propensity lies above 0 and at most 1"),
+            ("sure", 3, "a propensity lies above 0 and at most 1"),
         },
         key=str,
     )

@@ -137,7 +137,7 @@ def test_a_thin_log_cannot_tell_and_says_what_would(by_hand):
     found = {each.name: each for each in decide(thin, [DAYS[3]], rules=rules)}
     assert found["better"].verdict == "cannot tell"
     assert "the log is too short to tell" in found["better"].why
-    assert "days drawn as they are now would tell" in found["better"].why
+    assert "days in all, drawn as they are now, would tell" in found["better"].why
     assert found["better"].measures["days at 50%"] <= found["better"].measures["days at 0%"]
     assert found["careful"].details["is_live"] == "yes"
 
@@ -243,3 +243,47 @@ def test_days_with_and_without_rules_are_judged_each_in_its_way():
     found = servings.judged.terms("reward")["position-based IPS"].contributions
     free = (0.8 * 1 / 0.5 + (0.8 * 1 + 0.4 * 3 / 0.5)) / 2
     assert found.tolist() == pytest.approx([1.5 * 1 + 0.25 * 3, free])
+
+
+def after_a_change(log, specs, known, night):
+    """Let `better` go live, change conf/, and decide the two nights from `night` on."""
+    rows = as_rows(decide(log, DAYS[:10]))
+    assert LivePolicies.of(PAGE, rows).spec(DAYS[9], SPECS) == "better"
+    live = LivePolicies.of(PAGE, rows)
+    found = deciding.decide(
+        log, PAGE, specs, known, live, DAYS[night : night + 2], RULES, zone="America/New_York", hours=HOURS
+    )
+    return found, LivePolicies.of(PAGE, rows + as_rows(found))
+
+
+def test_a_live_spec_whose_text_changed_is_a_candidate_again(by_hand):
+    log = judgements(GIVEN, LIVE, TARGETS, seed=2)
+    edited = SPECS["better"].model_copy(update={"algorithm": "constant", "widgets": ["d"]})
+    new = fitted("better", DAYS[9]) | {"spec_digest": edited.digest}
+    known = deciding.Known({**KNOWN.entered, "better": DAYS[9]}, {**KNOWN.fitted, "better": {DAYS[9]: new}})
+    found, live = after_a_change(log, {**SPECS, "better": edited}, known, 10)
+    first, second = ({each.name: each for each in found if each.as_of_date == day} for day in DAYS[10:12])
+    assert "is_live" not in first["better"].details
+    assert first["better"].verdict == "cannot tell"
+    assert first["better"].details["compared_from"] == DAYS[9].isoformat()
+    assert first["careful"].details["serves"] == f"careful@{DAYS[10]}"
+    assert first["careful"].why == (
+        "better, which was live, is not in conf/ as it was released: the page's own policy is live"
+    )
+    assert second["careful"].why.startswith("a refit of the live policy")
+    assert live.spec(DAYS[10], {**SPECS, "better": edited}) == "careful"
+    assert live.spec(DAYS[9], SPECS) == "better"  # what was live stays so
+
+
+def test_a_live_spec_that_left_conf_leaves_the_pages_own_live(by_hand):
+    log = judgements(GIVEN, LIVE, TARGETS, seed=2)
+    left = {name: spec for name, spec in SPECS.items() if name != "better"}
+    known = deciding.Known(
+        {name: KNOWN.entered[name] for name in left}, {name: KNOWN.fitted[name] for name in left}
+    )
+    found, live = after_a_change(log, left, known, 10)
+    assert [(each.name, each.details.get("is_live")) for each in found] == [
+        ("worse", None), ("careful", "yes"), ("worse", None), ("careful", "yes"),
+    ]  # fmt: skip
+    assert found[0].details["compared_from"] == FIRST.isoformat()
+    assert live.as_of(DAYS[11]).spec == "careful"

@@ -1,18 +1,21 @@
 """judgements: probabilities of what was served, under policies of the day before; the same in any split."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from jobs import judgements, steering
+from jobs import judgements, judging, steering
 from jobs.config import FeatureSet, Page, Policy, load
 from jobs.contracts import contract
 from jobs.page_specs import Goals
 from jobs.runs import Run, now, record, stale
+from jobs.servings import by_spec
 from jobs.shell import Ask, run_job
 from jobs.tables import Tables
 from ml.bandits import statistics
@@ -21,6 +24,7 @@ from ml.draw import DrawRule, slate_propensities
 from ml.ope.covered import counts
 from ml.ope.prefixes import along_prefixes
 from ml.ope.slates import looked_at
+from ml.ope.summary import OTHERS
 from ml.rank import ruled
 from tests.jobs.given import among, rows, table
 
@@ -128,6 +132,40 @@ def frames(spark: SparkSession) -> dict[str, Any]:
             ],
         ),
     }
+
+
+def test_servings_of_a_pages_default_are_one_cluster_in_its_own_bucket(frames, spark):
+    """One draw that went to three subjects."""
+    day, given = DAYS[2], dict(frames)
+    _, contexts = SERVED[day]
+    default = {**contexts[0], "subject": "default:home:07", "subject_bucket": 1}
+    shown = among(frames["feedback"], "decision_date", [day]).where(F.col("draw_id") == f"{day}-0")
+    to_three = [
+        shown.withColumns(
+            {"subject": F.lit(name), "decision_id": F.lit(f"{day}-{name}"), "subject_bucket": F.lit(0)}
+        )
+        for name in ("u0", "v1", "v2")
+    ]
+    given["feedback"] = reduce(DataFrame.unionByName, to_three, frames["feedback"])
+    given["feedback"] = given["feedback"].where(F.col("decision_id") != f"{day}-0")
+    given["contexts"] = table(spark, "contexts", [default, *contexts[1:]])
+    found = [row for row in built(given, [day]) if row["spec"] == "any"]
+    by_subject = {row["subject"]: (row["cluster"], row["subject_bucket"]) for row in found}
+    assert by_subject == {
+        **dict.fromkeys(("u0", "v1", "v2"), (f"{day}-0", 1)),
+        **{f"u{number}": (None, number % 2) for number in range(1, SERVINGS)},
+    }
+    of_bucket = pa.Table.from_pylist(
+        [{**row, "first": list(row["first"].items())} for row in found if row["subject_bucket"] == 1],
+        schema=contract("judgements").arrow_schema,
+    )
+    (servings,) = by_spec(of_bucket).values()
+    names = servings.table["subject"].to_pylist()
+    codes = dict(zip(names, servings.judged.clusters.tolist(), strict=True))
+    assert codes["u0"] == codes["v1"] == codes["v2"] != codes["u1"]
+    assert len(set(codes.values())) == 4
+    days = dict(zip(names, servings.logged().days.tolist(), strict=True))
+    assert days["u0"] == days["v1"] == 0 < days["u1"]
 
 
 def built(frames: dict[str, Any], days: list[date], page: Page = PAGE) -> list[dict[str, Any]]:
@@ -314,3 +352,15 @@ def test_a_page_with_goals_is_judged_by_what_it_is_drawn_by(frames, spark):
     # What does not expect rewards has no worths, and is judged as it is.
     anything = next(row for row in found if row["spec"] == "any")
     assert anything["probabilities"] == pytest.approx([1 / 3, 1 / 2], abs=1e-6)
+
+
+def test_of_four_hundred_widgets_the_rare_ones_are_told_together():
+    """No widget reaches 1 %, or one does: the rest is there under one name."""
+    names = [f"w{number}" for number in range(400)]
+    first = np.full((2, 400), 0.0025)
+    first[1] = 0.5 / 399
+    first[1, 7] = 0.5
+    even, other = (dict(row) for row in judging._shown(first, names).to_pylist())
+    assert even == {OTHERS: pytest.approx(1.0)}
+    assert other == {"w7": 0.5, OTHERS: pytest.approx(0.5)}
+    assert judging._shown(np.array([[0.25, 0.75]]), ["a", "b"]).to_pylist() == [[("a", 0.25), ("b", 0.75)]]

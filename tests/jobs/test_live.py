@@ -93,5 +93,12 @@ def test_a_refit_is_measured_by_how_far_its_scores_moved():
     plain = np.sqrt(np.mean((moved * x).sum(axis=1) ** 2))
     assert score_change(before, after) == pytest.approx(plain, rel=1e-6)
     assert score_change(after, after) == 0.0
+    # An arm that came, or that is gone, counts with all of its score.
+    only = {**before, "widgets": ["a"], "n": before["n"][:1], "theta": before["theta"][:3],
+            "covariance": before["covariance"][:6]}  # fmt: skip
+    scores = np.where(arms == 1, x @ before["theta"][3:], 0.0)
+    whole = np.sqrt(np.mean(scores**2))
+    assert score_change(only, before) == pytest.approx(whole, rel=1e-6)
+    assert score_change(before, only) == pytest.approx(whole, rel=1e-6)
     constant = {"widgets": ["a"], "n": [0], "theta": [1.0, 0.0], "covariance": []}
     assert score_change(constant, constant) == 0.0

@@ -149,4 +149,12 @@ def test_the_report_tells_values_verdicts_and_what_came_of_a_prediction(found):
     assert html.count("<svg") == 5
     assert "<h3>By segment of rfm</h3>" in html
     assert "<th>core</th>" in html
+    for spec in ("better", "same"):
+        row = one(
+            found, spec=spec, as_of_date=LAST, first_date=LAST - timedelta(27), goal="reward",
+            audience="everyone", estimator="IPS",
+        )  # fmt: skip
+        assert f"<th>{spec}</th><td>{row['effective_servings']:,.0f}" in html
+        assert f"{row['open_share']:.1%}</td><td>{row['calibration']:.2g}</td></tr>" in html
+    assert "<th>p of propensities</th>" in html
     assert "http" not in html.replace("http-equiv", "")

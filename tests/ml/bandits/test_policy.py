@@ -8,9 +8,11 @@ from ml.bandits.epsilon_greedy import EpsilonGreedy
 from ml.bandits.fixed import Fixed
 from ml.bandits.household_mean import HouseholdMean
 from ml.bandits.linear import FEW_ARMS
+from ml.bandits.lints import LinTS
 from ml.bandits.linucb import LinUCB
 from ml.bandits.quadratic import Quadratic
 from ml.bandits.softmax import Softmax
+from ml.bandits.statistics import of_rows as statistics_of
 from ml.bandits.uniform import Uniform
 from ml.draw import DrawRule
 from tests.ml.bandits.given import ARMS, OWN, SHARED, WIDTH, contexts, rows_of, sums
@@ -119,6 +121,32 @@ def test_thousands_of_arms() -> None:
     shared = rng.normal(size=(10, 4)).astype(np.float32)
     expected = np.argsort(-(shared @ model.theta_.T.astype(np.float32)), axis=1)[:, :12]
     assert np.array_equal(model.top(shared, length=12), expected)
+
+
+@pytest.mark.parametrize("kind", [LinUCB, LinTS])
+def test_regressions_of_thousands_of_arms(kind: type[LinUCB | LinTS]) -> None:
+    """Fitted, sampled and drawn from as the formulas have it; nearly half of the arms were never shown."""
+    rng = np.random.default_rng(6)
+    arms, floor, temperature, alpha = 2_000, 0.0002, 0.3, 0.4
+    x, shown, rewards = rng.normal(size=(1500, 4)), rng.integers(0, arms, 1500), rng.choice([0.0, 1, 3], 1500)
+    rule = DrawRule(temperature, floor)
+    model = kind(2.0, alpha, rule=rule).fit(statistics_of(x, shown, rewards, arms=arms))
+    some = rng.normal(size=(3, 4)).astype(np.float32)
+    keys, names = np.arange(3, dtype=np.uint64), [f"w{arm}" for arm in range(arms)]
+    normals = model.normals(1, keys, page="home", epoch=0, arms=names)
+    found = model.propensities(some, normals=normals)
+    doubt, mean = np.empty((3, arms)), np.empty((3, arms))
+    for arm in range(arms):
+        own = x[shown == arm]
+        inverse = np.linalg.inv(2.0 * np.eye(4) + own.T @ own)
+        mean[:, arm] = some @ inverse @ own.T @ rewards[shown == arm]
+        doubt[:, arm] = np.sqrt(np.einsum("nd,de,ne->n", some, inverse, some))
+    values = mean + alpha * doubt * (1.0 if normals is None else normals.rows(slice(0, 3)))
+    powers = np.exp((values - values.max(axis=1, keepdims=True)) / temperature)
+    expected = floor + (1 - arms * floor) * powers / powers.sum(axis=1, keepdims=True)
+    assert np.unique(shown).size < 0.6 * arms
+    assert found == pytest.approx(expected, rel=2e-3, abs=1e-6)
+    assert np.abs(found.sum(axis=1) - 1).max() < 1e-9
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,21 @@
 """Logs drawn by a live policy over visits of which every action's reward is known, as the gate sees them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml.ope.evidence import Day, Evidence, of_actions
+from ml.ope.judged import Judged
 from ml.ope.log import Log
+from ml.ope.logged import Logged
+from ml.ope.summarise import after_each_day
+from ml.ope.summary import Summed
 from ml.ope.target import target_of
 
 FLOOR = 0.05
+GOALS = ("reward", "detail", "basket")
 PRIOR_ROWS = 20.0
 
 
@@ -78,19 +83,12 @@ def gather(
 
     The model of a day is each action's mean reward on the days before, shrunk to their mean.
     """
-    rng = np.random.default_rng(seed)
     width = live.shape[1]
-    actions = np.minimum((np.cumsum(live, axis=1) <= rng.random((len(live), 1))).sum(axis=1), width - 1)
-    here = np.arange(len(live))
-    rewards, propensities = given.rewards[here, actions].astype(float), live[here, actions]
+    actions, rewards, propensities = drawn(given, live, seed)
     days: dict[str, dict[str, Day]] = {name: {} for name in candidates}
     for day in np.unique(given.days)[:until]:
-        rows, before = np.flatnonzero(given.days == day), given.days < day
-        counts = np.bincount(actions[before], minlength=width)
-        sums = np.bincount(actions[before], weights=rewards[before], minlength=width)
-        overall = sums.sum() / max(counts.sum(), 1)
-        means = (sums + PRIOR_ROWS * overall) / (counts + PRIOR_ROWS)
-        predictions = np.tile(means, (len(rows), 1))
+        rows = np.flatnonzero(given.days == day)
+        predictions = np.tile(means_before(given, actions, rewards, day), (len(rows), 1))
         log = Log.of(
             actions[rows],
             rewards[rows],
@@ -102,3 +100,57 @@ def gather(
         for name, policy in candidates.items():
             days[name][str(day)] = Day(log, target_of(log, policy[rows], predictions), of_live)
     return {name: of_actions(of_name) for name, of_name in days.items()}
+
+
+def drawn(given: Visits, logging: NDArray, seed: int) -> tuple[NDArray, NDArray, NDArray]:
+    """Draw (n,) actions by (n, k) probabilities; return them with their rewards and propensities."""
+    rng, here = np.random.default_rng(seed), np.arange(len(logging))
+    places = (np.cumsum(logging, axis=1) <= rng.random((len(logging), 1))).sum(axis=1)
+    actions = np.minimum(places, logging.shape[1] - 1)
+    return actions, given.rewards[here, actions].astype(float), logging[here, actions]
+
+
+def means_before(given: Visits, actions: NDArray, rewards: NDArray, day: int) -> NDArray:
+    """(k,) mean reward of each action on the days before, shrunk to their mean."""
+    before, width = given.days < day, given.rewards.shape[1]
+    counts = np.bincount(actions[before], minlength=width)
+    sums = np.bincount(actions[before], weights=rewards[before], minlength=width)
+    overall = sums.sum() / max(counts.sum(), 1)
+    return (sums + PRIOR_ROWS * overall) / (counts + PRIOR_ROWS)
+
+
+def nights(
+    given: Visits, live: NDArray, candidates: Mapping[str, NDArray], seed: int, logging: NDArray
+) -> Iterator[dict[str, Summed]]:
+    """Draw a log by `logging`, and yield night after night what the gate looks at, as the nightly jobs do."""
+    actions, rewards, propensities = drawn(given, logging, seed)
+    count, here = int(given.days.max()) + 1, np.arange(len(live))
+    models = np.stack([means_before(given, actions, rewards, day) for day in range(count)])[given.days]
+    every = np.ones(len(live), bool)
+    log = Logged(
+        actions.astype(str), propensities, np.full(len(live), "logging"),
+        {str(action): every for action in range(live.shape[1])}, given.households, given.days,
+    )  # fmt: skip
+
+    def judged(policy: NDArray) -> Judged:
+        expected = (policy * models).sum(axis=1)
+        along = [each[:, None] for each in (propensities, policy[here, actions])]
+        predicted = models[here, actions][:, None]
+        return Judged(*along, goals_of(rewards[:, None]), given.households, predicted, expected[:, None])
+
+    of_live = judged(live)
+    by_name = {
+        name: after_each_day(
+            judged(policy), of_live, log, days=given.days, count=count,
+            first={str(action): column for action, column in enumerate(policy.T)},
+        )
+        for name, policy in candidates.items()
+    }  # fmt: skip
+    for _ in range(count):
+        yield {name: next(summaries).facts([*GOALS]) for name, summaries in by_name.items()}
+
+
+def goals_of(rewards: NDArray) -> dict[str, NDArray]:
+    """Return the goals of a reward of 3 for a basket and 1 for a detail page."""
+    columns = (rewards, (rewards > 0).astype(float), (rewards == 3).astype(float))
+    return dict(zip(GOALS, columns, strict=True))

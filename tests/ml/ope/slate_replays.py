@@ -4,7 +4,8 @@ A policy ranks every household's widgets in a way of its own, one of a pool, and
 what it gives each widget is simulated once a household and way, however many visits, policies and replays.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -16,8 +17,10 @@ from ml.ope.exposure import DRAWS, of_logged, of_marginals
 from ml.ope.judged import Judged
 from ml.ope.logged import Logged
 from ml.ope.prefixes import along_prefixes
-from ml.ope.summarise import of_pair
+from ml.ope.summarise import after_each_day
 from ml.ope.summary import Summed
+
+from .replays import GOALS, goals_of
 
 SEEN_BASE = 0.8
 PRIOR_ROWS = 20.0
@@ -127,31 +130,51 @@ def page_of(seed: int, households: int = 300, days: int = 20, daily: int = 100) 
 
 
 def gather(page: Page, live: NDArray, candidates: Mapping[str, NDArray], seed: int) -> dict[str, Summed]:
-    """Draw a log by the live ways and gather what the gate looks at, as the nightly jobs do.
+    """Draw a log by the live ways and gather what the gate looks at after the last night."""
+    (last,) = deque(nights(page, live, candidates, seed, live, GOALS[:1]), maxlen=1)
+    return last
+
+
+def nights(
+    page: Page,
+    live: NDArray,
+    candidates: Mapping[str, NDArray],
+    seed: int,
+    logging: NDArray,
+    goals: Sequence[str] = GOALS,
+) -> Iterator[dict[str, Summed]]:
+    """Draw a log by (households,) ways `logging`, and yield what the gate looks at, as the nightly jobs do.
 
     The model of a day is each widget's mean reward on the days before, shrunk to their mean, and the chance
     that a position is seen is that of the day before.
     """
     rng = np.random.default_rng(seed)
     n, width = page.rewards.shape
-    values, everyone = page.ways[live, np.arange(len(live))][page.households], np.ones((n, width), bool)
+    values, everyone = page.ways[logging, np.arange(len(live))][page.households], np.ones((n, width), bool)
     uniforms = rng.uniform(1e-9, 1 - 1e-9, (n, page.positions))
     slates, drawn = draw(values, everyone, positions=page.positions, uniforms=uniforms, **asdict(page.rule))
     seen = rng.random((n, 1)) < page.seen
     rewards = np.where(seen, np.take_along_axis(page.rewards, slates, axis=1), 0.0)
     log = (slates, drawn.astype(float), seen, rewards)
     models = [_model(page, log, day) for day in range(int(page.days.max()) + 1)]
-    of_live = _judged(page, live, log, models)
+    of_live = _judged(page, live, log, models, goals)
     could = {str(widget): np.ones(n, bool) for widget in range(width)}
     logged = Logged(
-        slates[:, 0].astype(str), log[1][:, 0], np.full(n, "live"), could, page.households, page.days
+        slates[:, 0].astype(str), log[1][:, 0], np.full(n, "logging"), could, page.households, page.days
     )
-    return {
-        name: of_pair(
-            _judged(page, way, log, models), of_live, logged, days=page.days, count=len(models), first={}
-        ).facts(["reward"])
+    by_name = {
+        name: after_each_day(
+            _judged(page, way, log, models, goals),
+            of_live,
+            logged,
+            days=page.days,
+            count=len(models),
+            first={},
+        )
         for name, way in candidates.items()
     }
+    for _ in models:
+        yield {name: next(summaries).facts(goals) for name, summaries in by_name.items()}
 
 
 def _model(page: Page, log: tuple[NDArray, ...], day: int) -> tuple[NDArray, NDArray]:
@@ -167,13 +190,18 @@ def _model(page: Page, log: tuple[NDArray, ...], day: int) -> tuple[NDArray, NDA
 
 
 def _judged(
-    page: Page, way: NDArray, log: tuple[NDArray, ...], models: Sequence[tuple[NDArray, NDArray]]
+    page: Page,
+    way: NDArray,
+    log: tuple[NDArray, ...],
+    models: Sequence[tuple[NDArray, NDArray]],
+    goals: Sequence[str],
 ) -> Judged:
     slates, propensities, seen, rewards = log
     mine = page.simulated[way, np.arange(len(way))]
     values = page.ways[way, np.arange(len(way))][page.households]
     probabilities = slate_propensities(values, np.ones(values.shape, bool), slates, **asdict(page.rule))
-    whole = Judged(propensities, probabilities.astype(float), {"reward": rewards}, page.households, seen=seen)
+    earned = {goal: values for goal, values in goals_of(rewards).items() if goal in goals}
+    whole = Judged(propensities, probabilities.astype(float), earned, page.households, seen=seen)
     parts = []
     for day, (means, looks) in enumerate(models):
         rows = np.flatnonzero(page.days == day)

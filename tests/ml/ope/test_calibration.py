@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from ml.ope.calibration import STAKES, Tallies, bets, calibration, codes_of_draws
+from ml.ope.intervals import student_t
 from ml.ope.log import Log
+from ml.ope.terms import Terms
 
 from .given import world
 
@@ -140,3 +142,25 @@ def test_rows_that_share_a_draw_count_once() -> None:
     )  # fmt: skip
     assert calibration(shown, draws=codes_of_draws(clusters, days))[0].p_value > 0.05
     assert calibration(shown, draws=np.arange(1000))[0].p_value < 1e-6
+
+
+def test_a_draw_that_went_to_many_is_one_draw() -> None:
+    """A page's default: 64 draws a night, each shown to 20 newcomers, by right propensities."""
+    chances, target = np.array([0.6, 0.2, 0.1, 0.06, 0.04]), np.array([0.05, 0.05, 0.1, 0.2, 0.6])
+    means, accused, held = np.array([0.3, 0.2, 0.1, 0.3, 0.4]), {}, {}
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        actions = np.repeat(rng.choice(5, 7 * 64, p=chances), 20)
+        rewards = (rng.random(len(actions)) < means[actions]) * 1.0
+        ids = {"subject": np.arange(len(actions)), "draw": np.arange(len(actions)) // 20}
+        terms = Terms.mean_of(target[actions] / chances[actions] * rewards)
+        for name, clusters in ids.items():
+            log = Log.of(actions, rewards, chances[actions], action_set=5, clusters=clusters)
+            worst = min(each.p_value for each in calibration(log))
+            interval = student_t(terms, clusters)
+            accused[name] = accused.get(name, 0) + (worst < 1e-3)
+            held[name] = held.get(name, 0) + (interval.lower <= target @ means <= interval.upper)
+    assert accused["draw"] == 0
+    assert accused["subject"] >= 10
+    assert held["draw"] >= 17
+    assert held["subject"] <= 12

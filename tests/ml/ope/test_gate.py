@@ -10,6 +10,7 @@ from ml.ope.calibration import Calibration
 from ml.ope.evidence import Day, Evidence, of_actions
 from ml.ope.gate import Rules, Verdict, judge
 from ml.ope.log import Log
+from ml.ope.power import days_needed
 from ml.ope.target import Target, target_of
 from ml.ope.terms import Terms
 
@@ -78,7 +79,7 @@ def test_a_thin_log_cannot_tell_and_says_what_would() -> None:
     assert found.answer == "cannot tell"
     assert found.reasons[0].startswith("the log is too short to tell: the difference is ")
     assert found.reasons[1:] == (
-        "about 48 days drawn as they are now would tell",
+        "about 48 days in all, drawn as they are now, would tell",
         "about 33 days would, with 50% of visits drawn from the candidate",
     )
     by_share = {each.share: each.days for each in found.advice}
@@ -86,13 +87,65 @@ def test_a_thin_log_cannot_tell_and_says_what_would() -> None:
     few = alone(thin, replace(RULES, fewest_clusters=5000))
     assert few.answer == "cannot tell"
     assert "subjects are too few to tell: at least 5000 are needed" in few.reasons[0]
+    assert few.advice[0].days >= 10 * 5000 / 400
+    rare = alone(replace(thin, rewarded={"reward": (9.0,) * 9 + (12.0,)}))
+    assert rare.reasons[0] == (
+        "rewards are too few to tell: those of 12 subjects tell of one of the two policies, "
+        "and at least 30 are needed"
+    )
+    assert rare.advice[0].days >= 25
+    assert rare.looks[-1].p_value == 1.0
 
 
-def test_a_sequence_that_has_told_does_not_take_it_back(evidence: dict[str, Evidence]) -> None:
-    looks = alone(evidence["better"]).looks
-    first = next(number for number, look in enumerate(looks) if look.lower > 0)
-    assert 0 < first < 27
-    assert all(look.lower > 0 for look in looks[first:])
+def test_advice_is_for_the_level_that_a_candidate_is_judged_at() -> None:
+    thin = gather(GIVEN, LIVE, {"it": GIVEN.policy(LIVE, 0.05), "same": LIVE}, seed=5, until=10)
+    many = judge({"it": thin["it"]} | {f"same {number}": thin["same"] for number in range(20)}, RULES)["it"]
+    (as_it_is, *_) = many.advice
+    last = many.looks[-1]
+    effect = min(last.upper, max(last.value, 0.05 * thin["it"].live["reward"]))
+    level = replace(RULES.sequence(RULES.alpha / 21, 0.0))
+    assert as_it_is.days == days_needed(effect, last.variance, last.rows / 10, level)
+    assert as_it_is.days > alone(thin["it"]).advice[0].days
+
+
+def test_a_learner_that_starts_badly_is_told_by_its_mean_so_far(evidence: dict[str, Evidence]) -> None:
+    """As bad for 8 nights as it is good for 20: no bound of the first nights stands in its way."""
+    rng = np.random.default_rng(3)
+    given = evidence["better"]
+    nights = tuple(
+        rng.normal(-0.3 if night < 8 else 0.35, 1.0, len(codes)) for night, codes in enumerate(given.clusters)
+    )
+    found = alone(replace(given, differences={"reward": nights}))
+    assert found.looks[7].upper < 0
+    assert all(look.lower <= look.upper for look in found.looks)
+    assert found.answer == "yes", found.reasons
+
+
+def seldom(rng: np.random.Generator, of_live: float, rewards: tuple[float, float]) -> Evidence:
+    """A log in which the live policy's action is seldom shown: others drew it, candidates do as they did.
+
+    30 nights of 500 visits; the model of a night is the actions' mean reward on those before.
+    """
+    days, counts, sums = {}, np.zeros(2), np.zeros(2)
+    chances = np.array([1 - of_live, of_live])
+    for night in range(30):
+        actions = (rng.random(500) < of_live).astype(int)
+        earned = (rng.random(500) < np.array(rewards)[actions]).astype(float)
+        overall = sums.sum() / max(counts.sum(), 1)
+        predictions = np.tile((sums + 20 * overall) / (counts + 20), (500, 1))
+        log = Log.of(actions, earned, chances[actions], action_set=2, clusters=np.arange(500) + 500 * night)
+        candidate, live = (target_of(log, np.tile(each, (500, 1)), predictions) for each in np.eye(2))
+        days[str(night)] = Day(log, candidate, live)
+        counts += np.bincount(actions, minlength=2)
+        sums += np.bincount(actions, weights=earned, minlength=2)
+    return of_actions(days)
+
+
+def test_what_is_no_better_stays_out_though_the_live_policy_is_seldom_logged() -> None:
+    """26 of 60 such logs passed by bounds of their first nights, when nothing spoke for the live policy."""
+    rng = np.random.default_rng(3)
+    answers = [alone(seldom(rng, 0.05, (0.05, 0.05)), Rules()).answer for _ in range(6)]
+    assert answers == ["cannot tell"] * 6
 
 
 def doubted(given: Evidence, sentence: str) -> None:
@@ -122,6 +175,26 @@ def test_what_makes_a_log_doubtful_is_said(evidence: dict[str, Evidence]) -> Non
     doubted(
         replace(good, weights={"candidate": small}), "rows are worth 12 of the candidate's own: at least 300"
     )
+    alike = replace(good.weights["candidate"], effective_clusters=3.0)
+    doubted(
+        replace(good, weights={"candidate": alike}),
+        "subjects are worth 3 of the candidate's own: at least 50",
+    )
+
+
+def test_advice_is_given_only_where_a_longer_log_helps(evidence: dict[str, Evidence]) -> None:
+    good = evidence["better"]
+    wrong = Calibration("careful", "trending", 500, 2.4, 0.05, 1e-9)
+    for bad in (replace(good, calibrations=(wrong,)), replace(good, unsupported={"new": 0.3})):
+        assert alone(bad).advice == ()
+        assert len(alone(bad).reasons) == 1
+    thin = replace(good.weights["candidate"], effective_rows=120.0)
+    few = alone(replace(good, weights={"candidate": thin}))
+    (longer,) = few.advice
+    assert (longer.share, longer.days) == (0.0, 70)  # 28 days are worth 120 rows of 300
+    assert few.reasons[1:] == ("about 70 days in all, drawn as they are now, would tell",)
+    share = replace(good.weights["candidate"], rows=10**6, effective_rows=400.0)
+    assert alone(replace(good, weights={"candidate": share})).advice == ()
 
 
 def test_a_log_of_a_policy_mislabelled_as_another_is_refused() -> None:
@@ -164,6 +237,34 @@ def test_guardrail_goals_must_not_fall() -> None:
     assert "guardrail 'views' falls: its difference is between -0.3" in fallen.reasons[0]
     assert unsure.answer == "cannot tell"
     assert "guardrail 'views' may fall" in unsure.reasons[0]
+    last = unsure.guardrails["views"]
+    alone_needs = days_needed(
+        min(last.upper, max(last.value, 0.0)), last.variance, 150, rules.sequence(0.05, -0.05)
+    )
+    assert unsure.advice[0].days == alone_needs
+    assert unsure.advice[0].days > 28
+
+
+def test_a_guardrail_goal_that_nobody_reached_stops_nothing(evidence: dict[str, Evidence]) -> None:
+    rules = replace(RULES, guardrails={"basket": 0.1})
+    nothing = tuple(np.zeros(len(codes)) for codes in evidence["better"].clusters)
+
+    def with_basket(differences: tuple[np.ndarray, ...], rewarded: float) -> Verdict:
+        given = evidence["better"]
+        known = dict(given.rewarded) | {"basket": (rewarded,) * len(nothing)}
+        goals = dict(given.differences) | {"basket": differences}
+        live = dict(given.live) | {"basket": 0.0}
+        return alone(replace(given, differences=goals, live=live, rewarded=known), rules)
+
+    unseen = with_basket(nothing, 0.0)
+    assert unseen.answer == "yes"
+    assert unseen.reasons[1:] == ("guardrail 'basket' was not seen in this log",)
+    once = (nothing[0] + (np.arange(len(nothing[0])) == 3), *nothing[1:])
+    seldom_seen = with_basket(once, 1.0)
+    assert seldom_seen.answer == "cannot tell"
+    assert seldom_seen.reasons[0].startswith(
+        "guardrail 'basket' may fall, and is seen too seldom: 1 subjects"
+    )
 
 
 def test_the_sample_of_women_cannot_be_trusted_for_a_random_policy() -> None:

@@ -237,7 +237,21 @@ def _value(scores: np.ndarray, seen: np.ndarray) -> float:
 def test_guardrails_have_differences_of_their_own(better: Evidence) -> None:
     assert set(better.differences) == {"reward", "views"}
     guarded = Rules(planned_rows=3000, guardrails={"views": 0.2})
-    assert judge({"it": better}, guarded)["it"].guardrails["views"].rows == 4000
+    look = judge({"it": better}, guarded)["it"].guardrails["views"]
+    given = days(APPEAL, model=True).values()
+    candidate, live = (Judged.joined([getattr(day, name) for day in given]) for name in ("candidate", "live"))
+    plain = [
+        (np.cumprod(each.probabilities / each.propensities, axis=1) * each.rewards["views"]).sum(axis=1)
+        for each in (candidate, live)
+    ]
+    assert look.value == pytest.approx((plain[0] - plain[1]).mean(), abs=1e-12)
+    assert better.live["views"] == pytest.approx(plain[1].mean(), rel=1e-12)
+    told = [(np.bincount(candidate.clusters, each).sum() ** 2) for each in plain]
+    told = [
+        all_ / (np.bincount(candidate.clusters, each) ** 2).sum()
+        for all_, each in zip(told, plain, strict=True)
+    ]
+    assert look.rewarded == pytest.approx(min(told), rel=1e-9)
 
 
 def test_without_days_there_is_nothing_to_judge() -> None:

@@ -19,6 +19,7 @@ from ml.ope.logged import Logged
 from ml.ope.prefixes import along_prefixes
 from ml.ope.rows import rows_of
 from ml.ope.summarise import Prepared, Shares, of_one, of_pair
+from ml.ope.summary import OTHERS
 from ml.ope.sums import Sums
 from ml.ope.target import target_of
 
@@ -182,6 +183,18 @@ def test_a_mislabelled_policy_and_what_was_never_logged_are_seen():
     assert "of logging policy new are not those" in said or "of logging policy old are not those" in said
     assert "action '2' was shown" in said
     assert "25.0% of what the candidate does was never logged (9)" in said
+
+
+def test_rare_widgets_are_supported_once_one_of_them_was_shown():
+    first = {"0": np.full(N, 0.4), "1": np.full(N, 0.1), OTHERS: np.full(N, 0.5)}
+    rare = np.flatnonzero(ACTIONS >= 2)
+    of_all = of_one(judged(LIVE), logged(np.arange(N)), first)
+    assert of_all.shown[OTHERS] == len(rare)
+    assert of_all.unsupported == {}
+    named = np.flatnonzero(ACTIONS < 2)
+    part = {name: values[named] for name, values in first.items()}
+    of_named = of_one(judged(LIVE).rows(named), logged(named), part)
+    assert of_named.unsupported == {OTHERS: pytest.approx(0.5)}
 
 
 def test_a_largest_weight_over_twenty_thousand_is_refused():
