@@ -4,7 +4,7 @@
 - An export to Redis is timed from the file that was built here to the heartbeat, every reply compared: with
   digests, differences and routing, without the tables before and the reading back behind. The peer is
   redis-benchmark, SET with a time to live, 100 a pipeline, 8 clients, values and keys of the same size, on
-  the same server, emptied before each round. On a cluster the peer is a pipeline of redis-py's cluster client,
+  the same server, emptied before each round. On a cluster the peer is a pipeline of redis-py's client,
   1,000 at a time, for a tenth of the keys.
 - A load into LMDB is timed from keys and values in memory to the finished file; the peer writes the same
   bytes to a file, one after the other, with an fsync at the end.
