@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from jobs.store.errors import Busy
 from jobs.store.export import Refused
 from jobs.store.on_redis import RedisBackend
 from jobs.store.polled import REFRESH_SECONDS
+from jobs.store.redis_export import RedisBuilding
 from jobs.store.terms import DAY_SECONDS
 from tests.store import crash
 from tests.store import given as nights
@@ -308,20 +310,13 @@ def test_kill_9_at_random_moments_under_a_reader_in_another_process(remote, fork
 
 @pytest.mark.parametrize("replicas", [0, 1])
 def test_a_master_killed_on_the_way_leaves_yesterday_live_or_the_export_whole(tmp_path, replicas):
-    cluster = Cluster(tmp_path / "cluster", replicas=replicas)
-    place = Place(cluster.url, terms(tmp_path))
-    try:
-        place.export(night(), crash.first())
-        first = place.content()
-        own = RedisBackend(place.url)
-        pointers = own.client.get_node_from_key(own.key("live")).port
-        # Not the master that holds the pointer: where that is gone alone, nobody can say what is live.
-        victim = next(server for server in cluster.servers[:3] if server.port != pointers)
+    with on_cluster(tmp_path, replicas) as (cluster, place, victim):
 
         def kill(step):
             if step == "filled":
-                victim.stop()
+                cluster.servers[victim].stop()
 
+        first = place.content()
         try:
             done = place.export(night(1), crash.second(), step=kill)
         except StoreError:
@@ -331,5 +326,52 @@ def test_a_master_killed_on_the_way_leaves_yesterday_live_or_the_export_whole(tm
             assert verify(place.url).startswith("Generation 2 on blue is whole")
         if replicas:
             until(lambda: place.live().generation == 2 or place.content() == first)
+
+
+@pytest.mark.slow
+def test_writes_that_a_killed_master_acknowledged_and_its_replica_never_got_are_found(tmp_path, monkeypatch):
+    with on_cluster(tmp_path, 1) as (cluster, place, victim):
+        master, replica = cluster.servers[victim], cluster.servers[victim + 3]
+        first, lost = place.content(), []
+
+        def fall_behind(step):
+            if step == "filled":  # the replica is kept off by a login that its master does not know
+                replica.client().config_set("masteruser", "nobody")
+                replica.client().config_set("masterauth", "none")
+                master.client().client_kill_filter(_type="replica")
+
+        def answered(building):
+            drained(building)
+            if not lost:
+                lost.append(master.client().dbsize() - replica.client().dbsize())
+                master.stop()
+                until(lambda: replica.client().info("replication")["role"] == "master")
+
+        drained = RedisBuilding._drained
+        with monkeypatch.context() as patch:
+            patch.setattr(RedisBuilding, "_drained", answered)
+            with pytest.raises(Refused, match="what was written did not come back"):
+                place.export(night(1), crash.second(), step=fall_behind)
+        assert lost[0] > 0
+        until(lambda: place.content() == first)
+        assert place.live().generation == 1
+        done = place.export(night(1), crash.second())
+        assert (done.live.generation, place.live().generation) == (2, 2)
+        assert verify(place.url).startswith("Generation 2 on blue is whole")
+
+
+@contextmanager
+def on_cluster(folder, replicas):
+    """Give a cluster, a store with a first night on it, and which master does not hold its pointer.
+
+    Where the pointer's is gone alone, nobody can say what is live.
+    """
+    cluster = Cluster(folder / "cluster", replicas=replicas)
+    place = Place(cluster.url, terms(folder))
+    try:
+        place.export(night(), crash.first())
+        own = RedisBackend(place.url)
+        pointers = own.client.get_node_from_key(own.key("live")).port
+        yield cluster, place, next(n for n in range(3) if cluster.servers[n].port != pointers)
     finally:
         cluster.stop()
