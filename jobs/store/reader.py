@@ -16,6 +16,7 @@ from jobs.store.codec import Draw, decode
 from jobs.store.errors import NotThere, StoreError, StoreGone
 from jobs.store.pages import Page, compose, product_lists
 from jobs.store.pointer import Pointer
+from jobs.store.polled import Polled
 
 Clock = Callable[[], datetime]
 # The last two are of `vitrine serve` alone (jobs/misses.py).
@@ -86,6 +87,11 @@ class Store:
         """
         fixed = {"now": lambda: datetime.now(UTC), "generation": None}
         return cls(backend_of(url), fixed[clock] if isinstance(clock, str) else clock)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a read may have to wait for a server."""
+        return isinstance(self._backend, Polled)
 
     def get(self, subject: str, page: str) -> Layout:
         """Return a subject's layout of a page.
