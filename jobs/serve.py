@@ -126,18 +126,21 @@ class Application:
         if self.tracer is not None:
             of = {"user.id": user, "device.id": device, "session.id": session}
             of["user_agent.original"] = _header(scope, b"user-agent")
-            self._log(self.tracer, layout, decision_id, candidates or [], of)
-        return 200, {"decision_id": decision_id, **_told(layout), **versions}
+            self._log(self.tracer, layout, decision_id, candidates or [], of, versions)
+        return 200, {
+            "decision_id": decision_id,
+            **_told(layout),
+            **({"versions": versions} if versions else {}),
+        }
 
-    def _versions(self, subject: str) -> dict[str, Any]:
-        """Return the versions of flags that a subject sees, where there are flags that can be read."""
+    def _versions(self, subject: str) -> dict[str, str]:
+        """Return the versions of flags that a subject sees, none where they cannot be read."""
         try:
-            versions = self.flags.all(subject)
+            return self.flags.all(subject)
         except StoreGone:
             raise
         except StoreError:
-            versions = {}
-        return {"versions": versions} if versions else {}
+            return {}
 
     def _candidates(self, page: str) -> list[str]:
         """Return the widgets that a page chooses from; read once a generation."""
@@ -154,7 +157,13 @@ class Application:
         return pages[page]
 
     def _log(
-        self, tracer: Tracer, layout: Layout, decision_id: str, candidates: list[str], of: Mapping[str, str]
+        self,
+        tracer: Tracer,
+        layout: Layout,
+        decision_id: str,
+        candidates: list[str],
+        of: Mapping[str, str],
+        versions: Mapping[str, str],
     ) -> None:
         """Log a decision as the lake reads it; who looks at it follows in spans of the page's own."""
         attributes: dict[str, Any] = {name: value for name, value in of.items() if value}
@@ -168,6 +177,8 @@ class Application:
             "vitrine.propensities": list(layout.propensities),
             "vitrine.policy_version": layout.policy_version,
         }
+        if versions:
+            attributes["vitrine.versions"] = [f"{flag}={version}" for flag, version in versions.items()]
         tracer.start_span(SPAN, kind=SpanKind.SERVER, attributes=attributes).end()
 
 

@@ -296,6 +296,8 @@ def test_a_layout_comes_with_the_versions_of_flags(tmp_path):
         at = share(1, "hero", subject("user", f"u{number}"))
         told = served.get(f"/v1/layouts/home?user=u{number}")[1]
         assert told["versions"] == {"hero": "moving" if at < 0.5 else "still"}
+        logged = served.spans.get_finished_spans()[-1].attributes["vitrine.versions"]
+        assert logged == (f"hero={told['versions']['hero']}",)
     inputs = nights.inputs(nights.layouts([1], pages=("home",)), nights.lists())
     later = nights.night(nights.DAY.replace(day=31))
     served.application.flags._flags = lambda _: read_flags(b'{"format": 2}')
