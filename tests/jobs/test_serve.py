@@ -5,6 +5,8 @@ import base64
 import json
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -243,20 +245,26 @@ def as_collector_writes(spans):
     return content
 
 
-def test_a_server_answers_over_http(served):
-    server = uvicorn.Server(uvicorn.Config(served.application, port=0, log_level="error"))
+@contextmanager
+def running(application) -> Iterator[str]:
+    """Serve an application on a port of its own, and give its address."""
+    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         while not server.started:
             time.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        found = requests.get(f"http://127.0.0.1:{port}/v1/layouts/home?user=h1", timeout=10)
-        assert found.headers["content-type"] == "application/json"
-        assert found.json()["draw_id"] == nights.layout(subject("user", "h1"), "home")["draw_id"]
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()
+
+
+def test_a_server_answers_over_http(served):
+    with running(served.application) as address:
+        found = requests.get(f"{address}/v1/layouts/home?user=h1", timeout=10)
+        assert found.headers["content-type"] == "application/json"
+        assert found.json()["draw_id"] == nights.layout(subject("user", "h1"), "home")["draw_id"]
 
 
 def test_who_has_none_is_ranked_by_the_request_and_the_draw_is_logged(tmp_path):
