@@ -129,7 +129,7 @@ class Rows:
         self._waiting -= len(rows)
         if len(self._under_way) >= WINDOW:
             self._answered()
-        self._under_way.append((client.session.execute_async(batch), batch))
+        self._under_way.append((client.session.execute_async(batch, timeout=client.timeout), batch))
 
     def _answered(self) -> None:
         """Wait for the oldest answer; where none comes, the batch is sent again, after pauses that grow."""

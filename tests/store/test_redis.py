@@ -1,6 +1,5 @@
 """The backend on Redis: what it writes, for how long, and what may happen to it on the way."""
 
-import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,7 +24,7 @@ from tests.store.conftest import Place
 from tests.store.forks import Forks
 from tests.store.given import DAY, layout, subject
 from tests.store.kills import survive
-from tests.store.servers import HOST, Cluster, Server, free_ports, until
+from tests.store.servers import HOST, Cluster, Server, certified, free_ports, until
 
 ZONE = "America/New_York"
 
@@ -255,13 +254,7 @@ def test_a_reader_says_that_the_store_is_gone_with_a_page_to_show_and_finds_it_a
 
 
 def test_tls_user_and_password_are_taken_and_never_told(tmp_path, monkeypatch):
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-         "-keyout", str(key), "-out", str(certificate), "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    key, certificate = certified(tmp_path)
     plain, port = free_ports(2)
     options = ["--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
     options += ["--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no"]
