@@ -28,9 +28,9 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import orjson
-from opentelemetry.trace import SpanKind, Tracer
 
 from jobs.config import Config
+from jobs.decision_spans import DecisionSpans, Value
 from jobs.ids import pseudonym
 from jobs.misses import Misses
 from jobs.on_request import Known
@@ -42,6 +42,7 @@ from jobs.store.reader import NO_SUBJECT
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Answer = tuple[int, Mapping[str, Any]]
+Log = Callable[[Mapping[str, Value]], None]
 
 SERVICE = "layout"
 SPAN = "layout.served"
@@ -54,14 +55,14 @@ SWITCH_SECONDS = 0.0005
 class Application:
     """The ASGI application.
 
-    `pseudonym_of` makes a subject of a kind of id (user, device) and an id; without a tracer nothing is
-    logged.
+    `pseudonym_of` makes a subject of a kind of id (user, device) and an id; without `log`
+    nothing is logged.
     """
 
-    def __init__(self, store: Store, pseudonym_of: Callable[[str, str], str], tracer: Tracer | None) -> None:
+    def __init__(self, store: Store, pseudonym_of: Callable[[str, str], str], log: Log | None) -> None:
         self.store = store
         self.pseudonym_of = pseudonym_of
-        self.tracer = tracer
+        self.log = log
         self.misses = Misses(store)
         self.flags = Flags(store)
         self._pages: tuple[int, dict[str, list[str]]] = (0, {})
@@ -117,16 +118,16 @@ class Application:
                 if answer := self.misses.answer(subject, page, _known(query), beside):
                     layout, candidates = answer
             versions = self._versions(subject)
-            if self.tracer is not None:
+            if self.log is not None:
                 candidates = candidates or self._candidates(page)
         except StoreGone as gone:
             gone.layout = layout
             raise
         decision_id = secrets.token_hex(16)
-        if self.tracer is not None:
+        if self.log is not None:
             of = {"user.id": user, "device.id": device, "session.id": session}
             of["user_agent.original"] = _header(scope, b"user-agent")
-            self._log(self.tracer, layout, decision_id, candidates or [], of, versions)
+            self.log(_decision(layout, decision_id, candidates or [], of, versions))
         return 200, {
             "decision_id": decision_id,
             **_told(layout),
@@ -156,43 +157,18 @@ class Application:
             pages[page] = json.loads(value)["candidates"]
         return pages[page]
 
-    def _log(
-        self,
-        tracer: Tracer,
-        layout: Layout,
-        decision_id: str,
-        candidates: list[str],
-        of: Mapping[str, str],
-        versions: Mapping[str, str],
-    ) -> None:
-        """Log a decision as the lake reads it; who looks at it follows in spans of the page's own."""
-        attributes: dict[str, Any] = {name: value for name, value in of.items() if value}
-        attributes |= {
-            "vitrine.page": layout.page,
-            "vitrine.decision_id": decision_id,
-            # A built-in page was drawn by nobody: its draw is this decision's own.
-            "vitrine.draw_id": layout.draw_id or decision_id,
-            "vitrine.widgets": list(layout.widgets),
-            "vitrine.candidates": candidates or sorted(layout.widgets),
-            "vitrine.propensities": list(layout.propensities),
-            "vitrine.policy_version": layout.policy_version,
-        }
-        if versions:
-            attributes["vitrine.versions"] = [f"{flag}={version}" for flag, version in versions.items()]
-        tracer.start_span(SPAN, kind=SpanKind.SERVER, attributes=attributes).end()
 
-
-def application(url: str, clock: Any, key: bytes, key_id: str, tracer: Tracer | None) -> Application:
+def application(url: str, clock: Any, key: bytes, key_id: str, log: Log | None) -> Application:
     """Return the application on a store, with the key that makes pseudonyms."""
     store = Store.open(url, clock=clock)
-    return Application(store, lambda kind, raw: pseudonym(kind, raw, key=key, key_id=key_id), tracer)
+    return Application(store, lambda kind, raw: pseudonym(kind, raw, key=key, key_id=key_id), log)
 
 
 def run(config: Config, host: str, port: int) -> None:
     """Serve until it is told to end; spans go where OTEL_EXPORTER_OTLP_ENDPOINT says, if it does."""
     ids = config.ids
-    with tracing() as tracer:
-        serve(application(config.store_url, config.store.clock, ids.key, ids.key_id, tracer), host, port)
+    with logging_spans() as log:
+        serve(application(config.store_url, config.store.clock, ids.key, ids.key_id, log), host, port)
 
 
 def serve(made: Any, host: str, port: int) -> None:
@@ -204,22 +180,53 @@ def serve(made: Any, host: str, port: int) -> None:
 
 
 @contextmanager
-def tracing() -> Iterator[Tracer | None]:
-    """Give what takes spans to OTEL_EXPORTER_OTLP_ENDPOINT, None where that is not set."""
+def logging_spans() -> Iterator[Log | None]:
+    """Give what sends decisions to OTEL_EXPORTER_OTLP_ENDPOINT, None where that is not set."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         yield None
         return
-    provider = TracerProvider(resource=Resource.create({"service.name": SERVICE}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    try:
-        yield provider.get_tracer("vitrine")
-    finally:
-        provider.shutdown()
+    exporter: Any = OTLPSpanExporter()
+    # The exporter's own client has its address, headers, certificates, compression and attempts.
+    with DecisionSpans(lambda body: exporter._client.export(body).success, resource(SERVICE), SPAN) as spans:
+        yield spans.log
+    exporter.shutdown()
+
+
+def resource(service: str) -> bytes:
+    """Return what spans of a service say of where they come from, encoded."""
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+    from opentelemetry.proto.resource.v1 import resource_pb2
+    from opentelemetry.sdk.resources import Resource
+
+    told = Resource.create({"service.name": service}).attributes
+    pairs = [KeyValue(key=key, value=AnyValue(string_value=str(value))) for key, value in told.items()]
+    return resource_pb2.Resource(attributes=pairs).SerializeToString()
+
+
+def _decision(
+    layout: Layout,
+    decision_id: str,
+    candidates: list[str],
+    of: Mapping[str, str],
+    versions: Mapping[str, str],
+) -> dict[str, Value]:
+    """Return a decision's attributes, as the lake reads them; what was seen follows in others."""
+    attributes: dict[str, Value] = {name: value for name, value in of.items() if value}
+    attributes |= {
+        "vitrine.page": layout.page,
+        "vitrine.decision_id": decision_id,
+        # A built-in page was drawn by nobody: its draw is this decision's own.
+        "vitrine.draw_id": layout.draw_id or decision_id,
+        "vitrine.widgets": layout.widgets,
+        "vitrine.candidates": candidates or sorted(layout.widgets),
+        "vitrine.propensities": layout.propensities,
+        "vitrine.policy_version": layout.policy_version,
+    }
+    if versions:
+        attributes["vitrine.versions"] = [f"{flag}={version}" for flag, version in versions.items()]
+    return attributes
 
 
 def _known(query: Mapping[str, list[str]]) -> Known:

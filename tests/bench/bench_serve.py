@@ -138,10 +138,10 @@ def _asked(port: int, script: Path, connections: int) -> Told:
 def main(what: str, path: str, port: str) -> None:
     """Serve an application until the process is told to end."""
     if what == "served":
-        from jobs.serve import application, serve, tracing
+        from jobs.serve import application, logging_spans, serve
 
-        with tracing() as tracer:
-            serve(application(f"lmdb:{path}", "generation", KEY, "k1", tracer), HOST, int(port))
+        with logging_spans() as log:
+            serve(application(f"lmdb:{path}", "generation", KEY, "k1", log), HOST, int(port))
     else:
         from jobs.serve import serve
 

@@ -65,6 +65,6 @@ def test_a_page_in_a_browser_shows_a_households_layout(served):
         place = int(widget.removeprefix("category:")) % 4
         assert category == nights.CATEGORIES[place]
         assert products == [str(100 * place + number) for number in range(12)]
-    span = served.spans.get_finished_spans()[-1].attributes
+    span = served.spans()[-1].attributes
     assert (span["vitrine.decision_id"], span["user.id"], span["device.id"]) == (decision, "h1", "d7")
     assert "HeadlessChrome" in span["user_agent.original"]
