@@ -28,6 +28,7 @@ SERVER = 2  # SpanKind
 FIRST, SECOND, ARRAY, NAME, ATTRIBUTE = 0x0A, 0x12, 0x2A, 0x2A, 0x4A
 KIND = b"\x30"
 TIMES = Struct("<cQcQ")
+HEADS = {tag: [bytes((tag, count)) for count in range(128)] for tag in (FIRST, SECOND, ARRAY, ATTRIBUTE)}
 DOUBLE = bytes((FIRST, 9, 0x21))  # an element of an array, of nine bytes: a double's tag and the double
 
 log = logging.getLogger(__name__)
@@ -87,24 +88,28 @@ def encoded(name: bytes, attributes: Mapping[str, Value], at_ns: int, ids: bytes
     parts = [b"\x0a\x10", ids[:16], b"\x12\x08", ids[16:], name, KIND, bytes((SERVER,))]
     parts.append(TIMES.pack(b"\x39", at_ns, b"\x41", at_ns))
     for key, value in attributes.items():
-        if isinstance(value, str):
-            content = _block(FIRST, value.encode())
-        elif value and isinstance(value[0], str):
-            content = _texts(tuple(value))  # type: ignore[arg-type]
+        if not isinstance(value, str) and not (value and isinstance(value[0], str)):
+            parts.append(_attribute(key, _block(ARRAY, _doubles(value))))  # type: ignore[arg-type]
         else:
-            content = _block(ARRAY, _doubles(value))  # type: ignore[arg-type]
-        parts.append(_block(ATTRIBUTE, _key(key) + _length(len(content)) + content))
+            parts.append(_text(key, value if isinstance(value, str) else tuple(value)))  # type: ignore[arg-type]
     return b"".join(parts)
+
+
+# Most of what is said of a decision was said of one before: its page, candidates, policy, agent.
+@lru_cache(10_000)
+def _text(key: str, value: str | tuple[str, ...]) -> bytes:
+    if isinstance(value, str):
+        return _attribute(key, _block(FIRST, value.encode()))
+    return _attribute(key, _block(ARRAY, b"".join([_element(one) for one in value])))
+
+
+def _attribute(key: str, value: bytes) -> bytes:
+    return _block(ATTRIBUTE, _key(key) + _block(SECOND, value))
 
 
 @lru_cache(64)
 def _key(key: str) -> bytes:
-    return _block(FIRST, key.encode()) + bytes((SECOND,))
-
-
-@lru_cache(10_000)
-def _texts(values: tuple[str, ...]) -> bytes:
-    return _block(ARRAY, b"".join([_element(value) for value in values]))
+    return _block(FIRST, key.encode())
 
 
 @lru_cache(10_000)
@@ -124,12 +129,11 @@ def _form(count: int) -> Struct:
 
 
 def _block(tag: int, content: bytes) -> bytes:
-    return bytes((tag,)) + _length(len(content)) + content
+    count = len(content)
+    return (HEADS[tag][count] if count < 128 else bytes((tag,)) + _length(count)) + content
 
 
 def _length(count: int) -> bytes:
-    if count < 128:
-        return bytes((count,))
     found = bytearray()
     while count > 127:
         found.append(count & 127 | 128)
