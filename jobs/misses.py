@@ -104,6 +104,14 @@ class Misses:
         self._generation = 0
         self._lock = Lock()
 
+    def warm(self) -> None:
+        """Rank every page once, for nobody: what is loaded and compiled for it is there before a request."""
+        with suppress(StoreError):  # where the store is not there yet, the first request warms
+            generation = self._store.generation()
+            for page in generation.colour.heartbeat.defaults:
+                if ranker := self._ranker(generation, page):
+                    _ranked(ranker, generation, "", Known("none", "none", ("none",)), is_full=True)
+
     def answer(self, subject: str, page: str, known: Known, beside: Sequence[str] = ()) -> Answer | None:
         """Return a ranking, None where the page is not ranked on request.
 

@@ -70,7 +70,7 @@ class Application:
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await self._lifespan(receive, send)
             return
         # A remote store may make this wait, and others must not wait with it; a thread costs more than all
         # that is done on a local one.
@@ -80,6 +80,13 @@ class Application:
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await asyncio.to_thread(self.misses.warm)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
 
     def answer(self, scope: Mapping[str, Any]) -> Answer:
         """Return status and content of the answer to a request."""
@@ -258,9 +265,3 @@ def _found(name: str, content: Any, what: str) -> Answer:
 
 def _header(scope: Mapping[str, Any], wanted: bytes) -> str:
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")[:MOST_ID]
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    for _ in range(2):
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
