@@ -1,6 +1,8 @@
 """decision_spans: what the SDK would have sent, and what becomes of it where nobody takes it."""
 
 import logging
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from opentelemetry.trace import SpanKind
 
 from jobs import decision_spans
 from jobs.decision_spans import DecisionSpans
-from jobs.serve import resource
+from jobs.serve import logging_spans, resource
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=200)
 VALUES = st.one_of(
@@ -61,6 +63,38 @@ def test_all_are_posted_in_the_end_some_at_a_time(monkeypatch):
     ]
     assert found == [str(number) for number in range(1000)]
     assert len(posted) == 4
+
+
+def test_a_collector_gets_them_by_the_settings_of_opentelemetry(monkeypatch):
+    asked = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            asked.append((self.path, self.headers["content-type"], self.headers["x-shop"], body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-shop=ours")
+        with logging_spans() as log:
+            log({"vitrine.page": "home"})
+        server.shutdown()
+    ((path, kind, shop, body),) = asked
+    assert (path, kind, shop) == ("/v1/traces", "application/x-protobuf", "ours")
+    (of_resource,) = ExportTraceServiceRequest.FromString(body).resource_spans
+    named = {one.key: one.value.string_value for one in of_resource.resource.attributes}
+    assert named["service.name"] == "layout"
+    assert [span.name for span in of_resource.scope_spans[0].spans] == ["layout.served"]
+
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+    with logging_spans() as log:
+        assert log is None
 
 
 def test_what_nobody_takes_is_bounded_and_told(monkeypatch, caplog):
