@@ -19,18 +19,16 @@ Writes  spans
 
 import asyncio
 import json
-import os
 import secrets
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import orjson
 
 from jobs.config import Config
-from jobs.decision_spans import DecisionSpans, Value
+from jobs.decision_spans import Value, to_collector
 from jobs.ids import pseudonym
 from jobs.misses import Misses
 from jobs.on_request import Known
@@ -174,7 +172,7 @@ def application(url: str, clock: Any, key: bytes, key_id: str, log: Log | None) 
 def run(config: Config, host: str, port: int) -> None:
     """Serve until it is told to end; spans go where OTEL_EXPORTER_OTLP_ENDPOINT says, if it does."""
     ids = config.ids
-    with logging_spans() as log:
+    with to_collector(SERVICE, SPAN) as log:
         serve(application(config.store_url, config.store.clock, ids.key, ids.key_id, log), host, port)
 
 
@@ -184,32 +182,6 @@ def serve(made: Any, host: str, port: int) -> None:
 
     sys.setswitchinterval(SWITCH_SECONDS)
     uvicorn.run(made, host=host, port=port, log_level="warning", access_log=False)
-
-
-@contextmanager
-def logging_spans() -> Iterator[Log | None]:
-    """Give what sends decisions to OTEL_EXPORTER_OTLP_ENDPOINT, None where that is not set."""
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-    if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        yield None
-        return
-    exporter: Any = OTLPSpanExporter()
-    # The exporter's own client has its address, headers, certificates, compression and attempts.
-    with DecisionSpans(lambda body: exporter._client.export(body).success, resource(SERVICE), SPAN) as spans:
-        yield spans.log
-    exporter.shutdown()
-
-
-def resource(service: str) -> bytes:
-    """Return what spans of a service say of where they come from, encoded."""
-    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-    from opentelemetry.proto.resource.v1 import resource_pb2
-    from opentelemetry.sdk.resources import Resource
-
-    told = Resource.create({"service.name": service}).attributes
-    pairs = [KeyValue(key=key, value=AnyValue(string_value=str(value))) for key, value in told.items()]
-    return resource_pb2.Resource(attributes=pairs).SerializeToString()
 
 
 def _decision(

@@ -138,9 +138,10 @@ def _asked(port: int, script: Path, connections: int) -> Told:
 def main(what: str, path: str, port: str) -> None:
     """Serve an application until the process is told to end."""
     if what == "served":
-        from jobs.serve import application, logging_spans, serve
+        from jobs.decision_spans import to_collector
+        from jobs.serve import SERVICE, SPAN, application, serve
 
-        with logging_spans() as log:
+        with to_collector(SERVICE, SPAN) as log:
             serve(application(f"lmdb:{path}", "generation", KEY, "k1", log), HOST, int(port))
     else:
         from jobs.serve import serve

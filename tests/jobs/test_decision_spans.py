@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from jobs import decision_spans
-from jobs.decision_spans import DecisionSpans
-from jobs.serve import logging_spans, resource
+from jobs.decision_spans import DecisionSpans, resource, to_collector
+from jobs.serve import SERVICE, SPAN
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=200)
 VALUES = st.one_of(
@@ -82,7 +82,7 @@ def test_a_collector_gets_them_by_the_settings_of_opentelemetry(monkeypatch):
         Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-shop=ours")
-        with logging_spans() as log:
+        with to_collector(SERVICE, SPAN) as log:
             log({"vitrine.page": "home"})
         server.shutdown()
     ((path, kind, shop, body),) = asked
@@ -93,7 +93,7 @@ def test_a_collector_gets_them_by_the_settings_of_opentelemetry(monkeypatch):
     assert [span.name for span in of_resource.scope_spans[0].spans] == ["layout.served"]
 
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
-    with logging_spans() as log:
+    with to_collector(SERVICE, SPAN) as log:
         assert log is None
 
 

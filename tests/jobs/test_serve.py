@@ -21,9 +21,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from jobs import decisions, events, feedback, outcomes
 from jobs.config import Consent, load
-from jobs.decision_spans import DecisionSpans
+from jobs.decision_spans import DecisionSpans, resource
 from jobs.ids import pseudonym
-from jobs.serve import SERVICE, SPAN, application, resource
+from jobs.serve import SERVICE, SPAN, application
 from jobs.shell import Ask, run_job
 from jobs.store import StoreGone
 from jobs.store.export import export
