@@ -211,9 +211,9 @@ class RemoteBuilding(ABC):
 
     def _push(self, due: list[int]) -> Iterator[Pair]:
         """Write what differs; yield the keys that were deleted."""
-        stage = self._stage.batches()
+        stage, none = self._stage.batches(), pa.RecordBatch.from_pylist([], schema=PAIRS)
         for step in steps(Held(self._terms.work, self.name).batches(), read(self._stage.wanted)):
-            rows = next(stage) if len(step.wanted) else PAIRS.empty_table().to_batches()[0]
+            rows = next(stage) if len(step.wanted) else none
             is_due = ~step.is_other & np.isin(parts_of(step.wanted, self._terms.renewal_nights), due)
             self._bring(rows, step, is_due)
             for key in step.gone.to_pylist():

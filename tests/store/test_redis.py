@@ -79,6 +79,15 @@ def test_only_what_differs_is_written_who_left_is_deleted_and_a_part_is_renewed(
     assert keys <= new["get"] < keys + 300
 
 
+def test_keys_after_the_last_one_that_is_wanted_are_deleted(single):
+    export_nights(single, 2)
+    rows = nights.inputs(nights.layouts(range(40)))
+    single.export(night(2), replace(rows, widgets=rows.widgets.slice(0, len(rows.widgets) - 1)))
+    held = single.content()
+    assert (b"widget:trending" in held, max(held)) == (False, b"widget:category:9")
+    assert verify(single.url).startswith("Generation 3 on maize is whole")
+
+
 def test_a_lost_folder_of_work_costs_reads_and_no_writes(single, server):
     export_nights(single, 2)
     for path in single.terms.work.iterdir():
