@@ -58,7 +58,7 @@ format: $(INSTALLED) ## Put the code in its format, and mend what the linter can
 test: setup ## Run the tests
 	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
-test-slow: setup ## Run the tests that make test leaves out: the store on Cassandra
+test-slow: setup ## Run the tests that make test leaves out: the store on Cassandra, a replica that takes over
 	$(BIN)/pytest -m slow
 
 demo: setup ## The main job on real baskets: lake, tables, bandit, layouts, store, and what the policy is worth

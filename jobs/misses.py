@@ -11,6 +11,7 @@ reader.
 
 import json
 import queue
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
@@ -73,7 +74,7 @@ class Behind:
     def _work(self) -> None:
         while (one := self._queue.get()) is not None:
             key, make = one
-            made = None
+            made, began = None, time.perf_counter()
             try:
                 # Where it cannot, the next request is answered as this one was; an error that nobody foresaw
                 # ends the thread and is told, and the next request begins another.
@@ -87,6 +88,10 @@ class Behind:
                     while len(self._kept) > self._most:
                         self._kept.popitem(last=False)
                 self._queue.task_done()
+            if not self._queue.empty():
+                time.sleep(
+                    time.perf_counter() - began
+                )  # requests come first: half of the time is theirs alone
 
 
 class Misses:
@@ -98,6 +103,14 @@ class Misses:
         self._rankers: dict[str, Ranker | None] = {}
         self._generation = 0
         self._lock = Lock()
+
+    def warm(self) -> None:
+        """Rank every page once, for nobody: what is loaded and compiled for it is there before a request."""
+        with suppress(StoreError):  # where the store is not there yet, the first request warms
+            generation = self._store.generation()
+            for page in generation.colour.heartbeat.defaults:
+                if ranker := self._ranker(generation, page):
+                    _ranked(ranker, generation, "", Known("none", "none", ("none",)), is_full=True)
 
     def answer(self, subject: str, page: str, known: Known, beside: Sequence[str] = ()) -> Answer | None:
         """Return a ranking, None where the page is not ranked on request.

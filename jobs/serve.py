@@ -19,15 +19,16 @@ Writes  spans
 
 import asyncio
 import json
-import os
 import secrets
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from opentelemetry.trace import SpanKind, Tracer
+import orjson
 
 from jobs.config import Config
+from jobs.decision_spans import Value, to_collector
 from jobs.ids import pseudonym
 from jobs.misses import Misses
 from jobs.on_request import Known
@@ -39,40 +40,59 @@ from jobs.store.reader import NO_SUBJECT
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Answer = tuple[int, Mapping[str, Any]]
+Log = Callable[[Mapping[str, Value]], None]
 
 SERVICE = "layout"
 SPAN = "layout.served"
 MOST_ID = 200
 MOST_RECENT = 20
+# How long a thread behind (rankings, spans) may keep requests waiting; Python's own is ten times as long.
+SWITCH_SECONDS = 0.0005
 
 
 class Application:
-    """The ASGI application. `pseudonym_of` turns a kind of id (user, device) and an id into a subject."""
+    """The ASGI application.
 
-    def __init__(self, store: Store, pseudonym_of: Callable[[str, str], str], tracer: Tracer) -> None:
+    `pseudonym_of` makes a subject of a kind of id (user, device) and an id; without `log`
+    nothing is logged.
+    """
+
+    def __init__(self, store: Store, pseudonym_of: Callable[[str, str], str], log: Log | None) -> None:
         self.store = store
         self.pseudonym_of = pseudonym_of
-        self.tracer = tracer
+        self.log = log
         self.misses = Misses(store)
         self.flags = Flags(store)
+        self._pages: tuple[int, dict[str, list[str]]] = (0, {})
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await self._lifespan(receive, send)
             return
-        # A remote store may make this wait; the others must not wait with it.
-        status, content = await asyncio.to_thread(self.answer, scope)
-        body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        # A remote store may make this wait, and others must not wait with it; a thread costs more than all
+        # that is done on a local one.
+        remote = self.store.is_remote
+        status, content = await asyncio.to_thread(self.answer, scope) if remote else self.answer(scope)
+        body = orjson.dumps(content)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await asyncio.to_thread(self.misses.warm)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
 
     def answer(self, scope: Mapping[str, Any]) -> Answer:
         """Return status and content of the answer to a request."""
         if scope["method"] not in ("GET", "HEAD"):
             return 405, {"error": "Only GET is answered here."}
-        path = [unquote(part) for part in scope["path"].strip("/").split("/")]
+        path = scope["path"].strip("/").split("/")
+        if "%" in scope["path"]:
+            path = list(map(unquote, path))
         try:
             match path:
                 case ["v1", "lists", key]:
@@ -95,84 +115,105 @@ class Application:
         user, device, session = (query.get(name, [""])[0] for name in ("user", "device", "session"))
         if not (user or device) or max(map(len, (user, device, session))) > MOST_ID:
             return 400, {"error": "Whose layout? Give user=ID or device=ID."}
-        subjects = [self.pseudonym_of(kind, raw) for kind, raw in (("user", user), ("device", device)) if raw]
-        layout, candidates = self.store.get(subjects[0], page), None
+        subject = self.pseudonym_of("user", user) if user else self.pseudonym_of("device", device)
+        layout, candidates = self.store.get(subject, page), None
         try:
-            if layout.why == NO_SUBJECT and (answer := self.misses.answer(*_asked(subjects, page, query))):
-                layout, candidates = answer
-            versions, candidates = self._versions(subjects[0]), candidates or self._candidates(page)
+            if layout.why == NO_SUBJECT:
+                beside = [self.pseudonym_of("device", device)] if user and device else []
+                if answer := self.misses.answer(subject, page, _known(query), beside):
+                    layout, candidates = answer
+            versions = self._versions(subject)
+            if self.log is not None:
+                candidates = candidates or self._candidates(page)
         except StoreGone as gone:
             gone.layout = layout
             raise
         decision_id = secrets.token_hex(16)
-        of = {"user.id": user, "device.id": device, "session.id": session}
-        of["user_agent.original"] = _header(scope, b"user-agent")
-        self._log(layout, decision_id, candidates, of)
-        return 200, {"decision_id": decision_id, **_told(layout), **versions}
+        if self.log is not None:
+            of = {"user.id": user, "device.id": device, "session.id": session}
+            of["user_agent.original"] = _header(scope, b"user-agent")
+            self.log(_decision(layout, decision_id, candidates or [], of, versions))
+        return 200, {
+            "decision_id": decision_id,
+            **_told(layout),
+            **({"versions": versions} if versions else {}),
+        }
 
-    def _versions(self, subject: str) -> dict[str, Any]:
-        """Return the versions of flags that a subject sees, where there are flags that can be read."""
+    def _versions(self, subject: str) -> dict[str, str]:
+        """Return the versions of flags that a subject sees, none where they cannot be read."""
         try:
-            versions = self.flags.all(subject)
+            return self.flags.all(subject)
         except StoreGone:
             raise
         except StoreError:
-            versions = {}
-        return {"versions": versions} if versions else {}
+            return {}
 
     def _candidates(self, page: str) -> list[str]:
-        """Return the widgets that a page chooses from."""
-        value = self.store.generation().colour.get(page_key(page))
-        return json.loads(value)["candidates"] if value else []
-
-    def _log(self, layout: Layout, decision_id: str, candidates: list[str], of: Mapping[str, str]) -> None:
-        """Log a decision as the lake reads it; who looks at it follows in spans of the page's own."""
-        attributes: dict[str, Any] = {name: value for name, value in of.items() if value}
-        attributes |= {
-            "vitrine.page": layout.page,
-            "vitrine.decision_id": decision_id,
-            # A built-in page was drawn by nobody: its draw is this decision's own.
-            "vitrine.draw_id": layout.draw_id or decision_id,
-            "vitrine.widgets": list(layout.widgets),
-            "vitrine.candidates": candidates or sorted(layout.widgets),
-            "vitrine.propensities": list(layout.propensities),
-            "vitrine.policy_version": layout.policy_version,
-        }
-        self.tracer.start_span(SPAN, kind=SpanKind.SERVER, attributes=attributes).end()
+        """Return the widgets that a page chooses from; read once a generation."""
+        generation = self.store.generation()
+        number, pages = self._pages
+        if number != generation.pointer.generation:
+            number, pages = generation.pointer.generation, {}
+            self._pages = number, pages
+        if page not in pages:
+            value = generation.colour.get(page_key(page))
+            if value is None:
+                return []
+            pages[page] = json.loads(value)["candidates"]
+        return pages[page]
 
 
-def application(url: str, clock: Any, key: bytes, key_id: str, tracer: Tracer) -> Application:
+def application(url: str, clock: Any, key: bytes, key_id: str, log: Log | None) -> Application:
     """Return the application on a store, with the key that makes pseudonyms."""
     store = Store.open(url, clock=clock)
-    return Application(store, lambda kind, raw: pseudonym(kind, raw, key=key, key_id=key_id), tracer)
+    return Application(store, lambda kind, raw: pseudonym(kind, raw, key=key, key_id=key_id), log)
 
 
 def run(config: Config, host: str, port: int) -> None:
     """Serve until it is told to end; spans go where OTEL_EXPORTER_OTLP_ENDPOINT says, if it does."""
+    ids = config.ids
+    with to_collector(SERVICE, SPAN) as log:
+        serve(application(config.store_url, config.store.clock, ids.key, ids.key_id, log), host, port)
+
+
+def serve(made: Any, host: str, port: int) -> None:
+    """Serve an ASGI application, in one process."""
     import uvicorn
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    provider = TracerProvider(resource=Resource.create({"service.name": SERVICE}))
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    ids, tracer = config.ids, provider.get_tracer("vitrine")
-    made = application(config.store_url, config.store.clock, ids.key, ids.key_id, tracer)
-    try:
-        uvicorn.run(made, host=host, port=port, log_level="warning")
-    finally:
-        provider.shutdown()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    uvicorn.run(made, host=host, port=port, log_level="warning", access_log=False)
 
 
-def _asked(
-    subjects: list[str], page: str, query: Mapping[str, list[str]]
-) -> tuple[str, str, Known, list[str]]:
+def _decision(
+    layout: Layout,
+    decision_id: str,
+    candidates: list[str],
+    of: Mapping[str, str],
+    versions: Mapping[str, str],
+) -> dict[str, Value]:
+    """Return a decision's attributes, as the lake reads them; what was seen follows in others."""
+    attributes: dict[str, Value] = {name: value for name, value in of.items() if value}
+    attributes |= {
+        "vitrine.page": layout.page,
+        "vitrine.decision_id": decision_id,
+        # A built-in page was drawn by nobody: its draw is this decision's own.
+        "vitrine.draw_id": layout.draw_id or decision_id,
+        "vitrine.widgets": layout.widgets,
+        "vitrine.candidates": candidates or sorted(layout.widgets),
+        "vitrine.propensities": layout.propensities,
+        "vitrine.policy_version": layout.policy_version,
+    }
+    if versions:
+        attributes["vitrine.versions"] = [f"{flag}={version}" for flag, version in versions.items()]
+    return attributes
+
+
+def _known(query: Mapping[str, list[str]]) -> Known:
     """Return what a request tells of a subject without a layout."""
     role, region = (query.get(name, [""])[0][:MOST_ID] for name in ("role", "region"))
-    recent = tuple(category[:MOST_ID] for category in query.get("recent", [])[:MOST_RECENT])
-    return subjects[0], page, Known(role, region, recent), subjects[1:]
+    return Known(
+        role, region, tuple(category[:MOST_ID] for category in query.get("recent", [])[:MOST_RECENT])
+    )
 
 
 def _told(layout: Layout) -> dict[str, Any]:
@@ -196,9 +237,3 @@ def _found(name: str, content: Any, what: str) -> Answer:
 
 def _header(scope: Mapping[str, Any], wanted: bytes) -> str:
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")[:MOST_ID]
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    for _ in range(2):
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})

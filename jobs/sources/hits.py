@@ -42,6 +42,7 @@ COLUMNS = {
     "candidates": "array<string>",
     "propensities": "array<double>",
     "policy_version": "string",
+    "versions": "array<string>",
     "is_bot": "boolean",
     "_reason": "string",
     "_file": "string",

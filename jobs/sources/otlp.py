@@ -235,4 +235,5 @@ SLOTS: dict[str, tuple[int, Callable[[Any], Any], str]] = {
     "vitrine.candidates": (13, _strings, "a list of strings"),
     "vitrine.propensities": (14, _doubles, "a list of numbers"),
     "vitrine.policy_version": (15, _string, "a string"),
+    "vitrine.versions": (16, _strings, "a list of strings"),
 }

@@ -59,7 +59,7 @@ class Client:
     ) -> None:
         self.where = where
         self._nodes, self._keyspace, self._certificates = nodes, keyspace, certificates
-        self._timeout, self._retries = timeout, retries
+        self.timeout, self._retries = timeout, retries
 
     @property
     def session(self) -> Any:
@@ -83,7 +83,7 @@ class Client:
         for attempt in range(self._retries + 1):
             try:
                 wanted = self.prepared(query) if isinstance(query, str) else query
-                rows: list[Any] = self.session.execute(wanted, values, timeout=self._timeout).all()
+                rows: list[Any] = self.session.execute(wanted, values, timeout=self.timeout).all()
                 return rows
             except FAILURES as error:
                 self.fail(error, attempt)
@@ -93,8 +93,13 @@ class Client:
         """Return the rows of an answer for each of these values, asked for together."""
         for attempt in range(self._retries + 1):
             try:
-                wanted = self.prepared(query)
-                found = execute_concurrent_with_args(self.session, wanted, each, concurrency=TOGETHER)
+                session, wanted = self.session, self.prepared(query)
+                patient = session.execution_profile_clone_update(
+                    EXEC_PROFILE_DEFAULT, request_timeout=self.timeout
+                )
+                found = execute_concurrent_with_args(
+                    session, wanted, each, concurrency=TOGETHER, execution_profile=patient
+                )
                 return [one.result_or_exc.all() for one in found]
             except FAILURES as error:
                 self.fail(error, attempt)

@@ -9,6 +9,7 @@ from struct import Struct
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from cassandra.query import BatchStatement, BatchType, BoundStatement
 from numpy.typing import NDArray
 
@@ -20,7 +21,7 @@ from jobs.store.held import Step
 from jobs.store.on_cassandra import CassandraBackend, bucket
 from jobs.store.pointer import COLOURS
 from jobs.store.remote_export import RemoteBuilding, RemoteWriter
-from jobs.store.walks import Pair, counts_problem
+from jobs.store.walks import counts_problem
 
 BATCH_ROWS = 100
 BATCH_BYTES = 32_768
@@ -54,11 +55,12 @@ class CassandraBuilding(RemoteBuilding):
         self._rows.put(keys.GENERATION, value)
         self._rows.drain()
 
-    def _bring(self, batch: list[Pair], step: Step, is_due: NDArray[np.bool_]) -> None:
+    def _bring(self, rows: pa.RecordBatch, step: Step, is_due: NDArray[np.bool_]) -> None:
         self._writer.still_alone()
         # A row's time to live is that of its last writing: what is due is written again as it is.
-        for place in np.flatnonzero(step.is_other | is_due):
-            self._rows.put(*batch[place])
+        some = rows.filter(pa.array(step.is_other | is_due))
+        for key, value in zip(*(column.to_pylist() for column in some.columns), strict=True):
+            self._rows.put(key, value)
         for key in step.gone.to_pylist():
             self._rows.put(key, None)
 
@@ -127,7 +129,7 @@ class Rows:
         self._waiting -= len(rows)
         if len(self._under_way) >= WINDOW:
             self._answered()
-        self._under_way.append((client.session.execute_async(batch), batch))
+        self._under_way.append((client.session.execute_async(batch, timeout=client.timeout), batch))
 
     def _answered(self) -> None:
         """Wait for the oldest answer; where none comes, the batch is sent again, after pauses that grow."""

@@ -33,10 +33,11 @@ this to readers in other languages, and tests/store/vectors.json holds test vect
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import cache
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from jobs.store.errors import BrokenValue, NewerSchema
 
@@ -81,23 +82,20 @@ def decode(value: bytes, names: Names) -> Draw:
 
     """
     try:
-        _, needs, header, record, positions, flags, day, draw_id, policy = HEADER.unpack_from(value)
-        if needs > SCHEMA:
-            raise NewerSchema(
-                f"A value needs a reader of schema {needs}; this one knows {SCHEMA}: upgrade it."
-            )
-        if len(value) < header + positions * record or header < HEADER.size or record < RECORD.size:
-            raise BrokenValue(f"A value of {len(value)} bytes is too short for its {positions} positions.")
-        fields = _records(positions, record).unpack_from(value, header)
-        return Draw(
-            tuple([names.widgets[index] for index in fields[0::5]]),
-            fields[3::5],
-            fields[4::5],
-            tuple([names.reasons[index] for index in fields[1::5]]),
-            draw_id.hex(),
-            names.policies[policy],
-            date.fromordinal(EPOCH + day),
-            bool(flags & DEFAULT_FLAG),
+        unpack = _unpackers.get(value[:5]) or _unpacker(value)
+        fields = unpack(value)
+        return _made(
+            Draw,
+            (
+                _named(names.widgets, fields[4::4]),
+                fields[6::4],
+                fields[7::4],
+                _named(names.reasons, fields[5::4]),
+                fields[2].hex(),
+                names.policies[fields[3]],
+                _date(fields[1]),
+                fields[0] & DEFAULT_FLAG == DEFAULT_FLAG,
+            ),
         )
     except (struct.error, IndexError, KeyError) as error:
         raise BrokenValue(f"A value of {len(value)} bytes cannot be read: {error}.") from None
@@ -124,6 +122,28 @@ def encode_names(names: Names) -> bytes:
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+# The first five bytes of a value say how to unpack it at once, and values that begin alike are read alike:
+# as flags, day, draw id and policy, then widget, reason, score and propensity of each position.
+_unpackers: dict[bytes, Callable[[bytes], tuple[Any, ...]]] = {}
+_made: Any = tuple.__new__  # what Draw's own constructor does, in a third of the time
+
+
+def _unpacker(value: bytes) -> Callable[[bytes], tuple[Any, ...]]:
+    """Return what unpacks values that begin as this one, and keep it where this one is whole."""
+    _, needs, header, record, positions = struct.unpack_from("<5B", value)
+    if needs > SCHEMA:
+        raise NewerSchema(f"A value needs a reader of schema {needs}; this one knows {SCHEMA}: upgrade it.")
+    if len(value) < header + positions * record or header < HEADER.size or record < RECORD.size:
+        raise BrokenValue(f"A value of {len(value)} bytes is too short for its {positions} positions.")
+    rest = f"HBxff{record - RECORD.size}x" * positions
+    form = struct.Struct(f"<5xBH16sI{header - HEADER.size}x{rest}")
+    return _unpackers.setdefault(value[:5], form.unpack_from)
+
+
+def _named(names: Sequence[str], indices: Sequence[int]) -> tuple[str, ...]:
+    return itemgetter(*indices)(names) if len(indices) > 1 else tuple([names[index] for index in indices])
+
+
 @cache
-def _records(positions: int, record_size: int) -> struct.Struct:
-    return struct.Struct("<" + f"HBBff{record_size - RECORD.size}x" * positions)
+def _date(day: int) -> date:
+    return date.fromordinal(EPOCH + day)

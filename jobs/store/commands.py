@@ -60,10 +60,10 @@ def _joined(parts: list[Any]) -> pa.BinaryArray:
 
 
 def _buffer(parts: list[Any]) -> memoryview:
-    return _buffer_of(_joined(parts))
+    return content(_joined(parts))
 
 
-def _buffer_of(joined: pa.BinaryArray) -> memoryview:
+def content(joined: pa.BinaryArray) -> memoryview:
     """Return the bytes of an array's values, one after the other, as Arrow keeps them."""
     offsets = np.frombuffer(joined.buffers()[1], np.int32)[joined.offset :][: len(joined) + 1]
     return memoryview(joined.buffers()[2]).cast("B")[int(offsets[0]) : int(offsets[-1])]

@@ -54,6 +54,15 @@ class Rule(NamedTuple):
     segments: frozenset[str]
     shares: tuple[tuple[str, float], ...]
 
+    def at(self, place: float) -> str | None:
+        """Return the version of who stands at a place between 0 and 1, None beyond all shares."""
+        upto = 0.0
+        for version, part in self.shares:
+            upto += part
+            if place < upto:
+                return version
+        return None
+
     @property
     def asks(self) -> bool:
         """Whether it is for some and not for others."""
@@ -96,11 +105,8 @@ class FlagSet:
         flag = self.flag(name)
         for rule in flag.rules:
             if rule.fits(who):
-                place, upto = share(self.seed, name, subject), 0.0
-                for version, part in rule.shares:
-                    upto += part
-                    if place < upto:
-                        return Decision(version, flag.versions[version], "rule" if rule.asks else "share")
+                if (version := rule.at(share(self.seed, name, subject))) is not None:
+                    return Decision(version, flag.versions[version], "rule" if rule.asks else "share")
                 break
         return Decision(flag.default, flag.versions[flag.default], "default")
 
@@ -143,7 +149,10 @@ class Flags:
         about = flags.flag(flag)
         version = _own(generation, subject).get(flag, "")
         if version in about.versions:
-            return Decision(version, about.versions[version], "rule")
+            place = share(flags.seed, flag, subject)
+            # The default is kept, too, for who fits a rule that asks and stands beyond its shares.
+            is_given = any(rule.asks and rule.at(place) == version for rule in about.rules)
+            return Decision(version, about.versions[version], "rule" if is_given else "default")
         return flags.decide(flag, subject)
 
     def all(self, subject: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ whole (written beside, synced, renamed, folder synced): a reader finds the old o
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -28,6 +29,8 @@ BATCH = 20_000
 FIRST_MAP = 64 << 20
 POINTER = "live.json"
 SCRATCH = "scratch"
+# To ask for the pointer's file costs half of what a read does; where many are made, few of them ask.
+LOOK_SECONDS = 0.001
 
 
 class LmdbColour:
@@ -87,14 +90,21 @@ class LmdbBackend:
         self.folder = folder
         self.where = str(folder)
         self._pointer = str(folder / POINTER)
+        self._version: Hashable | None = None
+        self._look_at = 0.0
 
     def version(self) -> Hashable | None:
-        """Return the pointer file's time, inode and size."""
-        try:
-            status = os.stat(self._pointer)  # noqa: PTH116 - a Path costs twice as much, at each request
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_ino, status.st_size
+        """Return the pointer file's time, inode and size, as they were within the last LOOK_SECONDS."""
+        now = time.monotonic()
+        if now >= self._look_at or self._version is None:
+            try:
+                status = os.stat(self._pointer)  # noqa: PTH116 - a Path costs twice as much
+            except OSError:
+                self._version = None
+                return None
+            self._version = status.st_mtime_ns, status.st_ino, status.st_size
+            self._look_at = now + LOOK_SECONDS
+        return self._version
 
     def pointer(self) -> Pointer | None:
         """Return the pointer, None where there is none."""

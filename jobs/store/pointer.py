@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from jobs.store.errors import BrokenValue, NewerSchema
@@ -34,7 +35,7 @@ class Pointer:
         if self.colour not in COLOURS:
             raise ValueError(f"{self.colour!r} is no colour; there are {' and '.join(COLOURS)}")
 
-    @property
+    @cached_property
     def noon(self) -> datetime:
         """Noon of the day that it serves: where a demo's clock stands."""
         return self.fresh_until - timedelta(hours=12)

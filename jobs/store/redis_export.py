@@ -1,7 +1,7 @@
 """Exports to a server of the Redis protocol: commands by the batch, every reply compared."""
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import zip_longest
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,8 @@ from jobs.store.heartbeat import Heartbeat
 from jobs.store.held import Step, read
 from jobs.store.on_redis import PASSING
 from jobs.store.remote_export import RemoteBuilding, RemoteWriter
-from jobs.store.walks import Pair, Tally
+from jobs.store.stage import add
+from jobs.store.walks import Tally
 from jobs.store.wire import OtherReply, Wire
 
 BATCH = 1_000
@@ -48,10 +49,10 @@ class RedisBuilding(RemoteBuilding):
             else:
                 client.set(self._prefix + keys.GENERATION, value, ex=self._terms.life_seconds)
 
-    def _bring(self, batch: list[Pair], step: Step, is_due: NDArray[np.bool_]) -> None:
+    def _bring(self, rows: pa.RecordBatch, step: Step, is_due: NDArray[np.bool_]) -> None:
         life = self._terms.life_seconds
         if step.is_other.any():
-            for wire, some in self._cut(_columns(batch).filter(pa.array(step.is_other))):
+            for wire, some in self._cut(rows.filter(pa.array(step.is_other))):
                 sets = commands.sets(self._prefix, some["key"], some["value"], life)
                 wire.send(sets, b"+OK\r\n" * len(some))
         for wire, some in self._cut(step.wanted.filter(pa.array(is_due))):
@@ -62,11 +63,10 @@ class RedisBuilding(RemoteBuilding):
 
     def _compared(self, wanted: Heartbeat) -> str:
         tally = Tally()
-        remaining = tally.over(self._stage.pairs())
-        batch: list[Pair] = []
         try:
-            while batch := list(islice(remaining, BATCH)):
-                for wire, part in self._routed(_columns(batch)):
+            for batch in self._stage.batches():
+                add(tally, batch)
+                for wire, part in self._routed(batch):
                     wire.send(commands.gets(self._prefix, part["key"]), commands.got(part["value"]))
             for gone in read(self._gone):
                 for wire, part in self._routed(gone):
@@ -80,22 +80,27 @@ class RedisBuilding(RemoteBuilding):
         return "" if found == wanted else f"its heartbeat is {found}, not {wanted}."
 
     def _cut(self, rows: pa.RecordBatch) -> Iterator[tuple[Wire, pa.RecordBatch]]:
-        for start in range(0, len(rows), BATCH):
+        for routed in self._routed(rows):
             self._writer.still_alone()
-            yield from self._routed(rows.slice(start, BATCH))
+            yield routed
 
     def _routed(self, rows: pa.RecordBatch) -> Iterator[tuple[Wire, pa.RecordBatch]]:
-        """Yield, of the nodes that have some of the keys, the wire and the rows."""
+        """Yield rows, BATCH at most, with the wire to the node that has their keys."""
         if not self._backend.is_cluster:
-            yield self._wire("", 0), rows
+            yield from ((self._wire("", 0), part) for part in _parts(rows))
             return
         if not self._wires:
             self._owners = np.array(self._backend.owners())
         slots = commands.slots(self._prefix, rows["key"])
         owners = self._owners[slots]
+        of_nodes = []
         for node in np.unique(owners):
             places = np.flatnonzero(owners == node)
-            yield self._wire(str(node), int(slots[places[0]])), rows.take(pa.array(places))
+            wire = self._wire(str(node), int(slots[places[0]]))
+            of_nodes.append([(wire, part) for part in _parts(rows.take(pa.array(places)))])
+        # In turns, so that all nodes have something to do.
+        for together in zip_longest(*of_nodes):
+            yield from (one for one in together if one is not None)
 
     def _wire(self, node: str, slot: int) -> Wire:
         if node not in self._wires:
@@ -111,6 +116,5 @@ class RedisBuilding(RemoteBuilding):
         return sum(wire.sent_bytes for wire in self._wires.values())
 
 
-def _columns(batch: list[Pair]) -> pa.RecordBatch:
-    columns = zip(*batch, strict=True)
-    return pa.RecordBatch.from_arrays([pa.array(column, pa.binary()) for column in columns], ["key", "value"])
+def _parts(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    return (rows.slice(start, BATCH) for start in range(0, len(rows), BATCH))

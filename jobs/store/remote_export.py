@@ -1,8 +1,8 @@
 """Exports to a remote store: only what differs from what the dormant colour holds is written.
 
-A generation is first built in a file here. Then what is new or changed is set, who left is deleted, a part of
-the rest gets its time to live anew, and the heartbeat comes last. All is read back and compared before the
-pointer moves, in one step that fails if another export moved it or the lock was lost.
+A generation is first built in files here (stage.py). Then what is new or changed is set, who left is deleted,
+a part of the rest gets its time to live anew, and the heartbeat comes last. All is read back and compared
+before the pointer moves, in one step that fails if another export moved it or the lock was lost.
 """
 
 import secrets
@@ -12,19 +12,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from jobs.store.backends import Backend, Colour
 from jobs.store.errors import StoreError, StoreGone
 from jobs.store.heartbeat import Heartbeat
 from jobs.store.held import Held, Note, Step, digest, parts_of, read, steps, write
-from jobs.store.on_lmdb import LmdbBackend, LmdbBuilding, LmdbWriter
+from jobs.store.on_lmdb import LmdbBackend, LmdbWriter
 from jobs.store.pointer import Pointer
+from jobs.store.stage import PAIRS, Stage
 from jobs.store.terms import Terms
 from jobs.store.walks import Differences, Pair
 
@@ -146,8 +147,7 @@ class RemoteBuilding(ABC):
         self.sent_bytes = 0
         self._writer = writer
         self._backend, self._terms = writer.backend, writer.terms
-        self._stage = LmdbBuilding(writer.scratch / f"{name}.lmdb")
-        self._wanted = writer.scratch / f"{name}.wanted"
+        self._stage = Stage(writer.scratch / f"{name}.pairs", writer.scratch / f"{name}.wanted")
         self._gone = writer.scratch / f"{name}.gone"
         self._note = Note(0, "")
 
@@ -157,7 +157,7 @@ class RemoteBuilding(ABC):
 
     def finish(self, heartbeat: Heartbeat) -> None:
         """Bring the store's colour to what is wanted, the heartbeat last."""
-        write(self._wanted, self._stage.pairs())
+        self._stage.close()
         time.sleep(self._backend.grace_left())
         before = self._writer.held(self.name, self._heartbeat())
         day = date.fromisoformat(heartbeat.layout_date)
@@ -182,21 +182,20 @@ class RemoteBuilding(ABC):
 
     def install(self) -> None:
         """Keep what the colour holds now."""
-        Held(self._terms.work, self.name).keep(self._wanted, self._note)
+        Held(self._terms.work, self.name).keep(self._stage.wanted, self._note)
 
     def discard(self) -> None:
         """Remove what was built here."""
         self._stage.discard()
-        for path in (self._wanted, self._gone):
-            path.unlink(missing_ok=True)
+        self._gone.unlink(missing_ok=True)
 
     @abstractmethod
     def _set_heartbeat(self, value: bytes | None) -> None:
         """Write the heartbeat, None: delete it."""
 
     @abstractmethod
-    def _bring(self, batch: list[Pair], step: Step, is_due: NDArray[np.bool_]) -> None:
-        """Write of a batch what is new or changed, renew the life of what is due, delete who left."""
+    def _bring(self, rows: pa.RecordBatch, step: Step, is_due: NDArray[np.bool_]) -> None:
+        """Write of keys and values what is new or changed, renew the life of what is due, delete who left."""
 
     @abstractmethod
     def _drained(self) -> None:
@@ -212,11 +211,11 @@ class RemoteBuilding(ABC):
 
     def _push(self, due: list[int]) -> Iterator[Pair]:
         """Write what differs; yield the keys that were deleted."""
-        stage = self._stage.pairs()
-        for step in steps(Held(self._terms.work, self.name).batches(), read(self._wanted)):
-            batch = list(islice(stage, len(step.wanted)))
+        stage, none = self._stage.batches(), pa.RecordBatch.from_pylist([], schema=PAIRS)
+        for step in steps(Held(self._terms.work, self.name).batches(), read(self._stage.wanted)):
+            rows = next(stage) if len(step.wanted) else none
             is_due = ~step.is_other & np.isin(parts_of(step.wanted, self._terms.renewal_nights), due)
-            self._bring(batch, step, is_due)
+            self._bring(rows, step, is_due)
             for key in step.gone.to_pylist():
                 yield key, bytes(16)
         self._drained()

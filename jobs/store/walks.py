@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Pair = tuple[bytes, bytes]
 Move = Literal["new", "changed", "gone"]
 
-_LENGTHS = Struct("<II")
+LENGTHS = Struct("<II")
 
 
 class Differences:
@@ -85,13 +85,17 @@ class Tally:
         while batch := list(islice(walk, 1024)):
             parts: list[bytes] = []
             for key, value in batch:
-                parts += (_LENGTHS.pack(len(key), len(value)), key, value)
-                self.layouts += key.startswith(keys.LAYOUT)
-            content = b"".join(parts)
-            self._hash.update(content)
-            self.keys += len(batch)
-            self.size += len(content) - len(batch) * _LENGTHS.size
+                parts += (LENGTHS.pack(len(key), len(value)), key, value)
+            layouts = sum(key.startswith(keys.LAYOUT) for key, _ in batch)
+            self.add(b"".join(parts), len(batch), layouts)
             yield from batch
+
+    def add(self, content: "bytes | memoryview", count: int, layouts: int) -> None:
+        """Count and hash so many pairs, each after the lengths of its key and value, as LENGTHS has them."""
+        self._hash.update(content)
+        self.keys += count
+        self.layouts += layouts
+        self.size += len(content) - count * LENGTHS.size
 
     @property
     def digest(self) -> str:

@@ -33,7 +33,7 @@ class Person:
 
     def __init__(self, api: Rest, screenshots: Path) -> None:
         self.api, self.screenshots = api, screenshots
-        self.browser = Chrome(options=_options(), service=ChromeService(_program("chromedriver")))
+        self.browser = opened()
 
     def log_in(self) -> None:
         """Log in by the login page, to which every other page leads who is not."""
@@ -138,6 +138,11 @@ class Person:
         self.browser.get("about:blank")
 
 
+def opened() -> Chrome:
+    """Return a browser without a window."""
+    return Chrome(options=_options(), service=ChromeService(_program("chromedriver")))
+
+
 def _options() -> ChromeOptions:
     options = ChromeOptions()
     options.binary_location = _program("chromium")
@@ -150,5 +155,5 @@ def _options() -> ChromeOptions:
 def _program(name: str) -> str:
     found = shutil.which(name)
     if found is None:
-        pytest.fail(f"No {name} is there to fill Airflow's forms with: {INSTALL}.", pytrace=False)
+        pytest.fail(f"No {name} is there to open pages with: {INSTALL}.", pytrace=False)
     return found

@@ -239,7 +239,7 @@ def test_a_span_and_its_tag_hit_are_one_row(lake: Lake) -> None:
         "is_bot": False,
         "bot_rule": None,
         "is_consented": True,
-        **dict.fromkeys(["draw_id", "widgets", "candidates", "propensities", "policy_version"]),
+        **dict.fromkeys(["draw_id", "widgets", "candidates", "propensities", "policy_version", "versions"]),
     }
     assert lake.of("d1") == [
         {

@@ -60,6 +60,15 @@ def test_at_once_by_the_request_then_with_what_the_store_knows(misses):
     assert misses.answer(who, "home", Known("customer")).layout.freshness == "degraded"
 
 
+def test_pages_are_ranked_once_before_anybody_asks(tmp_path, misses, monkeypatch):
+    ranked, rank = [], Ranker.rank
+    monkeypatch.setattr(Ranker, "rank", lambda self, *asked: ranked.append(self.page) or rank(self, *asked))
+    misses.warm()
+    assert ranked == ["home"]
+    assert misses.behind._thread is None
+    Misses(Store.open(tmp_path / "nowhere")).warm()
+
+
 def test_a_users_device_tells_what_it_bought(misses):
     misses.answer("k1-new", "home", Known(), [subject(2)])
     misses.answer("k1-new", "home", Known())

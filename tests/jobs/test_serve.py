@@ -5,8 +5,11 @@ import base64
 import json
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -14,16 +17,13 @@ import pytest
 import requests
 import uvicorn
 from google.protobuf.json_format import MessageToDict
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from jobs import decisions, events, feedback, outcomes
 from jobs.config import Consent, load
+from jobs.decision_spans import DecisionSpans, resource
 from jobs.ids import pseudonym
-from jobs.serve import SERVICE, application
+from jobs.serve import SERVICE, SPAN, application
 from jobs.shell import Ask, run_job
 from jobs.store import StoreGone
 from jobs.store.export import export
@@ -44,12 +44,25 @@ class Served:
     """The application on a folder, and the spans that it left."""
 
     def __init__(self, folder, key=KEY, key_id=KEY_ID):
-        self.spans = InMemorySpanExporter()
-        provider = TracerProvider(resource=Resource.create({"service.name": SERVICE}))
-        provider.add_span_processor(SimpleSpanProcessor(self.spans))
-        self.application = application(
-            f"lmdb:{folder}", "generation", key, key_id, provider.get_tracer("vitrine")
-        )
+        self.posted = []
+        self.decisions = DecisionSpans(self._post, resource(SERVICE), SPAN)
+        self.application = application(f"lmdb:{folder}", "generation", key, key_id, self.decisions.log)
+
+    def _post(self, body):
+        self.posted.append(ExportTraceServiceRequest.FromString(body))
+        return True
+
+    def spans(self):
+        """Return what was posted: the time of each span, and its attributes."""
+        self.decisions.flush()
+        spans = [span for one in self.posted for span in one.resource_spans[0].scope_spans[0].spans]
+        return [
+            SimpleNamespace(
+                start_time=span.start_time_unix_nano,
+                attributes={one.key: plain(one.value) for one in span.attributes},
+            )
+            for span in spans
+        ]
 
     def get(self, address, method="GET", headers=()):
         path, _, query = address.partition("?")
@@ -95,7 +108,7 @@ def test_plain_data_takes_no_context(served):
     assert served.get("/health") == (200, {"generation": 1, "serves_date": "2017-12-31"})
     assert served.get("/v2/lists/bestsellers")[0] == 404
     assert served.get("/v1/lists/bestsellers", method="POST")[0] == 405
-    assert not served.spans.get_finished_spans()
+    assert not served.spans()
 
 
 @pytest.mark.parametrize(
@@ -134,7 +147,7 @@ def test_a_store_that_goes_on_the_way_still_leaves_a_page_to_show(served, monkey
     status, told = served.get("/v1/layouts/home?user=h1")
     assert (status, told["error"]) == (503, "The store is gone.")
     assert told["widgets"] == nights.layout(subject("user", "h1"), "home")["widgets"]
-    assert not served.spans.get_finished_spans()
+    assert not served.spans()
 
 
 def test_what_is_longer_than_any_key_is_not_there(served):
@@ -151,7 +164,7 @@ def test_a_decision_is_logged_as_the_lake_reads_it(served):
     _, told = served.get(
         "/v1/layouts/home?user=h1&device=d7&session=s1", headers=[(b"user-agent", b"Firefox")]
     )
-    line = json.dumps(as_collector_writes(served.spans.get_finished_spans()))
+    line = json.dumps(as_collector_writes(served))
     span = json.loads(line)["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
     assert otlp.EVENT_NAMES[span["name"]] == "layout_served"
     found = {}
@@ -196,7 +209,7 @@ def test_what_was_served_becomes_feedback(home, spark):
     widgets = [*(f"category:{n}" for n in range(20)), "trending"]
     tables.append("widgets", [{"widget": widget, **known} for widget in widgets])
 
-    decision = served.spans.get_finished_spans()[0]
+    decision = served.spans()[0]
     at = datetime.fromtimestamp(decision.start_time / 1e9, UTC)
     day = at.astimezone(ZoneInfo(config.business_time_zone)).date()
     first = {"decision_id": told["decision_id"], "page": "home", "widget": told["widgets"][0], "position": 0}
@@ -206,7 +219,7 @@ def test_what_was_served_becomes_feedback(home, spark):
         span("product.view", "00000000000000a3", at + timedelta(milliseconds=9), **first, product_id="p1"),
     ]
     hit = tag("view_item", "00000000000000a3", at)
-    spans = json.dumps(as_collector_writes(served.spans.get_finished_spans()))
+    spans = json.dumps(as_collector_writes(served))
     for source, lines in {
         "telemetry": [spans, message(*reports)],
         "tags": [hit],
@@ -232,31 +245,47 @@ def test_what_was_served_becomes_feedback(home, spark):
     assert [(one["is_seen"], one["reward"]) for one in found] == [(True, 1.0), (False, 0.0)]
 
 
-def as_collector_writes(spans):
-    """Return spans in OTLP's JSON: protobuf's own, but for ids in hex."""
-    content = MessageToDict(encode_spans(spans))
-    for resource in content["resourceSpans"]:
-        for scope in resource["scopeSpans"]:
+def plain(value):
+    """Return an attribute's value."""
+    if value.HasField("array_value"):
+        return [plain(one) for one in value.array_value.values]
+    return getattr(value, value.WhichOneof("value"))
+
+
+def as_collector_writes(served):
+    """Return what was posted in OTLP's JSON: protobuf's own, but for ids in hex."""
+    served.spans()
+    content = {
+        "resourceSpans": [one for body in served.posted for one in MessageToDict(body)["resourceSpans"]]
+    }
+    for of_resource in content["resourceSpans"]:
+        for scope in of_resource["scopeSpans"]:
             for one in scope["spans"]:
                 for name in ("traceId", "spanId"):
                     one[name] = base64.b64decode(one[name]).hex()
     return content
 
 
-def test_a_server_answers_over_http(served):
-    server = uvicorn.Server(uvicorn.Config(served.application, port=0, log_level="error"))
+@contextmanager
+def running(application) -> Iterator[str]:
+    """Serve an application on a port of its own, and give its address."""
+    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         while not server.started:
             time.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        found = requests.get(f"http://127.0.0.1:{port}/v1/layouts/home?user=h1", timeout=10)
-        assert found.headers["content-type"] == "application/json"
-        assert found.json()["draw_id"] == nights.layout(subject("user", "h1"), "home")["draw_id"]
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()
+
+
+def test_a_server_answers_over_http(served):
+    with running(served.application) as address:
+        found = requests.get(f"{address}/v1/layouts/home?user=h1", timeout=10)
+        assert found.headers["content-type"] == "application/json"
+        assert found.json()["draw_id"] == nights.layout(subject("user", "h1"), "home")["draw_id"]
 
 
 def test_who_has_none_is_ranked_by_the_request_and_the_draw_is_logged(tmp_path):
@@ -269,7 +298,7 @@ def test_who_has_none_is_ranked_by_the_request_and_the_draw_is_logged(tmp_path):
     assert (status, told["freshness"], told["policy_version"]) == (
         200, "degraded", "request:linucb-home@2017-12-30",
     )  # fmt: skip
-    logged = served.spans.get_finished_spans()[0].attributes
+    logged = served.spans()[0].attributes
     assert list(logged["vitrine.candidates"]) == ABOUT["candidates"]
     for name in ("draw_id", "decision_id", "policy_version"):
         assert logged[f"vitrine.{name}"] == told[name]
@@ -296,6 +325,8 @@ def test_a_layout_comes_with_the_versions_of_flags(tmp_path):
         at = share(1, "hero", subject("user", f"u{number}"))
         told = served.get(f"/v1/layouts/home?user=u{number}")[1]
         assert told["versions"] == {"hero": "moving" if at < 0.5 else "still"}
+        logged = served.spans()[-1].attributes["vitrine.versions"]
+        assert logged == [f"hero={told['versions']['hero']}"]
     inputs = nights.inputs(nights.layouts([1], pages=("home",)), nights.lists())
     later = nights.night(nights.DAY.replace(day=31))
     served.application.flags._flags = lambda _: read_flags(b'{"format": 2}')

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -38,13 +39,16 @@ MODULE = '<ivy-module version="2.0" xmlns:m="http://ant.apache.org/ivy/maven">{}
 
 
 class Cassandra:
-    """One node that listens on this machine alone; it keeps what it has in a folder."""
+    """One node that listens on this machine alone; it keeps what it has in a folder.
 
-    def __init__(self, home: Path, folder: Path) -> None:
+    settings : of its cassandra.yaml, beside those that every test needs; None leaves one out.
+    """
+
+    def __init__(self, home: Path, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port, storage, management = free_ports(3)
         self.log = folder / "system.log"
-        settings = {
+        own: dict[str, Any] = {
             "cluster_name": "vitrine tests",
             "num_tokens": 16,
             "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
@@ -66,8 +70,9 @@ class Cassandra:
             "auto_snapshot": False,
         }
         for name in ("commitlog", "saved_caches", "hints", "cdc_raw"):
-            settings[f"{name}_directory"] = str(folder / name)
-        (folder / "cassandra.yaml").write_text(json.dumps(settings))
+            own[f"{name}_directory"] = str(folder / name)
+        own = {name: value for name, value in {**own, **(settings or {})}.items() if value is not None}
+        (folder / "cassandra.yaml").write_text(json.dumps(own))
         (folder / "logback.xml").write_text(LOGBACK.format(self.log))
         lib = fetched(home)
         agent = next(lib.glob("jamm-*.jar"))
@@ -84,13 +89,21 @@ class Cassandra:
             f"-Dlogback.configurationFile=file://{folder}/logback.xml",
         ]
         options += ["-Dcassandra.ring_delay_ms=2000", "-Dcassandra.skip_wait_for_gossip_to_settle=0"]
+        options += ["-Dcassandra.superuser_setup_delay_ms=0"]
         options += [part for name in EXPORTS.split() for part in ("--add-exports", f"{name}=ALL-UNNAMED")]
         options += [part for name in OPENS.split() for part in ("--add-opens", f"{name}=ALL-UNNAMED")]
         self._session: Any = None
-        program = java.home_of(home) / "bin" / "java"
+        program = str(java.home_of(home) / "bin" / "java")
+        daemon = "org.apache.cassandra.service.CassandraDaemon"
+        self._command = [program, *options, "-cp", f"{folder}:{lib}/*", daemon]
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again with what it keeps."""
+        self.log.unlink(missing_ok=True)
         self.process = subprocess.Popen(
-            [program, *options, "-cp", f"{folder}:{lib}/*", "org.apache.cassandra.service.CassandraDaemon"],
-            stdout=(folder / "out").open("wb"),
+            self._command,
+            stdout=self.log.with_name("out").open("wb"),
             stderr=subprocess.STDOUT,
             # Its collector is its own choice, not that of the tests' Spark.
             env={**os.environ, "JAVA_TOOL_OPTIONS": ""},

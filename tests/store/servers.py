@@ -111,3 +111,15 @@ def until(holds: Callable[[], object], seconds: float = 30.0) -> None:
             pass
         assert time.monotonic() < deadline, "it does not come"
         time.sleep(0.02)
+
+
+def certified(folder: Path) -> tuple[Path, Path]:
+    """Make a key and a certificate of this machine that it signed itself."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-keyout", str(key), "-out", str(certificate), "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return key, certificate

@@ -1,5 +1,6 @@
 """The backend on Cassandra: what it writes, for how long, and what may happen to it on the way."""
 
+import subprocess
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -8,22 +9,25 @@ import numpy as np
 import pytest
 from cassandra import OperationTimedOut
 
-from jobs.store import Store, StoreError, StoreGone, cassandra_export
+from jobs.config import home
+from jobs.store import Store, StoreError, StoreGone, cassandra_export, live
 from jobs.store.backends import backend_of
 from jobs.store.care import verify
 from jobs.store.cassandra_export import BATCH_BYTES, BATCH_ROWS, Rows
 from jobs.store.errors import Busy
 from jobs.store.export import Refused
-from jobs.store.on_cassandra import CassandraBackend, bucket
+from jobs.store.keys import NAMES
+from jobs.store.on_cassandra import READING, SELECT, WRITING, CassandraBackend, bucket
 from jobs.store.reader import BUILT_IN
-from jobs.store.terms import DAY_SECONDS
+from jobs.store.terms import DAY_SECONDS, Terms
 from tests.store import crash
 from tests.store import given as nights
+from tests.store.cassandra_server import Cassandra
 from tests.store.conftest import Place, _place
 from tests.store.forks import Forks
 from tests.store.given import DAY, subject
 from tests.store.kills import survive
-from tests.store.servers import HOST, free_ports
+from tests.store.servers import HOST, certified, free_ports, until
 
 ZONE = "America/New_York"
 slow = pytest.mark.slow
@@ -222,6 +226,88 @@ def test_a_keyspace_that_is_not_there_is_told_to_be_made(single):
         Store.open(elsewhere.url).get("k1-a", "home")
     with pytest.raises(StoreError, match=r"There is no keyspace for cassandra://.*/nowhere: make it"):
         elsewhere.export(night(), crash.first())
+
+
+@slow
+def test_tls_login_and_a_node_that_is_lost_on_the_way(tmp_path, monkeypatch):
+    key, certificate = certified(tmp_path)
+    server = secured(tmp_path, key, certificate)
+    url = f"{server.url}?ssl_ca_certs={certificate}"
+    place = Place(url, Terms(tmp_path / "work", renewal_nights=3, grace_seconds=0, lock_seconds=5))
+    monkeypatch.setenv("VITRINE_STORE_USER", "cassandra")
+    monkeypatch.setenv("VITRINE_STORE_PASSWORD", "cassandra")
+    try:
+        client, copies = (
+            CassandraBackend(url).client,
+            "{{'class': 'SimpleStrategy', 'replication_factor': 1}}",
+        )
+        make = client.plain(f"CREATE KEYSPACE IF NOT EXISTS {{keyspace}} WITH replication = {copies}")
+        until(lambda: client.ask(make) == [], seconds=120)
+        place.export(night(), crash.first())
+        first, store = place.content(), place.store()
+        assert (crash.epochs_of(store), len(first) > 100) == ({0}, True)
+
+        with monkeypatch.context() as patch:
+            patch.setenv("VITRINE_STORE_PASSWORD", "open it")
+            with pytest.raises(StoreError, match="takes no such user or password") as told:
+                live(url)
+            assert "open it" not in str(told.value)
+
+        def lose(step):
+            if step == "filled":
+                server.stop()
+
+        with pytest.raises(StoreGone, match="does not answer"):
+            place.export(night(1), crash.second(), step=lose)
+        with pytest.raises(StoreGone) as gone:
+            store.get(subject(20), "home")
+        assert gone.value.layout.widgets == BUILT_IN
+        server.start()
+        server.wait()
+        until(lambda: place.content() == first)
+        until(lambda: crash.epochs_of(store) == {0})
+        until(lambda: place.export(night(1), crash.second()).live.generation == 2)
+        assert verify(url).startswith("Generation 2 on blue is whole")
+    finally:
+        server.stop()
+
+
+def secured(folder, key, certificate):
+    """Start a node that asks for a login over TLS, and keeps what it acknowledged."""
+    keys = folder / "keys.p12"
+    subprocess.run(
+        ["openssl", "pkcs12", "-export", "-inkey", str(key), "-in", str(certificate), "-out", str(keys),
+         "-passout", "pass:sesame"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    tls = {"enabled": True, "optional": False, "keystore": str(keys), "keystore_password": "sesame"}
+    settings = {
+        "authenticator": "PasswordAuthenticator",
+        "client_encryption_options": {**tls, "store_type": "PKCS12"},
+        "commitlog_sync": "batch",
+        "commitlog_sync_period": None,
+    }
+    return Cassandra(home(), folder / "node", settings).wait()
+
+
+@slow
+def test_requests_together_have_the_patience_of_each(single, monkeypatch):
+    """A bulk request that is not answered in time is asked again, as often as one alone."""
+    single.export(night(), crash.first())
+    client = CassandraBackend(single.url).client
+    session, seen = client.session, []
+    real = session.execute_async
+
+    def execute_async(query, *more, **named):
+        seen.append(named.get("timeout") or named["execution_profile"].request_timeout)
+        return real(query, *more, **named)
+
+    monkeypatch.setattr(session, "execute_async", execute_async)
+    assert client.ask_all(SELECT["maize"], [(bucket(NAMES), NAMES)])[0]
+    rows = Rows(CassandraBackend(single.url).writing(), "blue", 100)
+    rows.put(b"a", b"b")
+    rows.drain()
+    assert seen == [READING[0], WRITING[0]]
 
 
 def test_where_nobody_answers_there_is_a_page_to_show():

@@ -143,6 +143,24 @@ def test_readers_see_what_rules_say_and_the_store_keeps_only_what_differs(store)
         flags.get("hat", "a stranger")
 
 
+def test_why_tells_who_got_a_version_of_a_rule_from_who_stands_beyond_its_shares(tmp_path):
+    """The default is kept for these, since the rule for all, which comes later, would give another."""
+    rules = [{"roles": ["consultant"], "share": {"moving": 0.4}}, {"share": {"loud": 0.9}}]
+    flags = told({"hero": {**FLAGS["hero"], "rules": rules}})
+    who = [{"subject": subject(n), "role": "consultant"} for n in range(40)]
+    table = pa.Table.from_pylist(who, schema=SCHEMA)
+    inputs = replace(nights.inputs(nights.layouts(range(40))), flags=flags, who=table.to_reader(7))
+    export(str(tmp_path), nights.night(), inputs)
+    found = Flags(Store.open(tmp_path, clock="generation"))
+    seen = set()
+    for n in range(40):
+        at, decision = place("hero", subject(n)), found.get("hero", subject(n))
+        wanted = ("moving", "rule") if at < 0.4 else ("still", "default")
+        assert (decision.version, decision.reason) == wanted
+        seen.add(wanted)
+    assert len(seen) == 2
+
+
 def test_a_store_without_flags_has_none(tmp_path):
     with pytest.raises(StoreGone):
         Flags(Store.open(f"lmdb:{tmp_path}/nowhere")).all("k1-a")

@@ -120,6 +120,16 @@ def test_readers_move_with_the_pointer(folder):
     )
 
 
+def test_reads_that_follow_each_other_look_at_the_pointer_once(folder, monkeypatch):
+    store = Store.open(folder, clock=at(NOON))
+    monkeypatch.setattr("jobs.store.on_lmdb.LOOK_SECONDS", 3600.0)
+    assert store.get(subject(3), "home").generation == 1
+    export(str(folder), nights.night(DAY + timedelta(1)), nights.inputs(nights.layouts(range(1, 21))))
+    assert store.get(subject(3), "home").generation == 1
+    store._backend._look_at = 0.0
+    assert store.get(subject(3), "home").generation == 2
+
+
 @pytest.mark.parametrize(
     "damage", ["gone", "not json", "unknown colour", "missing file", "wrong generation", "newer"]
 )
@@ -153,6 +163,7 @@ def test_a_file_that_is_no_colour_is_said_to_be_none(folder):
 
 def test_a_value_of_a_newer_schema_gives_the_default(folder, monkeypatch):
     monkeypatch.setattr("jobs.store.codec.SCHEMA", 0)
+    monkeypatch.setattr("jobs.store.codec._unpackers", {})
     found = Store.open(folder, clock=at(NOON)).get(subject(1), "home")
     assert (found.widgets, found.freshness) == (BUILT_IN, "fallback")
     assert found.why.startswith("A value needs a reader of schema 1")

@@ -1,6 +1,8 @@
 """What exports to Redis are made of, each against the plain way: commands, slots, differences, renewals."""
 
 from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -13,6 +15,8 @@ from redis.crc import key_slot
 from jobs.store import StoreError, StoreGone, commands, held
 from jobs.store.backends import backend_of
 from jobs.store.held import Note, steps, write
+from jobs.store.stage import Stage, add
+from jobs.store.walks import Tally
 from jobs.store.wire import OtherReply, Passing, Wire
 
 KEYS = st.lists(
@@ -87,6 +91,31 @@ def test_what_is_held_is_read_as_it_was_written(tmp_path):
     assert [len(batch) for batch in batches] == [held.ROWS, held.ROWS, 5]
     assert pa.Table.from_batches(batches)["key"].to_pylist() == [key for key, _ in pairs]
     assert batches[2]["digest"].to_pylist() == [held.digest(value) for _, value in pairs[-5:]]
+
+
+@settings(max_examples=20, deadline=None)
+@given(PAIRS, st.integers(1, 50))
+def test_a_stage_holds_keys_values_and_digests_and_counts_as_a_walk_does(pairs, count):
+    pairs = sorted({**pairs, b"layout:home:k1": b"x", b"layout:home:k2": b""}.items())
+    with TemporaryDirectory() as folder:
+        stage = Stage(Path(folder) / "pairs", Path(folder) / "wanted")
+        for start in range(0, len(pairs), count):
+            stage.fill(pairs[start : start + count])
+        stage.close()
+        batches, wanted = list(stage.batches()), list(held.read(stage.wanted))
+        plain, columns = Tally(), Tally()
+        assert list(plain.over(pairs)) == [tuple(row.values()) for one in batches for row in one.to_pylist()]
+        for batch in batches:
+            add(columns, batch.slice(0, 1))
+            add(columns, batch.slice(1))
+        stage.discard()
+        assert not list(Path(folder).iterdir())
+    digests = [(row["key"], row["digest"]) for one in wanted for row in one.to_pylist()]
+    assert digests == [(key, held.digest(value)) for key, value in pairs]
+    assert [len(one) for one in batches] == [len(one) for one in wanted]
+    assert (columns.digest, columns.keys, columns.size, columns.layouts) == (
+        (plain.digest, plain.keys, plain.size, plain.layouts)
+    )
 
 
 @pytest.mark.parametrize("parts", [1, 3, 7])
