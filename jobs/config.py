@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from jobs.flag_specs import FlagSpec as FlagSpec
+from jobs.kinds import Goal, Kinds
 from jobs.labels import Labels
 from jobs.model_specs import ModelSpec as ModelSpec
 from jobs.page_specs import Page as Page
@@ -101,11 +102,6 @@ class BotRules(Strict):
     events_per_minute: int = Field(gt=0)
     pages_per_minute: int = Field(gt=0)  # faster than anyone reads
     pages_alone: int = Field(gt=0)  # page views in a day without anything else
-
-
-Goal = Literal[
-    "click", "detail", "basket", "revenue", "reorders", "team_sales", "recruits", "display_seconds"
-]
 
 
 class Reward(Strict):
@@ -348,6 +344,7 @@ class Config(Strict):
     since: dict[str, date] = {}
     jobs: dict[str, dict[str, Any]] = {}
     labels: Labels = Labels()
+    kinds: Kinds = Kinds()
     flags: dict[str, FlagSpec] = {}
     pages: dict[str, Page]
     policies: dict[str, Policy]
@@ -473,6 +470,7 @@ def load(root: Path | None = None, overlays: str | None = None) -> Config:
     for _, layer in layers:
         merged = _merge(merged, layer)
     merged["labels"] = _checked(Labels, read_yaml(conf / "labels.yaml"), conf / "labels.yaml")
+    merged["kinds"] = _checked(Kinds, read_yaml(conf / "kinds.yaml"), conf / "kinds.yaml")
     flags = conf / "flags.yaml"
     merged["flags"] = {
         name: _checked(FlagSpec, entry, flags, name) for name, entry in read_yaml(flags).items()

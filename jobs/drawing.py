@@ -83,38 +83,31 @@ class _PageDraw:
         for drawn in sorted(set(pc.unique(drawn_dates).to_pylist())):
             of_day = rows.filter(pc.equal(drawn_dates, pa.scalar(drawn, pa.date32())))
             if self.rules.page.steered is None:
-                yield self.draw_epoch(of_day, drawn, self.rules.candidates[drawn], None)
+                yield self.draw_epoch(of_day, drawn, None)
             else:
                 yield from self._draw_under_rules(of_day, drawn)
 
     def _draw_under_rules(self, rows: pa.RecordBatch, drawn: date) -> Iterator[pa.RecordBatch]:
-        """Draw rows, those who may see the same widgets at a time.
+        """Draw rows from the widgets that each may see.
 
         Whom the rules leave nothing gets no layout of their own, but the page's defaults; should they leave
         these nothing, defaults are drawn without rules.
         """
-        page, everything = self.rules.page, self.rules.candidates[drawn]
-        whose: dict[tuple[str | None, str | None], list[int]] = {}
-        for row, who in enumerate(zip(rows["role"].to_pylist(), rows["region"].to_pylist(), strict=True)):
-            whose.setdefault(who, []).append(row)
-        audiences: dict[tuple[str, ...], list[int]] = {}
-        for who, of_kind in whose.items():
-            audiences.setdefault(steering.eligible(page, everything, *who), []).extend(of_kind)
-        for candidates, numbers in sorted(audiences.items()):
-            some = rows.take(pa.array(sorted(numbers)))
-            text = steering.bind(page, candidates, self.rules.labels[drawn])
-            if text is not None and candidates and not steering.read(text).is_empty:
-                yield self.draw_epoch(some, drawn, list(candidates), text)
-                continue
-            defaults = some.filter(pc.starts_with(some["subject"], DEFAULT_PREFIX))
-            if defaults.num_rows:
-                yield self.draw_epoch(defaults, drawn, everything, None)
+        may = steering.may_stand(
+            self.rules.page, self.rules.candidates[drawn], self.rules.labels[drawn], rows
+        )
+        has_some = pa.array(may.eligible.any(axis=1))
+        if pc.any(has_some).as_py():
+            yield self.draw_epoch(rows.filter(has_some), drawn, may.filter(has_some))
+        is_default = pc.starts_with(rows["subject"], DEFAULT_PREFIX)
+        defaults = rows.filter(pc.and_(is_default, pc.invert(has_some)))
+        if defaults.num_rows:
+            yield self.draw_epoch(defaults, drawn, None)
 
-    def draw_epoch(
-        self, rows: pa.RecordBatch, drawn: date, candidates: list[str], text: str | None
-    ) -> pa.RecordBatch:
-        """Draw rows whose epoch began on one day, from these candidates, under the rules bound to them."""
-        model, bound = self._model(drawn, candidates), None if text is None else steering.read(text)
+    def draw_epoch(self, rows: pa.RecordBatch, drawn: date, may: steering.May | None) -> pa.RecordBatch:
+        """Draw rows whose epoch began on one day: under the page's rules, as far as `may` is given."""
+        candidates = self.rules.candidates[drawn]
+        model, bound = self._model(drawn, candidates), None if may is None else may.rules
         columns = feature_columns(rows, column_names(self.rules.features, candidates))
         contexts, own = assemble(columns, self.rules.features, candidates, rows=rows.num_rows)
         subjects = rows["subject"].to_pylist()
@@ -128,9 +121,10 @@ class _PageDraw:
             uniform(seed, keys, page=page.page, purpose="draw", position=position, epoch=epoch)
             for position in range(page.positions)
         ]
+        eligible = np.ones(scores.shape, dtype=np.bool_) if may is None else may.eligible
         slates, propensities = ruled.draw(
             page_goals.combined(scores.astype(np.float64) + bonuses, page.goals, of_widgets),
-            np.ones(scores.shape, dtype=np.bool_),
+            eligible,
             rule=model.rule,
             uniforms=np.stack(numbers, axis=1)[:, : len(candidates)],
             rules=bound,
@@ -145,24 +139,44 @@ class _PageDraw:
             "propensities": propensities,
             "reasons": why if bound is None else _pinned(why, slates, bound),
         }
-        values = {
-            "candidates": pa.array(candidates * rows.num_rows),
-            "context": contexts,
-            "action_context": own,
-        }
-        version = self._version(drawn)
-        common = f"{self.rules.page.page}|{drawn}|{version}|{self.rules.digest}|{'|'.join(candidates)}"
-        common += "" if text is None else f"|{text}"
-        named = {
-            "draw_id": pa.array(draw_ids(common, subjects, [contexts, own, slates, propensities])),
+        named = {name: maps.lists_where(flat, there) for name, flat in placed.items()}
+        of_own = np.repeat(eligible, own.shape[2], axis=1)
+        named |= {
+            "candidates": maps.lists_where(pa.array(candidates * rows.num_rows), eligible),
+            "context": maps.lists(contexts, rows.num_rows),
+            "action_context": maps.lists_where(own, of_own),
             "drawn_date": drawn,
-            "policy_version": version,
-            "rules": text,
+            "policy_version": self._version(drawn),
+            "rules": None if may is None else may.texts,
+            "filtered": None if may is None else may.filtered,
+            "draw_id": self._names(drawn, subjects, may, [contexts, own, slates, propensities], eligible),
         }
-        named |= {name: maps.lists_where(flat, there) for name, flat in placed.items()}
-        return self._batch(
-            rows, named | {name: maps.lists(flat, rows.num_rows) for name, flat in values.items()}
-        )
+        return self._batch(rows, named)
+
+    def _names(
+        self,
+        drawn: date,
+        subjects: Sequence[str],
+        may: steering.May | None,
+        content: Sequence[NDArray[Any]],
+        eligible: NDArray[np.bool_],
+    ) -> pa.Array:
+        """Name draws: by all that they have in common with others, and by what is a subject's own."""
+        start = f"{self.rules.page.page}|{drawn}|{self._version(drawn)}|{self.rules.digest}|"
+        contexts, own, slates, propensities = content
+        # What was kept out of a draw does not name it.
+        own = np.where(eligible[:, :, None], own, 0)
+        candidates = self.rules.candidates[drawn]
+        if may is None:
+            return pa.array(
+                draw_ids(start + "|".join(candidates), subjects, [contexts, own, slates, propensities])
+            )
+        names = np.empty(len(subjects), dtype=object)
+        for text, at in may.alike():
+            common = f"{start}{'|'.join(np.array(candidates, dtype=object)[eligible[at[0]]])}|{text}"
+            parts = [part[at] for part in (contexts, own, slates, propensities)]
+            names[at] = draw_ids(common, [subjects[row] for row in at], parts)
+        return pa.array(names, pa.string())
 
     def _version(self, drawn: date) -> str:
         fitted = self.rules.fitted.get(drawn)

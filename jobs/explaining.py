@@ -14,6 +14,7 @@ import pyarrow.dataset as ds
 
 from jobs import algorithms, page_goals, steering
 from jobs.config import Config
+from jobs.page_filters import BETWEEN
 from jobs.page_words import named
 from jobs.scenarios import LIVE
 from jobs.tables import Tables
@@ -30,7 +31,7 @@ PLAIN = {
 """Meanings of conf/features.yaml that are no words for a reason."""
 COLUMNS = (
     "layout_date", "page", "draw_id", "drawn_date", "policy_version", "widgets", "scores", "bonuses",
-    "propensities", "reasons", "candidates", "rules", "context", "action_context",
+    "propensities", "reasons", "candidates", "rules", "filtered", "context", "action_context",
 )  # fmt: skip
 
 
@@ -98,6 +99,17 @@ def explain(row: Mapping[str, Any], of_positions: Sequence[Told]) -> Iterator[st
             told += f"; drawn with a chance of {percent(of.chance)}"
         out = f" Rules kept out {named(of.kept_out)}." if of.kept_out else ""
         yield f"  {number}. {of.widget}: {told}.{out}"
+    yield from filtered(row)
+
+
+def filtered(row: Mapping[str, Any]) -> Iterator[str]:
+    """Tell what the page's filters did to a layout: whom they kept out and why, and where they gave way."""
+    said = [str(told).split(BETWEEN, 1) for told in row.get("filtered") or ()]
+    could = set(row["candidates"])
+    if out := [f"{widget} ({why})" for widget, why in said if widget not in could]:
+        yield f"  Kept out of the whole page: {', '.join(out)}."
+    if all_the_same := [f"{widget} ({why})" for widget, why in said if widget in could]:
+        yield f"  Could stand all the same, so that the page is full: {', '.join(all_the_same)}."
 
 
 def told(

@@ -31,6 +31,7 @@ import pyarrow.dataset as ds
 from jobs import flag_rows, request_policies, rotation, runs, shell
 from jobs.config import Config, ConfigError, Page
 from jobs.contracts import contract
+from jobs.kinds import FILL_BASKET, standing
 from jobs.publish import Stopped
 from jobs.runs import Run
 from jobs.scenarios import LIVE
@@ -109,6 +110,7 @@ def run(
 
 def _rules(page: Page) -> str:
     drawn = f"{page.positions} positions, temperature {page.temperature:g}, floor {page.floor:g}"
+    drawn += "" if page.moment == FILL_BASKET else f", {page.moment}"
     drawn += "" if page.goals is None else f", {page.goals.in_words}"
     return drawn if page.rules is None else f"{drawn}, {page.rules.in_words}"
 
@@ -137,7 +139,11 @@ def read_inputs(
         strongest=_reader(tables, versions, "subject_features", STRONGEST, of_features & present),
         own_lists=_reader(tables, versions, "product_lists", LIST_COLUMNS, of_day & own & present),
         shared_lists=shared,
-        widgets=newest(_as_of(tables, "widgets", versions, day), "widget", "changed_date"),
+        widgets=standing(
+            newest(_as_of(tables, "widgets", versions, day), "widget", "changed_date"),
+            {name: page.moment for name, page in config.pages.items()},
+            config.kinds,
+        ),
         products=products.filter(pc.fill_null(products["is_merchandise"], True)),
         flags=flag_rows.rules(config),
         # Again, flags are those that readers have, whatever conf/ says by now.
@@ -162,8 +168,23 @@ def _reader(
     if versions[name] is None:
         return pa.RecordBatchReader.from_batches(schema, [])
     dataset = tables.open(name, versions[name]).to_pyarrow_dataset()
-    batches = dataset.to_batches(columns=list(columns), filter=where)
-    return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches if len(batch)))
+    there = [column for column in columns if column in dataset.schema.names]
+    batches = dataset.to_batches(columns=there, filter=where)
+    return pa.RecordBatchReader.from_batches(
+        schema, (_whole(batch, schema) for batch in batches if len(batch))
+    )
+
+
+def _whole(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return rows in a schema; columns that its contract gained since they were written are null."""
+    if batch.schema.names == schema.names:
+        return batch.cast(schema)
+    there = set(batch.schema.names)
+    columns = [
+        batch[each.name].cast(each.type) if each.name in there else pa.nulls(len(batch), each.type)
+        for each in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def run_export(ask: Ask, config: Config) -> Run:

@@ -10,6 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from jobs.kinds import FILL_BASKET, KINDS, Moment
+from jobs.page_filters import ANY, Bought, Filters, Seen, for_every_kind
+
 REWARD, DIVERSITY = "reward", "diversity"
 GOALS = (REWARD, "click", "quality", "revenue", "freshness", DIVERSITY)
 """What a page may be drawn for; `jobs.page_goals` defines each."""
@@ -61,7 +64,8 @@ class PageRules(_Section):
     """What may stand where on a page; see `ml.rank.rules` for what each comes to.
 
     caps: most places by theme. spacing: least number of widgets between two of one theme. pins: widgets by
-    position. blocked: pairs that never share the page. eligible: by widget whom it is for.
+    position. blocked: pairs that never share the page. eligible: by widget whom it is for. already_bought,
+    seen_too_often: what keeps a widget from a subject (`jobs.page_filters`), for all kinds or by kind.
     """
 
     diversity: Diversity = Diversity(kind="none")
@@ -70,6 +74,13 @@ class PageRules(_Section):
     pins: dict[int, str] = {}
     blocked: list[tuple[str, str]] = []
     eligible: dict[str, Audience] = {}
+    already_bought: dict[str, Bought] = {}
+    seen_too_often: dict[str, Seen] = {}
+
+    @field_validator("already_bought", "seen_too_often", mode="before")
+    @classmethod
+    def _of_every_kind(cls, given: object) -> object:
+        return for_every_kind(given)
 
     @model_validator(mode="before")
     @classmethod
@@ -94,6 +105,11 @@ class PageRules(_Section):
         if both := [pair for pair in self.blocked if set(pair) <= pinned]:
             raise ValueError(f"{both[0][0]!r} and {both[0][1]!r} are pinned, and blocked beside each other")
         return self
+
+    @property
+    def filters(self) -> Filters:
+        """What keeps widgets from a subject."""
+        return Filters(already_bought=self.already_bought, seen_too_often=self.seen_too_often)
 
     @property
     def named(self) -> dict[str, str]:
@@ -171,9 +187,14 @@ def check_weights(weights: Mapping[str, float]) -> None:
 
 
 class Page(_Section):
-    """A page: its positions, the policy that fills them, its goals and its rules, if any."""
+    """A page: its positions, the policy that fills them, its goals and its rules, if any.
+
+    moment: it helps to fill a basket, or it is the last call at check-out, where nothing stands that sends
+    the buyer back to browsing (`jobs.kinds`).
+    """
 
     page: str
+    moment: Moment = FILL_BASKET
     positions: int = Field(gt=0)
     policy: str
     temperature: float = Field(gt=0)
@@ -217,3 +238,10 @@ class Page(_Section):
             yield f"rules.caps: theme {unknown[0]!r} is none of conf/labels.yaml: {', '.join(sorted(themes))}"
         if not rules.pins and themes and all(rules.caps.get(theme) == 0 for theme in themes):
             yield "rules.caps gives every theme 0 places: no widget is left for the page"
+        for name, by_kind in (
+            ("already_bought", rules.already_bought),
+            ("seen_too_often", rules.seen_too_often),
+        ):
+            if strange := sorted(set(by_kind) - {ANY, *KINDS}):
+                known = ", ".join((*KINDS, ANY))
+                yield f"rules.{name} names {strange[0]!r}, which is no kind of widget: {known}"

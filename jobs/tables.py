@@ -75,11 +75,19 @@ class Tables:
         columns: Sequence[str] | None = None,
         version: int | None = None,
     ) -> pa.Table:
-        """Read rows without Spark; an absent table has none."""
+        """Read rows without Spark; an absent table has none; columns gained since it was made are null."""
         if not self.exists(name):
             empty = contract(name).arrow_schema.empty_table()
             return empty.select(list(columns)) if columns else empty
-        return self.open(name, version).to_pyarrow_dataset().to_table(filter=where, columns=columns)
+        rows = self.open(name, version).to_pyarrow_dataset()
+        gained = [] if columns is None else [column for column in columns if column not in rows.schema.names]
+        if columns is None or not gained:
+            return rows.to_table(filter=where, columns=columns)
+        found = rows.to_table(filter=where, columns=[column for column in columns if column not in gained])
+        for column in gained:
+            field = contract(name).arrow_schema.field(column)
+            found = found.append_column(field, pa.nulls(found.num_rows, field.type))
+        return found.select(list(columns))
 
     def files(self, name: str, version: int | None = None) -> list[tuple[str, dict[str, Any]]]:
         """List a table's files: address, and value of each partition column."""
