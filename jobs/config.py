@@ -36,6 +36,7 @@ from jobs.model_specs import ModelSpec as ModelSpec
 from jobs.page_specs import Page as Page
 from jobs.specs import Policy as Policy
 from jobs.store.terms import Terms
+from jobs.variants import VariantNames
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORTEST_DAY_HOURS = 23  # the one on which summer time begins
@@ -345,6 +346,7 @@ class Config(Strict):
     jobs: dict[str, dict[str, Any]] = {}
     labels: Labels = Labels()
     kinds: Kinds = Kinds()
+    variants: VariantNames = VariantNames()
     flags: dict[str, FlagSpec] = {}
     pages: dict[str, Page]
     policies: dict[str, Policy]
@@ -590,7 +592,7 @@ def _cross_check(config: Config, conf: Path) -> None:
                 " name a segment as 'SEGMENTATION: NAME'."
             )
     for page in config.pages.values():
-        for mistake in page.mistakes(config.labels.theme):
+        for mistake in (*page.mistakes(config.labels.theme), *config.variants.mistakes(page)):
             raise ConfigError(f"{_short(conf)}/pages/{page.page}.yaml: {mistake}.")
         if page.policy not in config.policies:
             known = ", ".join(sorted(config.policies))

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs import algorithms, maps, page_goals, steering
+from jobs import algorithms, maps, page_goals, steering, variants
 from jobs.config import FeatureSet, Page, Policy
 from jobs.epochs import EPOCH_ZERO
 from jobs.store.keys import DEFAULT_PREFIX
+from jobs.store.variants import page_of
 from jobs.subject_features import feature_columns
 from ml.bandits.linear import COLD, Linear
 from ml.features import assemble, column_names
@@ -32,7 +33,7 @@ CHUNK_ROWS = 65_536
 
 @dataclass(frozen=True)
 class PageRules:
-    """A page and its spec; by day of a draw its row of `policies`, candidates, and labels."""
+    """A page and its spec; by day of a draw its row of `policies`, candidates, and labels; its variants."""
 
     page: Page
     spec: Policy
@@ -42,6 +43,7 @@ class PageRules:
     fitted: Mapping[date, Mapping[str, Any]]
     candidates: dict[date, list[str]]
     labels: Mapping[date, steering.Labels] = field(default_factory=dict)
+    variants: tuple[str, ...] = ("",)
 
     @property
     def digest(self) -> str:
@@ -67,7 +69,9 @@ def draw_pages(
             wanted = np.flatnonzero(masks >> number & 1)
             if len(wanted):
                 rows = chunk.take(pa.array(wanted))
-                yield from page_draw.draw(rows.take(pa.array(_subject_ends(rows))))
+                last = rows.take(pa.array(_subject_ends(rows)))
+                for place, variant in enumerate(page_draw.rules.variants):
+                    yield from page_draw.draw(page_draw.defaults_of(last, variant if place else ""), variant)
 
 
 class _PageDraw:
@@ -77,38 +81,50 @@ class _PageDraw:
         self.rules, self.schema = rules, schema
         self.models: dict[tuple[date, tuple[str, ...]], Linear] = {}
 
-    def draw(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """Draw rows, the rows of one epoch at a time."""
+    def draw(self, rows: pa.RecordBatch, variant: str) -> Iterator[pa.RecordBatch]:
+        """Draw a variant of the page for rows, the rows of one epoch at a time."""
         drawn_dates = rows["feature_date"]
         for drawn in sorted(set(pc.unique(drawn_dates).to_pylist())):
             of_day = rows.filter(pc.equal(drawn_dates, pa.scalar(drawn, pa.date32())))
             if self.rules.page.steered is None:
-                yield self.draw_epoch(of_day, drawn, None)
+                yield self.draw_epoch(of_day, drawn, None, variant)
             else:
-                yield from self._draw_under_rules(of_day, drawn)
+                yield from self._draw_under_rules(of_day, drawn, variant)
 
-    def _draw_under_rules(self, rows: pa.RecordBatch, drawn: date) -> Iterator[pa.RecordBatch]:
+    def defaults_of(self, rows: pa.RecordBatch, variant: str) -> pa.RecordBatch:
+        """Name the default layouts of a variant that is not the main one after the page it is kept as."""
+        if not variant:
+            return rows
+        page = self.rules.page.page
+        of_page, of_variant = (f"{DEFAULT_PREFIX}{name}:" for name in (page, page_of(page, variant)))
+        named = pc.replace_substring(rows["subject"], of_page, of_variant, max_replacements=1)
+        place = rows.schema.get_field_index("subject")
+        return rows.set_column(place, "subject", named)
+
+    def _draw_under_rules(self, rows: pa.RecordBatch, drawn: date, variant: str) -> Iterator[pa.RecordBatch]:
         """Draw rows from the widgets that each may see.
 
         Whom the rules leave nothing gets no layout of their own, but the page's defaults; should they leave
         these nothing, defaults are drawn without rules.
         """
-        may = steering.may_stand(
-            self.rules.page, self.rules.candidates[drawn], self.rules.labels[drawn], rows
-        )
+        about = (self.rules.page, self.rules.candidates[drawn], self.rules.labels[drawn])
+        may = steering.may_stand(*about, rows, variant)
         has_some = pa.array(may.eligible.any(axis=1))
         if pc.any(has_some).as_py():
-            yield self.draw_epoch(rows.filter(has_some), drawn, may.filter(has_some))
+            yield self.draw_epoch(rows.filter(has_some), drawn, may.filter(has_some), variant)
         is_default = pc.starts_with(rows["subject"], DEFAULT_PREFIX)
         defaults = rows.filter(pc.and_(is_default, pc.invert(has_some)))
         if defaults.num_rows:
-            yield self.draw_epoch(defaults, drawn, None)
+            yield self.draw_epoch(defaults, drawn, None, variant)
 
-    def draw_epoch(self, rows: pa.RecordBatch, drawn: date, may: steering.May | None) -> pa.RecordBatch:
+    def draw_epoch(
+        self, rows: pa.RecordBatch, drawn: date, may: steering.May | None, variant: str
+    ) -> pa.RecordBatch:
         """Draw rows whose epoch began on one day: under the page's rules, as far as `may` is given."""
         candidates = self.rules.candidates[drawn]
         model, bound = self._model(drawn, candidates), None if may is None else may.rules
-        columns = feature_columns(rows, column_names(self.rules.features, candidates))
+        names = column_names(self.rules.features, candidates)
+        columns = feature_columns(rows, names) | variants.features(names, [variant] * rows.num_rows)
         contexts, own = assemble(columns, self.rules.features, candidates, rows=rows.num_rows)
         subjects = rows["subject"].to_pylist()
         keys, epoch = subject_keys(subjects), (drawn - EPOCH_ZERO).days
@@ -118,7 +134,9 @@ class _PageDraw:
         of_widgets = page_goals.worths_of(self.rules.fitted.get(drawn), candidates)
         wanted = page_goals.combined(scores, page.goals, of_widgets)
         numbers = [
-            uniform(seed, keys, page=page.page, purpose="draw", position=position, epoch=epoch)
+            uniform(
+                seed, keys, page=page.page, purpose=variants.purpose(variant), position=position, epoch=epoch
+            )
             for position in range(page.positions)
         ]
         eligible = np.ones(scores.shape, dtype=np.bool_) if may is None else may.eligible
@@ -149,13 +167,17 @@ class _PageDraw:
             "policy_version": self._version(drawn),
             "rules": None if may is None else may.texts,
             "filtered": None if may is None else may.filtered,
-            "draw_id": self._names(drawn, subjects, may, [contexts, own, slates, propensities], eligible),
+            "variant": variant,
+            "draw_id": self._names(
+                drawn, variant, subjects, may, [contexts, own, slates, propensities], eligible
+            ),
         }
         return self._batch(rows, named)
 
     def _names(
         self,
         drawn: date,
+        variant: str,
         subjects: Sequence[str],
         may: steering.May | None,
         content: Sequence[NDArray[Any]],
@@ -163,6 +185,7 @@ class _PageDraw:
     ) -> pa.Array:
         """Name draws: by all that they have in common with others, and by what is a subject's own."""
         start = f"{self.rules.page.page}|{drawn}|{self._version(drawn)}|{self.rules.digest}|"
+        start += f"{variant}|" if variant else ""
         contexts, own, slates, propensities = content
         # What was kept out of a draw does not name it.
         own = np.where(eligible[:, :, None], own, 0)

@@ -41,6 +41,7 @@ from jobs.store.bounds import Bounds
 from jobs.store.content import Inputs, newest
 from jobs.store.errors import StoreError
 from jobs.store.export import Exported, ExportError, Night, Refused, export
+from jobs.store.variants import AT
 from jobs.tables import Tables
 
 __all__ = ["JOB", "READS", "ExportError", "Exported", "read_inputs", "run"]
@@ -134,8 +135,16 @@ def read_inputs(
     live = (ds.field("layout_date") == day) & (ds.field("scenario") == LIVE)
     shared = _reader(tables, versions, "product_lists", LIST_COLUMNS, of_day & ~own).read_all()
     products = newest(_as_of(tables, "products", versions, day), "product_id", "changed_date")
+    main = sorted({config.variants.of(page)[0] for page in config.pages.values()} - {""})
     return Inputs(
-        layouts=lambda columns: _reader(tables, versions, "layouts", columns, live & present),
+        layouts=lambda columns: _kept_as(
+            _reader(tables, versions, "layouts", _with_variant(columns), live & present), columns, main
+        ),
+        variants={
+            name: told
+            for name, page in config.pages.items()
+            if (told := config.variants.told(page, config.business_time_zone))
+        },
         strongest=_reader(tables, versions, "subject_features", STRONGEST, of_features & present),
         own_lists=_reader(tables, versions, "product_lists", LIST_COLUMNS, of_day & own & present),
         shared_lists=shared,
@@ -149,6 +158,25 @@ def read_inputs(
         # Again, flags are those that readers have, whatever conf/ says by now.
         who=flag_rows.who(config, partial(_reader, tables, versions), day, present, whatever=again),
     )
+
+
+def _with_variant(columns: Sequence[str]) -> list[str]:
+    return [*columns, "variant"] if "page" in columns else list(columns)
+
+
+def _kept_as(rows: pa.RecordBatchReader, columns: Sequence[str], main: Sequence[str]) -> pa.RecordBatchReader:
+    """Name the page of a layout after the variant that it is of, if that is not its main one."""
+    schema = pa.schema([rows.schema.field(name) for name in columns])
+    if "page" not in columns:
+        return rows
+
+    def named(batch: pa.RecordBatch) -> pa.RecordBatch:
+        variant = pc.fill_null(batch["variant"], "")
+        is_own = pc.is_in(variant, pa.array(["", *main]))
+        pages = pc.if_else(is_own, batch["page"], pc.binary_join_element_wise(batch["page"], variant, AT))
+        return batch.set_column(batch.schema.get_field_index("page"), "page", pages).select(list(columns))
+
+    return pa.RecordBatchReader.from_batches(schema, map(named, rows))
 
 
 def _as_of(tables: Tables, name: str, versions: Mapping[str, int | None], day: date) -> pa.Table:

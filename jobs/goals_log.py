@@ -33,7 +33,9 @@ FEEDBACK = (
 OF_SERVING = (
     "decision_id", "decision_date", "served_at", "subject", "subject_bucket", "role", "draw_id", "page",
 )  # fmt: skip
-CONTEXT = ("draw_id", "decision_date", "feature_set", "candidates", "context", "action_context", "rules")
+CONTEXT = (
+    "draw_id", "decision_date", "feature_set", "candidates", "context", "action_context", "rules", "variant",
+)  # fmt: skip
 
 AUDIENCE = ("role", "region", "lately")
 """What a page's rules ask of a subject."""

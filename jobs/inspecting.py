@@ -69,22 +69,28 @@ def inspect(config: Config, subject: str, pages: Sequence[Page], serves: date) -
     rows = tables.read("layouts", drawn & recent, list(COLUMNS)).to_pylist()
     by_draw = {row["draw_id"]: row for row in sorted(rows, key=lambda row: row["layout_date"])}
     policies = policies_of(config, list(by_draw.values())) if by_draw else {}
+    main = {name: config.variants.of(page)[0] for name, page in config.pages.items()}
     return Inspection(
         {name: told(row, config, policies.get(row["policy_version"])) for name, row in by_draw.items()},
-        _before(tables, subject, last),
+        _before(tables, subject, last, main),
         _history(tables, subject, last),
         _who(tables, subject, last),
         last,
     )
 
 
-def _before(tables: Tables, subject: str, last: date) -> dict[str, Before]:
+def _before(tables: Tables, subject: str, last: date, main: Mapping[str, str]) -> dict[str, Before]:
     """Return by page the subject's newest layout of a night before the last one."""
     day = ds.field("layout_date")
     mine = (ds.field("subject") == subject) & (ds.field("scenario") == LIVE) & (day < last)
     within = mine & (day >= last - timedelta(LONGEST_DRAW))
-    rows = tables.read("layouts", within, ["layout_date", "page", "draw_id", "widgets"]).to_pylist()
-    newest = sorted(rows, key=lambda row: row["layout_date"])
+    columns = ["layout_date", "page", "variant", "draw_id", "widgets"]
+    rows = tables.read("layouts", within, columns).to_pylist()
+    # What the inspector shows is the main variant: that which the reader gives to who asks for none.
+    newest = sorted(
+        (row for row in rows if (row["variant"] or "") == main.get(row["page"], "")),
+        key=lambda row: row["layout_date"],
+    )
     return {row["page"]: Before(row["layout_date"], row["draw_id"], row["widgets"]) for row in newest}
 
 

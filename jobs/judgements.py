@@ -66,7 +66,7 @@ def build(
         "subject", F.date_add("feature_date", 1).alias("decision_date"), "role", "region", "lately"
     )
     drawn = contexts.where(F.col("feature_set").isin(sorted({one.spec.feature_set for one in judged})))
-    known = ("feature_set", "candidates", "context", "action_context", "rules")
+    known = ("feature_set", "candidates", "context", "action_context", "rules", "variant")
     own = drawn.select("draw_id", "decision_date", *known)
     rows = (
         served.join(evening, on=["subject", "decision_date"], how="left")

@@ -100,9 +100,9 @@ def judge(
 
 
 def alike(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Cut rows into those of one page, day, feature set, candidates, rules and length."""
-    names = ("page", "decision_date", "feature_set")
-    parts = [pc.cast(batch[name], pa.string()) for name in names]
+    """Cut rows into those of one page, day, feature set, variant, candidates, rules and length."""
+    names = ("page", "decision_date", "feature_set", "variant")
+    parts = [pc.fill_null(pc.cast(batch[name], pa.string()), "") for name in names]
     parts += [pc.cast(pc.list_value_length(batch["widgets"]), pa.string()), batch["rules"].fill_null("")]
     key = pc.binary_join_element_wise(*parts, pc.binary_join(batch["candidates"], BETWEEN), "\x1e")
     codes = key.dictionary_encode()
@@ -210,7 +210,7 @@ def under(
     if page is None or page.steered is None:
         return None, np.ones((rows.num_rows, len(about.candidates)), dtype=np.bool_)
     text = steering.bind(page, about.candidates, labels[about.day])
-    eligible = steering.audience(page, about.candidates, rows)
+    eligible = steering.audience(page, about.candidates, rows, rows["variant"][0].as_py() or "")
     # What the log's own filters left is what they leave: a draw stands longer than a day's features.
     if text is not None and steering.filters_of(text) != steering.filters_of(about.rules):
         said = steering.spoken(page, about.candidates, labels[about.day], rows["lately"])

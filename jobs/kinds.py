@@ -61,6 +61,11 @@ class Kinds(BaseModel):
                     yield kind, purpose, {str(goal): worth for goal, worth in about.reward.items()}
 
 
+def reward_name(kind: str, purpose: str) -> str:
+    """Return what a reward of a widget's own is called in `decisions`."""
+    return f"{kind}/{purpose}"
+
+
 NOTHING_SAID = Kinds()
 
 

@@ -15,7 +15,7 @@ every draw does. Whom a widget is for is asked of a subject's role and region as
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from typing import Any
@@ -38,6 +38,7 @@ from jobs.page_words import named
 from jobs.scenarios import BACKFILL, LIVE
 from jobs.shell import Days, Job, State, Until
 from jobs.subject_features import MAPS
+from jobs.variants import NO_NAMES, VariantNames
 
 LONGEST_EPOCH = 7
 DEFAULT_VARIANTS = 64
@@ -66,6 +67,7 @@ def build(
     subject_buckets: int,
     seed: int,
     kinds: Kinds = NOTHING_SAID,
+    variants: VariantNames = NO_NAMES,
     served_until: date | None = None,
     scenario: str = LIVE,
     epoch_days: int = LONGEST_EPOCH,
@@ -94,7 +96,10 @@ def build(
     )  # fmt: skip
     _require_features(plans)
     rows = _epoch_rows(plans)
-    rules = _rules(plans, rows, policies, specs, feature_sets, seed=seed, scenario=scenario)
+    rules = [
+        replace(one, variants=variants.of(one.page))
+        for one in _rules(plans, rows, policies, specs, feature_sets, seed=seed, scenario=scenario)
+    ]
     to_draw = _subject_rows(subject_features, rows, days, epoch_days).unionByName(
         _default_rows(subject_features, plans, subject_buckets)
     )

@@ -44,20 +44,31 @@ class Diversity(_Section):
 
 
 class Audience(_Section):
-    """Whom a widget is for: these roles, in these regions; an empty list means all."""
+    """Whom a widget is for: these roles, in these regions, on these devices, at these parts of the day.
+
+    An empty list means all. Devices and parts of the day count on pages that have variants of them.
+    """
 
     roles: list[Role] = []
     regions: list[str] = []
+    devices: list[str] = []
+    dayparts: list[str] = []
 
     @model_validator(mode="after")
     def _is_some(self) -> "Audience":
-        if not self.roles and not self.regions:
-            raise ValueError("name the roles or regions that a widget is for, or leave it out")
+        if not any((self.roles, self.regions, self.devices, self.dayparts)):
+            raise ValueError("name the roles, regions, devices or dayparts of a widget, or leave it out")
         return self
 
-    def has(self, role: str | None, region: str | None) -> bool:
-        """Tell whether someone belongs to it: never who has no known role or region, where it counts."""
-        return (not self.roles or role in self.roles) and (not self.regions or region in self.regions)
+    def has(self, role: str | None, region: str | None, parts: Collection[str] = ()) -> bool:
+        """Tell whether someone belongs to it: never who has no known role or region, where it counts.
+
+        parts : of the variant of the page, as phone and evening.
+        """
+        is_one = (not self.roles or role in self.roles) and (not self.regions or region in self.regions)
+        return is_one and all(
+            not some or not set(some).isdisjoint(parts) for some in (self.devices, self.dayparts)
+        )
 
 
 class PageRules(_Section):
@@ -190,11 +201,12 @@ class Page(_Section):
     """A page: its positions, the policy that fills them, its goals and its rules, if any.
 
     moment: it helps to fill a basket, or it is the last call at check-out, where nothing stands that sends
-    the buyer back to browsing (`jobs.kinds`).
+    the buyer back to browsing (`jobs.kinds`). variants: what it has layouts of its own for.
     """
 
     page: str
     moment: Moment = FILL_BASKET
+    variants: list[Literal["device", "daypart"]] = []
     positions: int = Field(gt=0)
     policy: str
     temperature: float = Field(gt=0)
@@ -215,6 +227,16 @@ class Page(_Section):
             return self.rules
         asked = Diversity(kind="mmr", strength=self.goals.price_of_likeness)
         return (self.rules or PageRules()).model_copy(update={"diversity": asked})
+
+    @model_validator(mode="after")
+    def _asks_once(self) -> "Page":
+        if len(set(self.variants)) < len(self.variants):
+            raise ValueError("variants names one twice")
+        asked = self.rules.eligible.values() if self.rules else ()
+        for name, some in (("device", "devices"), ("daypart", "dayparts")):
+            if name not in self.variants and any(getattr(each, some) for each in asked):
+                raise ValueError(f"rules.eligible names {some}, but the page has no variants of {name}")
+        return self
 
     @model_validator(mode="after")
     def _has_room(self) -> "Page":

@@ -5,6 +5,7 @@
 | /v1/lists/KEY | products of a list, as `bestsellers` or `category:CHEESE` |
 | /v1/widgets/NAME | what is known of a widget |
 | /v1/layouts/PAGE?user=ID or ?device=ID | that subject's layout of a page, and flags; also &session=ID |
+| …&device_kind=KIND | which of the page's variants, if it has any; else the browser tells |
 | …&role=, &region=, &recent=CATEGORY, … | what ranks a page at once for who has no layout (jobs/misses.py) |
 | /health | which generation is live |
 
@@ -96,7 +97,9 @@ class Application:
         if not (user or device) or max(map(len, (user, device, session))) > MOST_ID:
             return 400, {"error": "Whose layout? Give user=ID or device=ID."}
         subjects = [self.pseudonym_of(kind, raw) for kind, raw in (("user", user), ("device", device)) if raw]
-        layout, candidates = self.store.get(subjects[0], page), None
+        device_kind = query.get("device_kind", [""])[0] or _kind_of(_header(scope, b"user-agent"))
+        layout = self.store.get(subjects[0], page, self._variant(page, device_kind))
+        candidates = None
         try:
             if layout.why == NO_SUBJECT and (answer := self.misses.answer(*_asked(subjects, page, query))):
                 layout, candidates = answer
@@ -109,6 +112,13 @@ class Application:
         of["user_agent.original"] = _header(scope, b"user-agent")
         self._log(layout, decision_id, candidates, of)
         return 200, {"decision_id": decision_id, **_told(layout), **versions}
+
+    def _variant(self, page: str, device_kind: str) -> str:
+        """Return the variant to ask for; none where the store cannot tell: `get` then says what to show."""
+        try:
+            return self.store.variant(page, device=device_kind)
+        except StoreError:
+            return ""
 
     def _versions(self, subject: str) -> dict[str, Any]:
         """Return the versions of flags that a subject sees, where there are flags that can be read."""
@@ -138,6 +148,7 @@ class Application:
             "vitrine.propensities": list(layout.propensities),
             "vitrine.policy_version": layout.policy_version,
         }
+        attributes |= {"vitrine.variant": layout.variant} if layout.variant else {}
         self.tracer.start_span(SPAN, kind=SpanKind.SERVER, attributes=attributes).end()
 
 
@@ -187,7 +198,12 @@ def _told(layout: Layout) -> dict[str, Any]:
         "freshness": layout.freshness,
         "why": layout.why,
         "generation": layout.generation,
-    }
+    } | ({"variant": layout.variant} if layout.variant else {})
+
+
+def _kind_of(agent: str) -> str:
+    """Return the kind of device as its browser names itself."""
+    return "phone" if "Mobi" in agent else ""
 
 
 def _found(name: str, content: Any, what: str) -> Answer:

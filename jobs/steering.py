@@ -17,25 +17,32 @@ from numpy.typing import NDArray
 from jobs.labels import LABELS
 from jobs.page_filters import Spoken, give_way
 from jobs.page_specs import Page
+from jobs.variants import parts_of
 from ml.rank.rules import KINDS, NO_CAP, NOBODY, Rules
 
 Labels = Mapping[str, Mapping[str, Any]]
 
 
-def eligible(page: Page, candidates: Sequence[str], role: str | None, region: str | None) -> tuple[str, ...]:
-    """Return the candidates that are for someone of this role and region, in their order."""
-    audiences = page.rules.eligible if page.rules else {}
+def eligible(
+    page: Page, candidates: Sequence[str], role: str | None, region: str | None, variant: str = ""
+) -> tuple[str, ...]:
+    """Return the candidates that are for someone of this role and region, on this variant, in their order."""
+    audiences, parts = page.rules.eligible if page.rules else {}, parts_of(variant)
     return tuple(
-        widget for widget in candidates if widget not in audiences or audiences[widget].has(role, region)
+        widget
+        for widget in candidates
+        if widget not in audiences or audiences[widget].has(role, region, parts)
     )
 
 
-def audience(page: Page, candidates: Sequence[str], rows: pa.RecordBatch) -> NDArray[np.bool_]:
+def audience(
+    page: Page, candidates: Sequence[str], rows: pa.RecordBatch, variant: str = ""
+) -> NDArray[np.bool_]:
     """Return (n, k) for which of some subjects, rows with `role` and `region`, a candidate is."""
     found = np.ones((rows.num_rows, len(candidates)), dtype=np.bool_)
     if page.rules and page.rules.eligible:
         who = list(zip(rows["role"].to_pylist(), rows["region"].to_pylist(), strict=True))
-        of = {one: np.isin(candidates, eligible(page, candidates, *one)) for one in set(who)}
+        of = {one: np.isin(candidates, eligible(page, candidates, *one, variant)) for one in set(who)}
         found = np.array([of[one] for one in who]).reshape(found.shape)
     return found
 
@@ -73,7 +80,9 @@ class May:
                 yield self.texts.dictionary[int(codes[at[0]])].as_py(), at
 
 
-def may_stand(page: Page, candidates: Sequence[str], labels: Labels, rows: pa.RecordBatch) -> May:
+def may_stand(
+    page: Page, candidates: Sequence[str], labels: Labels, rows: pa.RecordBatch, variant: str = ""
+) -> May:
     """Tell who may stand on the pages of subjects, given their `role`, `region` and `lately`.
 
     Whom the rules leave nothing is eligible for nothing.
@@ -82,7 +91,7 @@ def may_stand(page: Page, candidates: Sequence[str], labels: Labels, rows: pa.Re
     if text is None:
         raise ValueError(f"page {page.page} has no rules")
     rules = read(text)
-    eligible, filtered = audience(page, candidates, rows), None
+    eligible, filtered = audience(page, candidates, rows, variant), None
     if (said := spoken(page, candidates, labels, rows["lately"])) is not None:
         against = said.against & eligible
         filtered = said.words(against)

@@ -65,7 +65,11 @@ def subjects(known: list[dict[str, float]]) -> pa.RecordBatch:
     ]  # fmt: skip
     rows = pa.RecordBatch.from_pylist(of, schema=schema)
     columns = {name: rows[name] for name in schema.names}
-    columns |= {"layout_date": rows["feature_date"], "pages": pa.array([1] * len(known))}
+    columns |= {
+        "layout_date": rows["feature_date"],
+        "pages": pa.array([1] * len(known)),
+        "variant": pa.array([""] * len(known)),
+    }
     return pa.RecordBatch.from_pydict(columns)
 
 
