@@ -112,8 +112,7 @@ class _PageDraw:
         has_some = pa.array(may.eligible.any(axis=1))
         if pc.any(has_some).as_py():
             yield self.draw_epoch(rows.filter(has_some), drawn, may.filter(has_some), variant)
-        is_default = pc.starts_with(rows["subject"], DEFAULT_PREFIX)
-        defaults = rows.filter(pc.and_(is_default, pc.invert(has_some)))
+        defaults = rows.filter(pc.and_(pc.starts_with(rows["subject"], DEFAULT_PREFIX), pc.invert(has_some)))
         if defaults.num_rows:
             yield self.draw_epoch(defaults, drawn, None, variant)
 
@@ -126,11 +125,16 @@ class _PageDraw:
         names = column_names(self.rules.features, candidates)
         columns = feature_columns(rows, names) | variants.features(names, [variant] * rows.num_rows)
         contexts, own = assemble(columns, self.rules.features, candidates, rows=rows.num_rows)
+        # Whom no number can be told of is drawn from equals: a default is shown so, a subject is refused.
+        is_known = np.isfinite(contexts).all(axis=1) & np.isfinite(own).all(axis=(1, 2))
+        contexts[~is_known], own[~is_known] = 0, 0
         subjects = rows["subject"].to_pylist()
         keys, epoch = subject_keys(subjects), (drawn - EPOCH_ZERO).days
         seed, page = self.rules.seed, self.rules.page
         normals = model.normals(seed, keys, page=page.page, epoch=epoch, arms=candidates)
         scores, bonuses = model.scores(contexts, own), model.bonuses(contexts, own, normals)
+        is_known &= np.isfinite(scores + bonuses).all(axis=1)
+        scores, bonuses = (np.where(is_known[:, None], each, np.float32(0)) for each in (scores, bonuses))
         of_widgets = page_goals.worths_of(self.rules.fitted.get(drawn), candidates)
         wanted = page_goals.combined(scores, page.goals, of_widgets)
         numbers = [
@@ -152,7 +156,7 @@ class _PageDraw:
         why = self._reasons(model, contexts, own, wanted, slates, candidates)
         placed = {
             "widgets": pa.array(candidates).take(pa.array(slates.ravel())),
-            "scores": scores[picked, slates],
+            "scores": np.where((is_known | _are_defaults(rows))[:, None], scores[picked, slates], np.nan),
             "bonuses": bonuses[picked, slates],
             "propensities": propensities,
             "reasons": why if bound is None else _pinned(why, slates, bound),
@@ -186,14 +190,12 @@ class _PageDraw:
         """Name draws: by all that they have in common with others, and by what is a subject's own."""
         start = f"{self.rules.page.page}|{drawn}|{self._version(drawn)}|{self.rules.digest}|"
         start += f"{variant}|" if variant else ""
+        candidates = self.rules.candidates[drawn]
+        if may is None:
+            return pa.array(draw_ids(start + "|".join(candidates), subjects, content))
         contexts, own, slates, propensities = content
         # What was kept out of a draw does not name it.
         own = np.where(eligible[:, :, None], own, 0)
-        candidates = self.rules.candidates[drawn]
-        if may is None:
-            return pa.array(
-                draw_ids(start + "|".join(candidates), subjects, [contexts, own, slates, propensities])
-            )
         names = np.empty(len(subjects), dtype=object)
         for text, at in may.alike():
             common = f"{start}{'|'.join(np.array(candidates, dtype=object)[eligible[at[0]]])}|{text}"
@@ -248,6 +250,11 @@ class _PageDraw:
                 values = pa.repeat(pa.scalar(values, column.type), rows.num_rows)
             arrays.append(values.cast(column.type))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+
+def _are_defaults(rows: pa.RecordBatch) -> NDArray[np.bool_]:
+    """Tell default layouts from those of subjects, (n,)."""
+    return np.asarray(pc.starts_with(rows["subject"], DEFAULT_PREFIX))
 
 
 def _pinned(why: pa.Array, slates: NDArray[np.int32], rules: Rules) -> pa.Array:

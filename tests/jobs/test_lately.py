@@ -37,7 +37,7 @@ def test_purchases_sights_and_looks_count_from_the_day_that_is_served(spark: Spa
     days = [on(10), on(11)]
     features = [
         {"subject": subject, "feature_date": day, "category1": "SOUP" if subject == "a" else None}
-        for subject in ("a", "b", "c")
+        for subject in ("a", "b", "c", "d")
         for day in days
     ]
     past = spark.createDataFrame(
@@ -65,7 +65,7 @@ def test_purchases_sights_and_looks_count_from_the_day_that_is_served(spark: Spa
     ]  # fmt: skip
 
     def look(
-        subject: str, day: int, minute: int, category: str | None, kind: str = "detail"
+        subject: str, day: int, minute: float, category: str | None, kind: str = "detail"
     ) -> dict[str, Any]:
         at = datetime(on(day).year, on(day).month, on(day).day, tzinfo=UTC) + timedelta(minutes=minute)
         return {"outcome_id": f"{subject}{day}{minute}", "outcome_date": on(day), "happened_at": at,
@@ -76,6 +76,8 @@ def test_purchases_sights_and_looks_count_from_the_day_that_is_served(spark: Spa
         look("a", 9, 60, "SOUP", "basket"), look("a", 9, 70, "JAM"), look("a", 9, 71, None),
         look("a", 9, 90, "TEA", "order"), look("a", 12, 0, "TEA"), look("b", 11, 5, "BREAD"),
     ]  # fmt: skip
+    # Who looked ten thousand times is told by the last fifty looks.
+    done += [look("d", 10, n / 60, ("MILK", "SOUP")[n % 2]) for n in range(10_000)]
     found = rows(
         with_lately(
             table(spark, "subject_features", features), past, table(spark, "subject_widgets", shown),
@@ -89,6 +91,7 @@ def test_purchases_sights_and_looks_count_from_the_day_that_is_served(spark: Spa
     total = sum(0.8**j for j in range(5))
     soup, milk = ((0.8 + 0.8**3) / total, (0.8**2 + 0.8**4) / total)
     near = pytest.approx
+    many = sum(0.8**j for j in range(0, 50, 2)) / sum(0.8**j for j in range(50))
     assert [row["lately"] for row in found] == [
         # Nothing of later days counts, nor what is older than a window: tea was bought 85 days before.
         {"lately/bought/category1": 2.0, "lately/bought/dairy": 2.0, top: 3.0, "lately/after_days": 2.0,
@@ -101,4 +104,6 @@ def test_purchases_sights_and_looks_count_from_the_day_that_is_served(spark: Spa
          "lately/after_days": 1.0},
         None,
         {"lately/bought/dairy": 8.0, top: 1.0},
+        {"lately/after/dairy": near(1 - many), "lately/after_days": 1.0},
+        {"lately/after_days": 2.0},
     ]  # fmt: skip
