@@ -30,11 +30,13 @@ from pydantic import (
 )
 
 from jobs.flag_specs import FlagSpec as FlagSpec
+from jobs.kinds import Goal, Kinds
 from jobs.labels import Labels
 from jobs.model_specs import ModelSpec as ModelSpec
 from jobs.page_specs import Page as Page
 from jobs.specs import Policy as Policy
 from jobs.store.terms import Terms
+from jobs.variants import VariantNames
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORTEST_DAY_HOURS = 23  # the one on which summer time begins
@@ -101,11 +103,6 @@ class BotRules(Strict):
     events_per_minute: int = Field(gt=0)
     pages_per_minute: int = Field(gt=0)  # faster than anyone reads
     pages_alone: int = Field(gt=0)  # page views in a day without anything else
-
-
-Goal = Literal[
-    "click", "detail", "basket", "revenue", "reorders", "team_sales", "recruits", "display_seconds"
-]
 
 
 class Reward(Strict):
@@ -375,6 +372,8 @@ class Config(Strict):
     since: dict[str, date] = {}
     jobs: dict[str, dict[str, Any]] = {}
     labels: Labels = Labels()
+    kinds: Kinds = Kinds()
+    variants: VariantNames = VariantNames()
     flags: dict[str, FlagSpec] = {}
     pages: dict[str, Page]
     policies: dict[str, Policy]
@@ -500,6 +499,7 @@ def load(root: Path | None = None, overlays: str | None = None) -> Config:
     for _, layer in layers:
         merged = _merge(merged, layer)
     merged["labels"] = _checked(Labels, read_yaml(conf / "labels.yaml"), conf / "labels.yaml")
+    merged["kinds"] = _checked(Kinds, read_yaml(conf / "kinds.yaml"), conf / "kinds.yaml")
     flags = conf / "flags.yaml"
     merged["flags"] = {
         name: _checked(FlagSpec, entry, flags, name) for name, entry in read_yaml(flags).items()
@@ -619,7 +619,7 @@ def _cross_check(config: Config, conf: Path) -> None:
                 " name a segment as 'SEGMENTATION: NAME'."
             )
     for page in config.pages.values():
-        for mistake in page.mistakes(config.labels.theme):
+        for mistake in (*page.mistakes(config.labels.theme), *config.variants.mistakes(page)):
             raise ConfigError(f"{_short(conf)}/pages/{page.page}.yaml: {mistake}.")
         if page.policy not in config.policies:
             known = ", ".join(sorted(config.policies))

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import maps
+from jobs import maps, variants
 from jobs.config import FeatureSet
 from jobs.scenarios import LIVE
 from jobs.shell import Days, Job, Until
@@ -30,7 +30,7 @@ STANDS_DAYS = 8
 SCHEMA = (
     "draw_id string, decision_date date, subject string, subject_bucket int, page string, feature_set string,"
     " candidates array<string>, context array<float>, action_context array<float>,"
-    " rules string, is_served boolean"
+    " rules string, variant string, is_served boolean"
 )
 SAME = ("draw_id", "decision_date", "subject", "subject_bucket", "page")
 BETWEEN = "\x1f"
@@ -62,7 +62,16 @@ def _draws(decisions: DataFrame) -> DataFrame:
 
 def _with_stored(draws: DataFrame, layouts: DataFrame) -> DataFrame:
     """Give each draw its row of the newest night before the day it was served on, null where it has none."""
-    kept = ("subject", "subject_bucket", "feature_set", "candidates", "context", "action_context", "rules")
+    kept = (
+        "subject",
+        "subject_bucket",
+        "feature_set",
+        "candidates",
+        "context",
+        "action_context",
+        "rules",
+        "variant",
+    )
     live = layouts.where(F.col("scenario") == LIVE).select(
         F.col("draw_id").alias("drawn"), "layout_date", F.struct(*kept).alias("stored")
     )
@@ -110,7 +119,8 @@ def _served(rows: pa.RecordBatch) -> pa.RecordBatch:
 def _computed(rows: pa.RecordBatch, declared: FeatureSet) -> pa.RecordBatch:
     """Contexts, in one feature set, of rows that have the same candidates."""
     candidates = rows.column("candidates")[0].as_py()
-    columns = feature_columns(rows, column_names(declared, candidates))
+    names, variant = column_names(declared, candidates), pc.struct_field(rows.column("stored"), "variant")
+    columns = feature_columns(rows, names) | variants.features(names, variant.to_pylist())
     context, action_context = assemble(columns, declared, candidates, rows=rows.num_rows)
     made = {
         "feature_set": pa.array([declared.name] * rows.num_rows, pa.string()),
@@ -118,6 +128,7 @@ def _computed(rows: pa.RecordBatch, declared: FeatureSet) -> pa.RecordBatch:
         "context": maps.lists(context, rows.num_rows),
         "action_context": maps.lists(action_context, rows.num_rows),
         "rules": pc.struct_field(rows.column("stored"), "rules"),
+        "variant": variant,
         "is_served": pa.array(np.zeros(rows.num_rows, dtype=bool)),
     }
     return _ordered({name: rows.column(name) for name in SAME} | made)

@@ -51,6 +51,7 @@ class Rule:
     follow_seconds: int = 12 * 3600
     display_seconds: int = 60
     roles: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    widgets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def credit(decisions: pa.Table, outcomes: pa.Table, rule: Rule, schema: pa.Schem
     earned = goals.earned(shown.subject, shown.at, seen_at, credited, rule.display_seconds)
     columns = {
         **{name: decisions[name] for name in KEPT},
-        "reward": goals.reward(earned, decisions["role"], rule.basket, rule.detail, rule.roles),
+        "reward": _reward(earned, decisions, rule),
         "reward_version": pa.DictionaryArray.from_arrays(
             np.zeros(len(shown.at), np.int8), pa.array([rule.version])
         ),
@@ -99,6 +100,14 @@ def credit(decisions: pa.Table, outcomes: pa.Table, rule: Rule, schema: pa.Schem
         "match": _how(credited, len(shown.at)),
     }
     return pa.table({name: columns[name] for name in schema.names}).cast(schema)
+
+
+def _reward(
+    earned: Mapping[str, npt.NDArray[np.float64]], decisions: pa.Table, rule: Rule
+) -> npt.NDArray[np.float64]:
+    """What counts for a widget that has a reward of its own, else for the role, else the plain rule."""
+    value = goals.reward(earned, decisions["role"], rule.basket, rule.detail, rule.roles)
+    return goals.counted_for(value, earned, decisions["earns"], rule.widgets)
 
 
 def _direct(

@@ -12,6 +12,7 @@ On failure, mend the cause and clear the task: a rerun replaces the same partiti
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.kinds import ANY, NOTHING_SAID, Kinds, reward_name
 from jobs.shell import Days, Job, Until
 from jobs.sources import changes
 
@@ -28,7 +29,13 @@ SERVING = (
 
 
 def build(
-    events: DataFrame, widgets: DataFrame, users: DataFrame, *, seen_hours: int, clock_skew_seconds: int
+    events: DataFrame,
+    widgets: DataFrame,
+    users: DataFrame,
+    *,
+    seen_hours: int,
+    clock_skew_seconds: int,
+    kinds: Kinds = NOTHING_SAID,
 ) -> DataFrame:
     """Explode each serving into its positions and mark the ones that came into view."""
     people = events.where(~F.coalesce("is_bot", F.lit(False)) & F.coalesce("is_consented", F.lit(False)))
@@ -50,16 +57,27 @@ def build(
         seen_hours,
         clock_skew_seconds,
     )
-    with_category = _as_of_day(positions, widgets, "widget", "category")
+    named = widgets.withColumn("earns", _earns(kinds))
+    with_category = _as_of_day(positions, named, "widget", "category", "earns")
     return _as_of_day(with_category, users, "subject", "role")
 
 
-def _as_of_day(positions: DataFrame, changed: DataFrame, key: str, told: str) -> DataFrame:
+def _as_of_day(positions: DataFrame, changed: DataFrame, key: str, *told: str) -> DataFrame:
     """Add what the newest row up to a decision's day says of its widget or subject."""
-    held = changes.valid(changed, key).select(F.col(key).alias("_of"), told, "valid_from", "valid_until")
+    held = changes.valid(changed, key).select(F.col(key).alias("_of"), *told, "valid_from", "valid_until")
     day = F.col("decision_date")
     of_the_day = (F.col(key) == F.col("_of")) & (day >= F.col("valid_from")) & (day < F.col("valid_until"))
     return positions.join(held, of_the_day, how="left").drop("_of", "valid_from", "valid_until")
+
+
+def _earns(kinds: Kinds) -> Column:
+    """Name the reward of a widget's own, null where it has none."""
+    purpose = F.coalesce("purpose", F.lit(ANY))
+    own = [
+        F.when((F.col("kind") == kind) & (purpose == name), F.lit(reward_name(kind, name)))
+        for kind, name, _ in kinds.rewards()
+    ]
+    return F.coalesce(*own, F.lit(None).cast("string"))
 
 
 def late(

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs import algorithms, maps, page_goals, steering
+from jobs import algorithms, maps, page_goals, steering, variants
 from jobs.config import FeatureSet, Page, Policy
 from jobs.epochs import EPOCH_ZERO
 from jobs.store.keys import DEFAULT_PREFIX
+from jobs.store.variants import page_of
 from jobs.subject_features import feature_columns
 from ml.bandits.linear import COLD, Linear
 from ml.features import assemble, column_names
@@ -32,7 +33,7 @@ CHUNK_ROWS = 65_536
 
 @dataclass(frozen=True)
 class PageRules:
-    """A page and its spec; by day of a draw its row of `policies`, candidates, and labels."""
+    """A page and its spec; by day of a draw its row of `policies`, candidates, and labels; its variants."""
 
     page: Page
     spec: Policy
@@ -42,6 +43,7 @@ class PageRules:
     fitted: Mapping[date, Mapping[str, Any]]
     candidates: dict[date, list[str]]
     labels: Mapping[date, steering.Labels] = field(default_factory=dict)
+    variants: tuple[str, ...] = ("",)
 
     @property
     def digest(self) -> str:
@@ -67,7 +69,9 @@ def draw_pages(
             wanted = np.flatnonzero(masks >> number & 1)
             if len(wanted):
                 rows = chunk.take(pa.array(wanted))
-                yield from page_draw.draw(rows.take(pa.array(_subject_ends(rows))))
+                last = rows.take(pa.array(_subject_ends(rows)))
+                for place, variant in enumerate(page_draw.rules.variants):
+                    yield from page_draw.draw(page_draw.defaults_of(last, variant if place else ""), variant)
 
 
 class _PageDraw:
@@ -77,60 +81,72 @@ class _PageDraw:
         self.rules, self.schema = rules, schema
         self.models: dict[tuple[date, tuple[str, ...]], Linear] = {}
 
-    def draw(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """Draw rows, the rows of one epoch at a time."""
+    def draw(self, rows: pa.RecordBatch, variant: str) -> Iterator[pa.RecordBatch]:
+        """Draw a variant of the page for rows, the rows of one epoch at a time."""
         drawn_dates = rows["feature_date"]
         for drawn in sorted(set(pc.unique(drawn_dates).to_pylist())):
             of_day = rows.filter(pc.equal(drawn_dates, pa.scalar(drawn, pa.date32())))
             if self.rules.page.steered is None:
-                yield self.draw_epoch(of_day, drawn, self.rules.candidates[drawn], None)
+                yield self.draw_epoch(of_day, drawn, None, variant)
             else:
-                yield from self._draw_under_rules(of_day, drawn)
+                yield from self._draw_under_rules(of_day, drawn, variant)
 
-    def _draw_under_rules(self, rows: pa.RecordBatch, drawn: date) -> Iterator[pa.RecordBatch]:
-        """Draw rows, those who may see the same widgets at a time.
+    def defaults_of(self, rows: pa.RecordBatch, variant: str) -> pa.RecordBatch:
+        """Name the default layouts of a variant that is not the main one after the page it is kept as."""
+        if not variant:
+            return rows
+        page = self.rules.page.page
+        of_page, of_variant = (f"{DEFAULT_PREFIX}{name}:" for name in (page, page_of(page, variant)))
+        named = pc.replace_substring(rows["subject"], of_page, of_variant, max_replacements=1)
+        place = rows.schema.get_field_index("subject")
+        return rows.set_column(place, "subject", named)
+
+    def _draw_under_rules(self, rows: pa.RecordBatch, drawn: date, variant: str) -> Iterator[pa.RecordBatch]:
+        """Draw rows from the widgets that each may see.
 
         Whom the rules leave nothing gets no layout of their own, but the page's defaults; should they leave
         these nothing, defaults are drawn without rules.
         """
-        page, everything = self.rules.page, self.rules.candidates[drawn]
-        whose: dict[tuple[str | None, str | None], list[int]] = {}
-        for row, who in enumerate(zip(rows["role"].to_pylist(), rows["region"].to_pylist(), strict=True)):
-            whose.setdefault(who, []).append(row)
-        audiences: dict[tuple[str, ...], list[int]] = {}
-        for who, of_kind in whose.items():
-            audiences.setdefault(steering.eligible(page, everything, *who), []).extend(of_kind)
-        for candidates, numbers in sorted(audiences.items()):
-            some = rows.take(pa.array(sorted(numbers)))
-            text = steering.bind(page, candidates, self.rules.labels[drawn])
-            if text is not None and candidates and not steering.read(text).is_empty:
-                yield self.draw_epoch(some, drawn, list(candidates), text)
-                continue
-            defaults = some.filter(pc.starts_with(some["subject"], DEFAULT_PREFIX))
-            if defaults.num_rows:
-                yield self.draw_epoch(defaults, drawn, everything, None)
+        about = (self.rules.page, self.rules.candidates[drawn], self.rules.labels[drawn])
+        may = steering.may_stand(*about, rows, variant)
+        has_some = pa.array(may.eligible.any(axis=1))
+        if pc.any(has_some).as_py():
+            yield self.draw_epoch(rows.filter(has_some), drawn, may.filter(has_some), variant)
+        defaults = rows.filter(pc.and_(pc.starts_with(rows["subject"], DEFAULT_PREFIX), pc.invert(has_some)))
+        if defaults.num_rows:
+            yield self.draw_epoch(defaults, drawn, None, variant)
 
     def draw_epoch(
-        self, rows: pa.RecordBatch, drawn: date, candidates: list[str], text: str | None
+        self, rows: pa.RecordBatch, drawn: date, may: steering.May | None, variant: str
     ) -> pa.RecordBatch:
-        """Draw rows whose epoch began on one day, from these candidates, under the rules bound to them."""
-        model, bound = self._model(drawn, candidates), None if text is None else steering.read(text)
-        columns = feature_columns(rows, column_names(self.rules.features, candidates))
+        """Draw rows whose epoch began on one day: under the page's rules, as far as `may` is given."""
+        candidates = self.rules.candidates[drawn]
+        model, bound = self._model(drawn, candidates), None if may is None else may.rules
+        names = column_names(self.rules.features, candidates)
+        columns = feature_columns(rows, names) | variants.features(names, [variant] * rows.num_rows)
         contexts, own = assemble(columns, self.rules.features, candidates, rows=rows.num_rows)
+        # Whom no number can be told of is drawn from equals: a default is shown so, a subject is refused.
+        is_known = np.isfinite(contexts).all(axis=1) & np.isfinite(own).all(axis=(1, 2))
+        contexts[~is_known], own[~is_known] = 0, 0
         subjects = rows["subject"].to_pylist()
         keys, epoch = subject_keys(subjects), (drawn - EPOCH_ZERO).days
         seed, page = self.rules.seed, self.rules.page
         normals = model.normals(seed, keys, page=page.page, epoch=epoch, arms=candidates)
         scores, bonuses = model.scores(contexts, own), model.bonuses(contexts, own, normals)
+        is_known &= np.isfinite(scores + bonuses).all(axis=1)
+        scores, bonuses = (np.where(is_known[:, None], each, np.float32(0)) for each in (scores, bonuses))
         of_widgets = page_goals.worths_of(self.rules.fitted.get(drawn), candidates)
         wanted = page_goals.combined(scores, page.goals, of_widgets)
         numbers = [
-            uniform(seed, keys, page=page.page, purpose="draw", position=position, epoch=epoch)
+            uniform(
+                seed, keys, page=page.page, purpose=variants.purpose(variant), position=position, epoch=epoch
+            )
             for position in range(page.positions)
         ]
+        eligible = np.ones(scores.shape, dtype=np.bool_) if may is None else may.eligible
         slates, propensities = ruled.draw(
             page_goals.combined(scores.astype(np.float64) + bonuses, page.goals, of_widgets),
-            np.ones(scores.shape, dtype=np.bool_),
+            eligible,
             rule=model.rule,
             uniforms=np.stack(numbers, axis=1)[:, : len(candidates)],
             rules=bound,
@@ -140,29 +156,52 @@ class _PageDraw:
         why = self._reasons(model, contexts, own, wanted, slates, candidates)
         placed = {
             "widgets": pa.array(candidates).take(pa.array(slates.ravel())),
-            "scores": scores[picked, slates],
+            "scores": np.where((is_known | _are_defaults(rows))[:, None], scores[picked, slates], np.nan),
             "bonuses": bonuses[picked, slates],
             "propensities": propensities,
             "reasons": why if bound is None else _pinned(why, slates, bound),
         }
-        values = {
-            "candidates": pa.array(candidates * rows.num_rows),
-            "context": contexts,
-            "action_context": own,
-        }
-        version = self._version(drawn)
-        common = f"{self.rules.page.page}|{drawn}|{version}|{self.rules.digest}|{'|'.join(candidates)}"
-        common += "" if text is None else f"|{text}"
-        named = {
-            "draw_id": pa.array(draw_ids(common, subjects, [contexts, own, slates, propensities])),
+        named = {name: maps.lists_where(flat, there) for name, flat in placed.items()}
+        of_own = np.repeat(eligible, own.shape[2], axis=1)
+        named |= {
+            "candidates": maps.lists_where(pa.array(candidates * rows.num_rows), eligible),
+            "context": maps.lists(contexts, rows.num_rows),
+            "action_context": maps.lists_where(own, of_own),
             "drawn_date": drawn,
-            "policy_version": version,
-            "rules": text,
+            "policy_version": self._version(drawn),
+            "rules": None if may is None else may.texts,
+            "filtered": None if may is None else may.filtered,
+            "variant": variant,
+            "draw_id": self._names(
+                drawn, variant, subjects, may, [contexts, own, slates, propensities], eligible
+            ),
         }
-        named |= {name: maps.lists_where(flat, there) for name, flat in placed.items()}
-        return self._batch(
-            rows, named | {name: maps.lists(flat, rows.num_rows) for name, flat in values.items()}
-        )
+        return self._batch(rows, named)
+
+    def _names(
+        self,
+        drawn: date,
+        variant: str,
+        subjects: Sequence[str],
+        may: steering.May | None,
+        content: Sequence[NDArray[Any]],
+        eligible: NDArray[np.bool_],
+    ) -> pa.Array:
+        """Name draws: by all that they have in common with others, and by what is a subject's own."""
+        start = f"{self.rules.page.page}|{drawn}|{self._version(drawn)}|{self.rules.digest}|"
+        start += f"{variant}|" if variant else ""
+        candidates = self.rules.candidates[drawn]
+        if may is None:
+            return pa.array(draw_ids(start + "|".join(candidates), subjects, content))
+        contexts, own, slates, propensities = content
+        # What was kept out of a draw does not name it.
+        own = np.where(eligible[:, :, None], own, 0)
+        names = np.empty(len(subjects), dtype=object)
+        for text, at in may.alike():
+            common = f"{start}{'|'.join(np.array(candidates, dtype=object)[eligible[at[0]]])}|{text}"
+            parts = [part[at] for part in (contexts, own, slates, propensities)]
+            names[at] = draw_ids(common, [subjects[row] for row in at], parts)
+        return pa.array(names, pa.string())
 
     def _version(self, drawn: date) -> str:
         fitted = self.rules.fitted.get(drawn)
@@ -211,6 +250,11 @@ class _PageDraw:
                 values = pa.repeat(pa.scalar(values, column.type), rows.num_rows)
             arrays.append(values.cast(column.type))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+
+def _are_defaults(rows: pa.RecordBatch) -> NDArray[np.bool_]:
+    """Tell default layouts from those of subjects, (n,)."""
+    return np.asarray(pc.starts_with(rows["subject"], DEFAULT_PREFIX))
 
 
 def _pinned(why: pa.Array, slates: NDArray[np.int32], rules: Rules) -> pa.Array:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from jobs.config import Page
+from jobs.kinds import NOTHING_SAID, Kinds
 
 EPOCH_ZERO = date(1970, 1, 1)
 
@@ -33,6 +34,7 @@ class Epochs:
     changes : rows of `widgets`: widget, changed_date, pages, is_deleted.
     length : days after which a quiet subject is drawn anew.
     released : nights on which the page's live spec changed.
+    kinds : which widgets have a place at the page's moment.
     """
 
     page: Page
@@ -41,6 +43,7 @@ class Epochs:
     changes: Sequence[Mapping[str, Any]]
     length: int
     released: Sequence[date] = ()
+    kinds: Kinds = NOTHING_SAID
 
     def begins(self, day: date, own: date) -> date:
         """Return the day of the draw that `day` shows, for a subject whose own epoch began on `own`.
@@ -90,8 +93,17 @@ class Epochs:
         return sorted(
             widget
             for widget, change in widgets_as_of(self.changes, day).items()
-            if not change["is_deleted"] and self.page.page in (change["pages"] or [])
+            if self._names(change)
+            and self.kinds.may_stand(self.page.moment, change.get("kind"), change.get("purpose"))
         )
+
+    def out_of_place(self, day: date) -> list[str]:
+        """Return the widgets that name the page, but have no place at its moment."""
+        named = (widget for widget, change in widgets_as_of(self.changes, day).items() if self._names(change))
+        return sorted(set(named) - set(self.candidates(day)))
+
+    def _names(self, change: Mapping[str, Any]) -> bool:
+        return not change["is_deleted"] and self.page.page in (change["pages"] or [])
 
     @cached_property
     def _candidates(self) -> dict[date, list[str]]:

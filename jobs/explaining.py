@@ -17,8 +17,10 @@ import pyarrow.dataset as ds
 
 from jobs import algorithms, page_goals, steering
 from jobs.config import Config
+from jobs.page_filters import BETWEEN
 from jobs.page_words import named
 from jobs.scenarios import LIVE
+from jobs.store.variants import BETWEEN as BETWEEN_PARTS
 from jobs.tables import Tables
 from ml.bandits.linear import COLD
 from ml.rank.redundancy import add, nothing_yet
@@ -34,7 +36,7 @@ PLAIN = {
 """Meanings of conf/features.yaml that are no words for a reason."""
 COLUMNS = (
     "layout_date", "page", "draw_id", "drawn_date", "policy_version", "widgets", "scores", "bonuses",
-    "propensities", "reasons", "candidates", "rules", "context", "action_context",
+    "propensities", "reasons", "candidates", "rules", "filtered", "variant", "context", "action_context",
 )  # fmt: skip
 
 
@@ -73,7 +75,10 @@ def of_subject(config: Config, subject: str) -> Iterator[str]:
         yield f"{subject} has no layout of their own: readers give them one of the page's defaults."
         return
     newest = max(row["layout_date"] for row in rows)
-    own = sorted((row for row in rows if row["layout_date"] == newest), key=lambda row: str(row["page"]))
+    own = sorted(
+        (row for row in rows if row["layout_date"] == newest),
+        key=lambda row: (str(row["page"]), str(row["variant"])),
+    )
     policies = policies_of(Tables(config.tables), own)
     for row in own:
         yield from explain(row, told(row, config, policies.get(row["policy_version"])))
@@ -91,7 +96,8 @@ def policies_of(tables: Tables, rows: Sequence[Mapping[str, Any]]) -> dict[str, 
 
 def explain(row: Mapping[str, Any], of_positions: Sequence[Told]) -> Iterator[str]:
     """Tell a page's positions, a line each."""
-    yield f"{row['page']}, drawn on {row['drawn_date']} by {row['policy_version']}:"
+    variant = f" on {row['variant'].replace(BETWEEN_PARTS, ', ')}" if row.get("variant") else ""
+    yield f"{row['page']}{variant}, drawn on {row['drawn_date']} by {row['policy_version']}:"
     for number, of in enumerate(of_positions, 1):
         if of.is_pinned:
             told = f"pinned here, whatever else (its expected reward is {of.reward:.3f})"
@@ -105,6 +111,17 @@ def explain(row: Mapping[str, Any], of_positions: Sequence[Told]) -> Iterator[st
             told += f"; drawn with a chance of {percent(of.chance)}"
         out = f" Rules kept out {named(of.kept_out)}." if of.kept_out else ""
         yield f"  {number}. {of.widget}: {told}.{out}"
+    yield from filtered(row)
+
+
+def filtered(row: Mapping[str, Any]) -> Iterator[str]:
+    """Tell what the page's filters did to a layout: whom they kept out and why, and where they gave way."""
+    said = [str(told).split(BETWEEN, 1) for told in row.get("filtered") or ()]
+    could = set(row["candidates"])
+    if out := [f"{widget} ({why})" for widget, why in said if widget not in could]:
+        yield f"  Kept out of the whole page: {', '.join(out)}."
+    if all_the_same := [f"{widget} ({why})" for widget, why in said if widget in could]:
+        yield f"  Could stand all the same, so that the page is full: {', '.join(all_the_same)}."
 
 
 def told(

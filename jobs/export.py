@@ -31,6 +31,7 @@ import pyarrow.dataset as ds
 from jobs import flag_rows, request_policies, rotation, runs, shell
 from jobs.config import Config, ConfigError, Page
 from jobs.contracts import contract
+from jobs.kinds import FILL_BASKET, standing
 from jobs.publish import Stopped
 from jobs.runs import Run
 from jobs.scenarios import LIVE
@@ -40,6 +41,7 @@ from jobs.store.bounds import Bounds
 from jobs.store.content import Inputs, newest
 from jobs.store.errors import StoreError
 from jobs.store.export import Exported, ExportError, Night, Refused, export
+from jobs.store.variants import AT
 from jobs.tables import Tables
 
 __all__ = ["JOB", "READS", "ExportError", "Exported", "read_inputs", "run"]
@@ -109,6 +111,7 @@ def run(
 
 def _rules(page: Page) -> str:
     drawn = f"{page.positions} positions, temperature {page.temperature:g}, floor {page.floor:g}"
+    drawn += "" if page.moment == FILL_BASKET else f", {page.moment}"
     drawn += "" if page.goals is None else f", {page.goals.in_words}"
     return drawn if page.rules is None else f"{drawn}, {page.rules.in_words}"
 
@@ -132,17 +135,48 @@ def read_inputs(
     live = (ds.field("layout_date") == day) & (ds.field("scenario") == LIVE)
     shared = _reader(tables, versions, "product_lists", LIST_COLUMNS, of_day & ~own).read_all()
     products = newest(_as_of(tables, "products", versions, day), "product_id", "changed_date")
+    main = sorted({config.variants.of(page)[0] for page in config.pages.values()} - {""})
     return Inputs(
-        layouts=lambda columns: _reader(tables, versions, "layouts", columns, live & present),
+        layouts=lambda columns: _kept_as(
+            _reader(tables, versions, "layouts", _with_variant(columns), live & present), columns, main
+        ),
+        variants={
+            name: told
+            for name, page in config.pages.items()
+            if (told := config.variants.told(page, config.business_time_zone))
+        },
         strongest=_reader(tables, versions, "subject_features", STRONGEST, of_features & present),
         own_lists=_reader(tables, versions, "product_lists", LIST_COLUMNS, of_day & own & present),
         shared_lists=shared,
-        widgets=newest(_as_of(tables, "widgets", versions, day), "widget", "changed_date"),
+        widgets=standing(
+            newest(_as_of(tables, "widgets", versions, day), "widget", "changed_date"),
+            {name: page.moment for name, page in config.pages.items()},
+            config.kinds,
+        ),
         products=products.filter(pc.fill_null(products["is_merchandise"], True)),
         flags=flag_rows.rules(config),
         # Again, flags are those that readers have, whatever conf/ says by now.
         who=flag_rows.who(config, partial(_reader, tables, versions), day, present, whatever=again),
     )
+
+
+def _with_variant(columns: Sequence[str]) -> list[str]:
+    return [*columns, "variant"] if "page" in columns else list(columns)
+
+
+def _kept_as(rows: pa.RecordBatchReader, columns: Sequence[str], main: Sequence[str]) -> pa.RecordBatchReader:
+    """Name the page of a layout after the variant that it is of, if that is not its main one."""
+    schema = pa.schema([rows.schema.field(name) for name in columns])
+    if "page" not in columns:
+        return rows
+
+    def named(batch: pa.RecordBatch) -> pa.RecordBatch:
+        variant = pc.fill_null(batch["variant"], "")
+        is_own = pc.is_in(variant, pa.array(["", *main]))
+        pages = pc.if_else(is_own, batch["page"], pc.binary_join_element_wise(batch["page"], variant, AT))
+        return batch.set_column(batch.schema.get_field_index("page"), "page", pages).select(list(columns))
+
+    return pa.RecordBatchReader.from_batches(schema, map(named, rows))
 
 
 def _as_of(tables: Tables, name: str, versions: Mapping[str, int | None], day: date) -> pa.Table:
@@ -162,8 +196,23 @@ def _reader(
     if versions[name] is None:
         return pa.RecordBatchReader.from_batches(schema, [])
     dataset = tables.open(name, versions[name]).to_pyarrow_dataset()
-    batches = dataset.to_batches(columns=list(columns), filter=where)
-    return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches if len(batch)))
+    there = [column for column in columns if column in dataset.schema.names]
+    batches = dataset.to_batches(columns=there, filter=where)
+    return pa.RecordBatchReader.from_batches(
+        schema, (_whole(batch, schema) for batch in batches if len(batch))
+    )
+
+
+def _whole(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return rows in a schema; columns that its contract gained since they were written are null."""
+    if batch.schema.names == schema.names:
+        return batch.cast(schema)
+    there = set(batch.schema.names)
+    columns = [
+        batch[each.name].cast(each.type) if each.name in there else pa.nulls(len(batch), each.type)
+        for each in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def run_export(ask: Ask, config: Config) -> Run:

@@ -21,6 +21,7 @@ On failure, mend the cause and clear the task: a rerun replaces the same partiti
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -32,11 +33,12 @@ from jobs import merged
 from jobs.config import Reward
 from jobs.contracts import contract
 from jobs.credit import KEPT, Rule, credit
+from jobs.kinds import NOTHING_SAID, Kinds, reward_name
 from jobs.merged import File
 from jobs.shell import Buckets, Job
 
 OF_PARTITION = ("decision_date", "subject_bucket")
-DECISIONS = (*(name for name in KEPT if name not in OF_PARTITION), "trace_id", "category", "seen_at")
+DECISIONS = (*(name for name in KEPT if name not in OF_PARTITION), "trace_id", "category", "earns", "seen_at")
 OUTCOMES = (
     "subject",
     "happened_at",
@@ -50,7 +52,7 @@ OUTCOMES = (
     "product_id",
     "value_cents",
 )
-FEW = ("page", "widget", "category", "role", "kind", "policy_version")
+FEW = ("page", "widget", "category", "earns", "role", "kind", "policy_version")
 
 
 def build(
@@ -61,9 +63,13 @@ def build(
     clock_skew_seconds: int,
     session_gap_minutes: int,
     trace_hours: int,
+    kinds: Kinds = NOTHING_SAID,
 ) -> DataFrame:
     """Give each decision the outcomes that it earned, bucket by bucket: no shuffle, no join."""
-    rule = rule_of(reward, clock_skew_seconds, session_gap_minutes, trace_hours)
+    rule = replace(
+        rule_of(reward, clock_skew_seconds, session_gap_minutes, trace_hours),
+        widgets={reward_name(kind, purpose): worth for kind, purpose, worth in kinds.rewards()},
+    )
     about = contract("feedback")
     return buckets.mapInArrow(matcher(rule, about.arrow_schema.remove_metadata(), days), about.ddl)
 

@@ -100,8 +100,15 @@ def reward(
     role: of each decision's subject, (k,).
     """
     value: Floats = np.maximum(goals["basket"] * basket, goals["detail"] * detail)
-    for name, worth in roles.items():
-        own = np.asarray(pc.fill_null(pc.equal(role, name), False), dtype=bool)
+    return counted_for(value, goals, role, roles)
+
+
+def counted_for(
+    value: Floats, goals: Mapping[str, Floats], of: pa.ChunkedArray, worths: Mapping[str, Mapping[str, float]]
+) -> Floats:
+    """Return the reward with Σ worth · goal in place of it where `of`, (k,), names some worths."""
+    for name, worth in worths.items():
+        own = np.asarray(pc.fill_null(pc.equal(of, name), False), dtype=bool)
         # Goals in one order: the sum must not depend on how the file lists them.
         total = np.zeros(len(value))
         for goal in sorted(worth):

@@ -33,7 +33,12 @@ FEEDBACK = (
 OF_SERVING = (
     "decision_id", "decision_date", "served_at", "subject", "subject_bucket", "role", "draw_id", "page",
 )  # fmt: skip
-CONTEXT = ("draw_id", "decision_date", "feature_set", "candidates", "context", "action_context", "rules")
+CONTEXT = (
+    "draw_id", "decision_date", "feature_set", "candidates", "context", "action_context", "rules", "variant",
+)  # fmt: skip
+
+AUDIENCE = ("role", "region", "lately")
+"""What a page's rules ask of a subject."""
 
 
 class NoLog(ValueError):
@@ -111,7 +116,7 @@ def read(config: Config, page: Page, days: int, most: int) -> GoalsLog:
         )
         for name, of_days in fitted.items()
     }
-    changes = tables.read("widgets", None, ["widget", "changed_date", *LABELS]).to_pylist()
+    changes = tables.read("widgets", None, ["widget", "changed_date", "kind", *LABELS]).to_pylist()
     labels = {day: widgets_as_of(changes, day) for day in served}
     others = [judged[spec], *(judged[name] for name in specs if name != spec)]
     batch = rows.combine_chunks().to_batches()[0]
@@ -188,19 +193,18 @@ def _with_contexts(tables: Tables, rows: pa.Table, feature_set: str, first: date
 
 
 def _with_audience(tables: Tables, rows: pa.Table, first: date, last: date) -> pa.Table:
-    """Give each serving its subject's role and region as of the evening before."""
+    """Give each serving what rules ask of its subject, as of the evening before."""
     day = ds.field("feature_date")
     within = (day >= first - timedelta(1)) & (day < last)
     own = ds.field("subject").isin(pc.unique(rows["subject"]))
-    known = tables.read("subject_features", within & own, ["subject", "feature_date", "role", "region"])
-    by_key = {
-        (row["subject"], row["feature_date"]): (row["role"], row["region"]) for row in known.to_pylist()
-    }
+    known = tables.read("subject_features", within & own, ["subject", "feature_date", *AUDIENCE])
+    evenings = zip(known["subject"].to_pylist(), known["feature_date"].to_pylist(), strict=True)
+    at = {key: place for place, key in enumerate(evenings)}
     keys = zip(rows["subject"].to_pylist(), rows["decision_date"].to_pylist(), strict=True)
-    who = [by_key.get((subject, day - timedelta(1)), (None, None)) for subject, day in keys]
+    places = pa.array([at.get((subject, day - timedelta(1))) for subject, day in keys], pa.int64())
     rows = rows.drop_columns(["role"])
-    for place, name in enumerate(("role", "region")):
-        rows = rows.append_column(name, pa.array([of[place] for of in who], pa.string()))
+    for name in AUDIENCE:
+        rows = rows.append_column(name, known[name].take(places))
     return rows
 
 

@@ -75,10 +75,11 @@ def inspect(
     rows = _drawn(own, [page.layout for page in pages])
     by_draw = {row["draw_id"]: row for row in sorted(rows, key=lambda row: row["layout_date"])}
     policies = policies_of(own.tables, list(by_draw.values())) if by_draw else {}
+    main = {name: config.variants.of(page)[0] for name, page in config.pages.items()}
     features = own.rows("subject_features", ("role", "region", "last_active_date"), 0)
     return Inspection(
         {name: told(row, config, policies.get(row["policy_version"])) for name, row in by_draw.items()},
-        _before(own),
+        _before(own, main),
         _history(own),
         _who(features),
         own.last,
@@ -127,13 +128,19 @@ def _bucket(subject: str, config: Config) -> int | None:
     return subject_bucket(subject, config.subject_buckets) if OWN.fullmatch(subject) else None
 
 
-def _before(own: _Own) -> dict[str, Before]:
+def _before(own: _Own, main: Mapping[str, str]) -> dict[str, Before]:
     """Return by page the subject's newest layout of a night before the last one."""
     earlier = (ds.field("scenario") == LIVE) & (ds.field("layout_date") < own.last)
     rows: list[dict[str, Any]] = []
     for days in (1, LONGEST_DRAW):
-        rows = rows or own.rows("layouts", ("layout_date", "page", "draw_id", "widgets"), days, earlier)
-    newest = sorted(rows, key=lambda row: row["layout_date"])
+        rows = rows or own.rows(
+            "layouts", ("layout_date", "page", "variant", "draw_id", "widgets"), days, earlier
+        )
+    # What the inspector shows is the main variant: that which the reader gives to who asks for none.
+    newest = sorted(
+        (row for row in rows if (row["variant"] or "") == main.get(row["page"], "")),
+        key=lambda row: row["layout_date"],
+    )
     return {row["page"]: Before(row["layout_date"], row["draw_id"], row["widgets"]) for row in newest}
 
 

@@ -67,10 +67,10 @@ def build(
     ]
     served = _servings(feedback.where(F.col("decision_date").isin(list(days))))
     evening = subject_features.select(
-        "subject", F.date_add("feature_date", 1).alias("decision_date"), "role", "region"
+        "subject", F.date_add("feature_date", 1).alias("decision_date"), "role", "region", "lately"
     )
     drawn = contexts.where(F.col("feature_set").isin(sorted({one.spec.feature_set for one in judged})))
-    known = ("feature_set", "candidates", "context", "action_context", "rules")
+    known = ("feature_set", "candidates", "context", "action_context", "rules", "variant")
     is_shared = F.col("subject").startswith(DEFAULT_PREFIX)
     own = drawn.select(
         "draw_id",
@@ -137,7 +137,7 @@ def _labels(widgets: DataFrame, pages: Mapping[str, Page], days: Sequence[date])
     """Return the widgets' labels as of each day; nothing where no page has rules that could ask."""
     if all(page.steered is None for page in pages.values()):
         return {}
-    changes = [row.asDict() for row in widgets.select("widget", "changed_date", *LABELS).collect()]
+    changes = [row.asDict() for row in widgets.select("widget", "changed_date", "kind", *LABELS).collect()]
     return {day: widgets_as_of(changes, day) for day in days}
 
 

@@ -21,6 +21,7 @@ from jobs import algorithms, maps, page_goals, steering
 from jobs.config import FeatureSet, Page, Policy
 from jobs.credit import DIRECT
 from jobs.epochs import EPOCH_ZERO
+from jobs.page_filters import give_way
 from ml.bandits.linear import COLD, Linear
 from ml.bandits.ridge import Ridge
 from ml.draw import NOBODY
@@ -101,9 +102,9 @@ def judge(
 
 
 def alike(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Cut rows into those of one page, day, feature set, candidates, rules and length."""
-    names = ("page", "decision_date", "feature_set")
-    parts = [pc.cast(batch[name], pa.string()) for name in names]
+    """Cut rows into those of one page, day, feature set, variant, candidates, rules and length."""
+    names = ("page", "decision_date", "feature_set", "variant")
+    parts = [pc.fill_null(pc.cast(batch[name], pa.string()), "") for name in names]
     parts += [pc.cast(pc.list_value_length(batch["widgets"]), pa.string()), batch["rules"].fill_null("")]
     key = pc.binary_join_element_wise(*parts, pc.binary_join(batch["candidates"], BETWEEN), "\x1e")
     codes = key.dictionary_encode()
@@ -208,13 +209,17 @@ def under(
     rows: pa.RecordBatch, about: Servings, page: Page | None, labels: Labels
 ) -> tuple[str | None, NDArray[np.bool_]]:
     """Return the rules of tonight, bound to the servings' candidates, and (n, k) whom they let see what."""
-    eligible = np.ones((rows.num_rows, len(about.candidates)), dtype=np.bool_)
     if page is None or page.steered is None:
-        return None, eligible
-    for row, who in enumerate(zip(rows["role"].to_pylist(), rows["region"].to_pylist(), strict=True)):
-        if page.rules and page.rules.eligible:
-            eligible[row] = np.isin(about.candidates, steering.eligible(page, about.candidates, *who))
-    return steering.bind(page, about.candidates, labels[about.day]), eligible
+        return None, np.ones((rows.num_rows, len(about.candidates)), dtype=np.bool_)
+    text = steering.bind(page, about.candidates, labels[about.day])
+    eligible = steering.audience(page, about.candidates, rows, rows["variant"][0].as_py() or "")
+    # What the log's own filters left is what they leave: a draw stands longer than a day's features.
+    if text is not None and steering.filters_of(text) != steering.filters_of(about.rules):
+        said = steering.spoken(page, about.candidates, labels[about.day], rows["lately"])
+        if said is not None:
+            stands = steering.read(text).stands
+            eligible = give_way(eligible, said.against & eligible, stands, page.positions)
+    return text, eligible
 
 
 def _under_rules(

@@ -15,7 +15,7 @@ every draw does. Whom a widget is for is asked of a subject's role and region as
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from typing import Any
@@ -31,11 +31,14 @@ from jobs.contracts import contract
 from jobs.drawing import PageRules, draw_pages
 from jobs.epochs import EPOCH_ZERO, Epochs, widgets_as_of
 from jobs.inputs import MissingInput
+from jobs.kinds import NOTHING_SAID, Kinds
 from jobs.labels import LABELS
 from jobs.live import POLICY, LivePolicies
+from jobs.page_words import named
 from jobs.scenarios import BACKFILL, LIVE
 from jobs.shell import Days, Job, State, Until
 from jobs.subject_features import MAPS
+from jobs.variants import NO_NAMES, VariantNames
 
 LONGEST_EPOCH = 7
 DEFAULT_VARIANTS = 64
@@ -63,6 +66,8 @@ def build(
     feature_sets: Mapping[str, FeatureSet],
     subject_buckets: int,
     seed: int,
+    kinds: Kinds = NOTHING_SAID,
+    variants: VariantNames = NO_NAMES,
     served_until: date | None = None,
     scenario: str = LIVE,
     epoch_days: int = LONGEST_EPOCH,
@@ -86,11 +91,15 @@ def build(
             f"conf: jobs.layouts.epoch_days = {epoch_days} cannot be: it must lie in 1 to {LONGEST_EPOCH}."
         )
     plans = _plans(
-        subject_features, policies, widgets, releases, days=days, pages=pages, specs=specs, length=epoch_days
-    )
+        subject_features, policies, widgets, releases,
+        days=days, pages=pages, specs=specs, kinds=kinds, length=epoch_days,
+    )  # fmt: skip
     _require_features(plans)
     rows = _epoch_rows(plans)
-    rules = _rules(plans, rows, policies, specs, feature_sets, seed=seed, scenario=scenario)
+    rules = [
+        replace(one, variants=variants.of(one.page))
+        for one in _rules(plans, rows, policies, specs, feature_sets, seed=seed, scenario=scenario)
+    ]
     to_draw = _subject_rows(subject_features, rows, days, epoch_days).unionByName(
         _default_rows(subject_features, plans, subject_buckets)
     )
@@ -140,6 +149,7 @@ def _plans(
     days: Sequence[date],
     pages: Mapping[str, Page],
     specs: Mapping[str, Policy],
+    kinds: Kinds,
     length: int,
 ) -> list[Plan]:
     """Say for each page which specs are live on the days: what `releases` says, else the page's own."""
@@ -148,7 +158,9 @@ def _plans(
     )
     changes = [
         row.asDict()
-        for row in widgets.select("widget", "changed_date", "pages", "is_deleted", *LABELS).collect()
+        for row in widgets.select(
+            "widget", "changed_date", "pages", "is_deleted", "kind", "purpose", *LABELS
+        ).collect()
     ]
     fitted = policies.select("spec_digest", "fitted_date").collect()
     verdicts = releases.where(F.col("kind") == POLICY).select("kind", "name", "as_of_date", "details")
@@ -163,7 +175,9 @@ def _plans(
             digest = specs[spec].digest
             own = sorted(row["fitted_date"] for row in fitted if row["spec_digest"] == digest)
             served = [then for then in own if live.may_serve(spec, then)]
-            found.append(Plan(spec, nights, Epochs(page, known, served, changes, length, live.changes)))
+            found.append(
+                Plan(spec, nights, Epochs(page, known, served, changes, length, live.changes, kinds))
+            )
     return found
 
 
@@ -209,10 +223,17 @@ def _rules(
     for plan, days, by_day in zip(plans, drawn_days, versions, strict=True):
         page = plan.epochs.page
         candidates = {drawn: plan.epochs.candidates(drawn) for drawn in days}
+        if days and (astray := plan.epochs.out_of_place(days[-1])):
+            LOG.warning(
+                "Page %s is a last call: %s would send the buyer back to browsing, and is left out.",
+                page.page,
+                named(astray),
+            )
         empty = [drawn for drawn, widgets in candidates.items() if not widgets]
         if empty:
             raise MissingInput(
-                f"page {page.page!r} has no widget as of {empty[0]}: name it in a widget's pages."
+                f"page {page.page!r} has no widget as of {empty[0]}: name it in a widget's pages"
+                " (a last call takes those that conf/kinds.yaml does not send back to browsing)."
             )
         labels = {}
         if page.steered is not None:

@@ -1,8 +1,9 @@
 """outcomes: one row per thing a subject did, or brought about, that may follow a decision.
 
-Of events: a product view is a `detail`, a basket add a `basket`, an order placed an `order`; bots, and who
-did not agree, are left out. Of order lines: a `purchase` of a product that the subject had opened or put
-into the basket that day or the day before, a `reorder` when it had bought the product within `reorder_days`.
+Of events: a product view is a `detail`, and so is a click on a widget that leads to no product; a basket add
+is a `basket`, an order placed an `order`; bots, and who did not agree, are left out. Of order lines: a
+`purchase` of a product that the subject had opened or put into the basket that day or the day before, a
+`reorder` when it had bought the product within `reorder_days`.
 Of orders: a `team_sale`, the sponsor's. Of users: a `recruit`, the sponsor's, at the end of the day on which
 the person arrived; none on the first day of `users`, which lists who was there already. Whoever an outcome is
 about, the sponsor and whom it recruited, must agree as of that day. What comes from a
@@ -28,7 +29,7 @@ from jobs.shell import Days, Job, Until
 from jobs.sources import changes
 from jobs.sponsors import circles
 
-KINDS = {"product_view": "detail", "basket_add": "basket", "order_placed": "order"}
+KINDS = {"product_view": "detail", "widget_click": "detail", "basket_add": "basket", "order_placed": "order"}
 LOOKED = ("product_view", "basket_add")
 LONGEST_REORDER = 84
 CIRCLE = "a team sale or recruit must not come from a circle of sponsors"

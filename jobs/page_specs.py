@@ -10,6 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from jobs.kinds import FILL_BASKET, KINDS, Moment
+from jobs.page_filters import ANY, Bought, Filters, Seen, for_every_kind
+
 REWARD, DIVERSITY = "reward", "diversity"
 GOALS = (REWARD, "click", "quality", "revenue", "freshness", DIVERSITY)
 """What a page may be drawn for; `jobs.page_goals` defines each."""
@@ -41,27 +44,39 @@ class Diversity(_Section):
 
 
 class Audience(_Section):
-    """Whom a widget is for: these roles, in these regions; an empty list means all."""
+    """Whom a widget is for: these roles, in these regions, on these devices, at these parts of the day.
+
+    An empty list means all. Devices and parts of the day count on pages that have variants of them.
+    """
 
     roles: list[Role] = []
     regions: list[str] = []
+    devices: list[str] = []
+    dayparts: list[str] = []
 
     @model_validator(mode="after")
     def _is_some(self) -> "Audience":
-        if not self.roles and not self.regions:
-            raise ValueError("name the roles or regions that a widget is for, or leave it out")
+        if not any((self.roles, self.regions, self.devices, self.dayparts)):
+            raise ValueError("name the roles, regions, devices or dayparts of a widget, or leave it out")
         return self
 
-    def has(self, role: str | None, region: str | None) -> bool:
-        """Tell whether someone belongs to it: never who has no known role or region, where it counts."""
-        return (not self.roles or role in self.roles) and (not self.regions or region in self.regions)
+    def has(self, role: str | None, region: str | None, parts: Collection[str] = ()) -> bool:
+        """Tell whether someone belongs to it: never who has no known role or region, where it counts.
+
+        parts : of the variant of the page, as phone and evening.
+        """
+        is_one = (not self.roles or role in self.roles) and (not self.regions or region in self.regions)
+        return is_one and all(
+            not some or not set(some).isdisjoint(parts) for some in (self.devices, self.dayparts)
+        )
 
 
 class PageRules(_Section):
     """What may stand where on a page; see `ml.rank.rules` for what each comes to.
 
     caps: most places by theme. spacing: least number of widgets between two of one theme. pins: widgets by
-    position. blocked: pairs that never share the page. eligible: by widget whom it is for.
+    position. blocked: pairs that never share the page. eligible: by widget whom it is for. already_bought,
+    seen_too_often: what keeps a widget from a subject (`jobs.page_filters`), for all kinds or by kind.
     """
 
     diversity: Diversity = Diversity(kind="none")
@@ -70,6 +85,13 @@ class PageRules(_Section):
     pins: dict[int, str] = {}
     blocked: list[tuple[str, str]] = []
     eligible: dict[str, Audience] = {}
+    already_bought: dict[str, Bought] = {}
+    seen_too_often: dict[str, Seen] = {}
+
+    @field_validator("already_bought", "seen_too_often", mode="before")
+    @classmethod
+    def _of_every_kind(cls, given: object) -> object:
+        return for_every_kind(given)
 
     @model_validator(mode="before")
     @classmethod
@@ -94,6 +116,11 @@ class PageRules(_Section):
         if both := [pair for pair in self.blocked if set(pair) <= pinned]:
             raise ValueError(f"{both[0][0]!r} and {both[0][1]!r} are pinned, and blocked beside each other")
         return self
+
+    @property
+    def filters(self) -> Filters:
+        """What keeps widgets from a subject."""
+        return Filters(already_bought=self.already_bought, seen_too_often=self.seen_too_often)
 
     @property
     def named(self) -> dict[str, str]:
@@ -171,9 +198,15 @@ def check_weights(weights: Mapping[str, float]) -> None:
 
 
 class Page(_Section):
-    """A page: its positions, the policy that fills them, its goals and its rules, if any."""
+    """A page: its positions, the policy that fills them, its goals and its rules, if any.
+
+    moment: it helps to fill a basket, or it is the last call at check-out, where nothing stands that sends
+    the buyer back to browsing (`jobs.kinds`). variants: what it has layouts of its own for.
+    """
 
     page: str
+    moment: Moment = FILL_BASKET
+    variants: list[Literal["device", "daypart"]] = []
     positions: int = Field(gt=0)
     policy: str
     temperature: float = Field(gt=0)
@@ -194,6 +227,16 @@ class Page(_Section):
             return self.rules
         asked = Diversity(kind="mmr", strength=self.goals.price_of_likeness)
         return (self.rules or PageRules()).model_copy(update={"diversity": asked})
+
+    @model_validator(mode="after")
+    def _asks_once(self) -> "Page":
+        if len(set(self.variants)) < len(self.variants):
+            raise ValueError("variants names one twice")
+        asked = self.rules.eligible.values() if self.rules else ()
+        for name, some in (("device", "devices"), ("daypart", "dayparts")):
+            if name not in self.variants and any(getattr(each, some) for each in asked):
+                raise ValueError(f"rules.eligible names {some}, but the page has no variants of {name}")
+        return self
 
     @model_validator(mode="after")
     def _has_room(self) -> "Page":
@@ -217,3 +260,10 @@ class Page(_Section):
             yield f"rules.caps: theme {unknown[0]!r} is none of conf/labels.yaml: {', '.join(sorted(themes))}"
         if not rules.pins and themes and all(rules.caps.get(theme) == 0 for theme in themes):
             yield "rules.caps gives every theme 0 places: no widget is left for the page"
+        for name, by_kind in (
+            ("already_bought", rules.already_bought),
+            ("seen_too_often", rules.seen_too_often),
+        ):
+            if strange := sorted(set(by_kind) - {ANY, *KINDS}):
+                known = ", ".join((*KINDS, ANY))
+                yield f"rules.{name} names {strange[0]!r}, which is no kind of widget: {known}"

@@ -6,12 +6,13 @@ category:NAME       best sellers of a category; longer, so that a reader can lea
 own:SUBJECT:NAME    what a subject bought on most visits in a category, then latest; for the categories of
                     widgets, and the subject's two strongest; for subjects with features of that day alone,
                     so not for who left or does not agree
+others              only where a widget asks for them: jobs/asked_lists.py
 
 A visit is a subject and day. Ties go to the lower product id, by number where ids are numbers. Products that
 left the catalogue by that day are on no list; a product's category is the catalogue's of that day.
 
 Reads   order_lines of the windows and since the newest checkpoint of subject_products, and that; products and
-        widgets until the interval's end, subject_features of the interval
+        widgets until the interval's end, subject_features of the interval; outcomes of the last 12 weeks
 Writes  product_lists, partition list_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 """
@@ -22,9 +23,13 @@ from datetime import date, timedelta
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs import asked_lists
 from jobs.contracts import contract
 from jobs.shell import Days, Job, State, Until
 from jobs.subject_products import history
+
+VIEWED_DAYS = 84
+"""Days of outcomes that are read: `window_days` of them count."""
 
 
 def build(
@@ -33,6 +38,7 @@ def build(
     widgets: DataFrame,
     subject_features: DataFrame,
     subject_products: DataFrame | None = None,
+    outcomes: DataFrame | None = None,
     *,
     days: Sequence[date],
     window_days: int,
@@ -66,8 +72,15 @@ def build(
     if checkpoints is None:
         checkpoints = order_lines.sparkSession.createDataFrame([], contract("subject_products").ddl)
     bought = history(order_lines, checkpoints, before=days[0] + timedelta(1))
-    own = _own(bought, catalogue, widgets, subject_features, days)
-    return common.unionByName(_lists(own, F.lit(own_length)))
+    counted = _counted(bought, days)
+    own = _own(counted, catalogue, widgets, subject_features, days)
+    found = common.unionByName(_lists(own, F.lit(own_length)))
+    windows = asked_lists.Windows(window_days, trend_days, trend_least, trend_prior)
+    for entries in asked_lists.entries(
+        order_lines, counted, outcomes, subject_features, asked_lists.asked(widgets), days, windows
+    ):
+        found = found.unionByName(_lists(_in_catalogue(entries, catalogue), F.lit(list_length)))
+    return found
 
 
 def _entry(kind: str, score: Column, category: Column | None = None) -> Column:
@@ -108,20 +121,24 @@ def _sold(
     return _as_of(windows, catalogue)
 
 
+def _counted(bought: DataFrame, days: Sequence[date]) -> DataFrame:
+    """On how many visits each subject bought each product until each list day, and the latest of them."""
+    # All that follows is grouped by subject: history is shuffled once, however many groupings there are.
+    return (
+        bought.withColumn("list_date", _list_days(days, F.lit(days[-1]), "day"))
+        .groupBy("list_date", "subject", "product_id")
+        .agg(F.sum("visits").alias("visits"), F.max("latest_date").alias("latest"))
+    )
+
+
 def _own(
-    bought: DataFrame,
+    counted: DataFrame,
     catalogue: DataFrame,
     widgets: DataFrame,
     subject_features: DataFrame,
     days: Sequence[date],
 ) -> DataFrame:
     """What each subject bought until each list day, in the categories that may be shown to it."""
-    # All that follows is grouped by subject: history is shuffled once, however many groupings there are.
-    counted = (
-        bought.withColumn("list_date", _list_days(days, F.lit(days[-1]), "day"))
-        .groupBy("list_date", "subject", "product_id")
-        .agg(F.sum("visits").alias("visits"), F.max("latest_date").alias("latest"))
-    )
     strongest = subject_features.select(
         F.col("feature_date").alias("list_date"), "subject", "category1", "category2"
     )
@@ -156,6 +173,11 @@ def _as_of(frame: DataFrame, catalogue: DataFrame) -> DataFrame:
     return frame.join(catalogue, on="product_id", how="inner").where(held).drop("held_from", "held_until")
 
 
+def _in_catalogue(frame: DataFrame, catalogue: DataFrame) -> DataFrame:
+    """Drop products that are in no catalogue on the list day."""
+    return _as_of(frame, catalogue.drop("category"))
+
+
 def _list_days(days: Sequence[date], until: Column, since: str = "order_date") -> Column:
     """The list days from `since` to `until`, a row for each."""
     return F.explode(F.filter(F.array(*map(F.lit, days)), lambda day: day.between(F.col(since), until)))
@@ -184,6 +206,7 @@ JOB = Job(
         Until("widgets"),
         Days("subject_features"),
         State("subject_products"),
+        Until("outcomes", before=VIEWED_DAYS),
     ),
     writes="product_lists",
 )

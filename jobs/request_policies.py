@@ -50,7 +50,7 @@ def of_night(config: Config, rows: Rows, day: date) -> dict[str, dict[str, Any]]
         spec = config.policies.get(version.partition("@")[0])
         if about is None or features is None or spec is None:
             continue
-        if about.goals or about.rules or drawn["rules"] is not None:
+        if about.goals or about.rules or about.variants or drawn["rules"] is not None:
             continue
         row = _fitted(rows, version)
         if row is not None and row["spec_digest"] != spec.digest:

@@ -5,6 +5,7 @@
 | /v1/lists/KEY | products of a list, as `bestsellers` or `category:CHEESE` |
 | /v1/widgets/NAME | what is known of a widget |
 | /v1/layouts/PAGE?user=ID or ?device=ID | that subject's layout of a page, and flags; also &session=ID |
+| …&device_kind=KIND | which of the page's variants, if it has any; else the browser tells |
 | …&role=, &region=, &recent=CATEGORY, … | what ranks a page at once for who has no layout (jobs/misses.py) |
 | /health | which generation is live |
 
@@ -116,7 +117,8 @@ class Application:
         if not (user or device) or max(map(len, (user, device, session))) > MOST_ID:
             return 400, {"error": "Whose layout? Give user=ID or device=ID."}
         subject = self.pseudonym_of("user", user) if user else self.pseudonym_of("device", device)
-        layout, candidates = self.store.get(subject, page), None
+        device_kind = query.get("device_kind", [""])[0] or _kind_of(_header(scope, b"user-agent"))
+        layout, candidates = self.store.get(subject, page, self._variant(page, device_kind)), None
         try:
             if layout.why == NO_SUBJECT:
                 beside = [self.pseudonym_of("device", device)] if user and device else []
@@ -138,6 +140,13 @@ class Application:
             **_told(layout),
             **({"versions": versions} if versions else {}),
         }
+
+    def _variant(self, page: str, device_kind: str) -> str:
+        """Return the variant to ask for; none where the store cannot tell: `get` then says what to show."""
+        try:
+            return self.store.variant(page, device=device_kind)
+        except StoreError:
+            return ""
 
     def _versions(self, subject: str) -> dict[str, str]:
         """Return the versions of flags that a subject sees, none where they cannot be read."""
@@ -203,6 +212,8 @@ def _decision(
         "vitrine.propensities": layout.propensities,
         "vitrine.policy_version": layout.policy_version,
     }
+    if layout.variant:
+        attributes["vitrine.variant"] = layout.variant
     if versions:
         attributes["vitrine.versions"] = [f"{flag}={version}" for flag, version in versions.items()]
     return attributes
@@ -228,7 +239,12 @@ def _told(layout: Layout) -> dict[str, Any]:
         "freshness": layout.freshness,
         "why": layout.why,
         "generation": layout.generation,
-    }
+    } | ({"variant": layout.variant} if layout.variant else {})
+
+
+def _kind_of(agent: str) -> str:
+    """Return the kind of device as its browser names itself."""
+    return "phone" if "Mobi" in agent else ""
 
 
 def _found(name: str, content: Any, what: str) -> Answer:

@@ -5,26 +5,116 @@ rules allowed, whatever conf/ or a widget's labels say later. Equal texts are eq
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from jobs.labels import LABELS
+from jobs.page_filters import Spoken, give_way
 from jobs.page_specs import Page
+from jobs.variants import parts_of
 from ml.rank.rules import KINDS, NO_CAP, NOBODY, Rules
 
 Labels = Mapping[str, Mapping[str, Any]]
 
 
-def eligible(page: Page, candidates: Sequence[str], role: str | None, region: str | None) -> tuple[str, ...]:
-    """Return the candidates that are for someone of this role and region, in their order."""
-    audiences = page.rules.eligible if page.rules else {}
+def eligible(
+    page: Page, candidates: Sequence[str], role: str | None, region: str | None, variant: str = ""
+) -> tuple[str, ...]:
+    """Return the candidates that are for someone of this role and region, on this variant, in their order."""
+    audiences, parts = page.rules.eligible if page.rules else {}, parts_of(variant)
     return tuple(
-        widget for widget in candidates if widget not in audiences or audiences[widget].has(role, region)
+        widget
+        for widget in candidates
+        if widget not in audiences or audiences[widget].has(role, region, parts)
     )
+
+
+def audience(
+    page: Page, candidates: Sequence[str], rows: pa.RecordBatch, variant: str = ""
+) -> NDArray[np.bool_]:
+    """Return (n, k) for which of some subjects, rows with `role` and `region`, a candidate is."""
+    found = np.ones((rows.num_rows, len(candidates)), dtype=np.bool_)
+    if page.rules and page.rules.eligible:
+        who = list(zip(rows["role"].to_pylist(), rows["region"].to_pylist(), strict=True))
+        of = {one: np.isin(candidates, eligible(page, candidates, *one, variant)) for one in set(who)}
+        found = np.array([of[one] for one in who]).reshape(found.shape)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class May:
+    """Who may stand on the pages of n subjects, of k candidates.
+
+    rules : those of the page, bound to all candidates; `eligible` (n, k) says whom each subject may see.
+    texts : (n,) the rules bound to the candidates that a subject may see, as beside its draw.
+    filtered : (n,) what the page's filters say, as WIDGET: WHY; None for a page without filters.
+    """
+
+    rules: Rules
+    eligible: NDArray[np.bool_]
+    texts: pa.DictionaryArray
+    filtered: pa.ListArray | None
+
+    def filter(self, wanted: pa.BooleanArray) -> "May":
+        """Return some of the subjects."""
+        filtered = None if self.filtered is None else self.filtered.filter(wanted)
+        return May(
+            self.rules,
+            self.eligible[wanted.to_numpy(zero_copy_only=False)],
+            self.texts.filter(wanted),
+            filtered,
+        )
+
+    def alike(self) -> Iterator[tuple[str, NDArray[np.int64]]]:
+        """Yield the texts, and the subjects that have each: who may see the same."""
+        codes = np.asarray(self.texts.indices)
+        order = np.argsort(codes, kind="stable")
+        for at in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+            if len(at):
+                yield self.texts.dictionary[int(codes[at[0]])].as_py(), at
+
+
+def may_stand(
+    page: Page, candidates: Sequence[str], labels: Labels, rows: pa.RecordBatch, variant: str = ""
+) -> May:
+    """Tell who may stand on the pages of subjects, given their `role`, `region` and `lately`.
+
+    Whom the rules leave nothing is eligible for nothing.
+    """
+    text = bind(page, candidates, labels)
+    if text is None:
+        raise ValueError(f"page {page.page} has no rules")
+    rules = read(text)
+    eligible, filtered = audience(page, candidates, rows, variant), None
+    if (said := spoken(page, candidates, labels, rows["lately"])) is not None:
+        against = said.against & eligible
+        filtered = said.words(against)
+        eligible = give_way(eligible, against, rules.stands, page.positions)
+    eligible = eligible & np.any(eligible & rules.stands, axis=1, keepdims=True)
+    groups, whose = np.unique(eligible, axis=0, return_inverse=True)
+    names = np.array(candidates, dtype=object)
+    texts = [bind(page, list(names[group]), labels) for group in groups]
+    codes = pa.array(whose.ravel().astype(np.int32))
+    return May(rules, eligible, pa.DictionaryArray.from_arrays(codes, pa.array(texts, pa.string())), filtered)
+
+
+def spoken(page: Page, candidates: Sequence[str], labels: Labels, lately: pa.MapArray) -> Spoken | None:
+    """Return what the page's filters say of some subjects; None for a page without filters."""
+    if page.rules is None or not page.rules.filters.text:
+        return None
+    pinned = list(page.rules.pins.values())
+    return Spoken(page.rules.filters, page.page, candidates, labels, lately, pinned=pinned)
+
+
+def filters_of(text: str | None) -> dict[str, Any]:
+    """Return the filters that rules which were bound had."""
+    return dict(json.loads(text).get("filters", {})) if text else {}
 
 
 def bind(page: Page, candidates: Sequence[str], labels: Labels) -> str | None:
@@ -47,6 +137,8 @@ def bind(page: Page, candidates: Sequence[str], labels: Labels) -> str | None:
             sorted((place[one], place[other])) for one, other in rules.blocked if {one, other} <= place.keys()
         ),
     }
+    if filters := rules.filters.text:
+        bound["filters"] = filters
     if rules.diversity.kind != "none":
         bound |= {
             "diversity": [rules.diversity.kind, rules.diversity.strength],

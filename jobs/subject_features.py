@@ -6,10 +6,11 @@ then has a row, save those who left.
 Lifetime values are the newest checkpoint of subject_totals that is older than every window, plus the days
 since: so a day costs the same whatever lies behind it.
 
-Click rates and vectors are made where a feature set or segmentation names one (jobs/taste_rows.py).
+Click rates and vectors are made where a feature set or segmentation names one (jobs/taste_rows.py), and
+what was done lately where a page's filters or a set ask (jobs/lately.py).
 
 Reads   subject_totals; subject_daily since its checkpoint; users and widgets up to the last day;
-        subject_widgets, widget_stats and subject_vectors of the last 16 weeks
+        subject_widgets, widget_stats and subject_vectors of the last 16 weeks; outcomes of the last 4
 Writes  subject_features, partition feature_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 """
@@ -26,8 +27,10 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs import feature_rows, maps, taste_rows
-from jobs.config import Consent, Declaration, FeatureSet, Segmentation
+from jobs.config import Consent, Declaration, FeatureSet, Page, Segmentation
 from jobs.consent import without_refusals
+from jobs.lately import LATELY, SESSION_DAYS, Asked, with_lately
+from jobs.page_filters import LONGEST_DAYS
 from jobs.shell import Job, State, Until
 from jobs.subject_totals import history
 from ml.features import MISSING, RECENT_DAYS, Population, population_as_of
@@ -38,6 +41,7 @@ MAPS = {
     "widget_reward_means": "reward_mean/",
     "widget_click_rates": taste_rows.CLICK_RATE,
     "vector": taste_rows.VECTOR,
+    "lately": LATELY,
     "features": "",
 }
 """Which map column holds the features whose names begin so."""
@@ -52,6 +56,7 @@ def build(
     subject_widgets: DataFrame | None = None,
     widget_stats: DataFrame | None = None,
     subject_vectors: DataFrame | None = None,
+    outcomes: DataFrame | None = None,
     *,
     days: Sequence[date],
     feature_declarations: Mapping[str, Declaration],
@@ -59,6 +64,8 @@ def build(
     demographics: Mapping[str, Sequence[str]],
     consent: Consent,
     segmentation_specs: Mapping[str, Segmentation] = {},
+    pages: Mapping[str, Page] = {},
+    session_gap_minutes: int = 30,
     vector_version: str = "",
     vector_half_life_days: Annotated[float, Field(gt=0)] = 28.0,
 ) -> DataFrame:
@@ -68,7 +75,9 @@ def build(
     """
     changes = widgets.select("widget", "changed_date", "category", "is_deleted").collect()  # widgets are few
     declared = {name: feature for name, feature in feature_declarations.items() if feature.how != "computed"}
-    longest = max([RECENT_DAYS, *(feature.window or 0 for feature in declared.values())])
+    asked = Asked.of(pages, feature_sets)
+    windows = [RECENT_DAYS, *([LONGEST_DAYS] if asked.bought else [])]
+    longest = max([*windows, *(feature.window or 0 for feature in declared.values())])
     past = history(subject_daily, subject_totals, before=days[0] - timedelta(longest))
     population = _population(past, days, {row["category"] for row in changes if row["category"]})
     activity = past.select(
@@ -99,7 +108,11 @@ def build(
         measures,
     )
     whole = rows.repartition("subject").sortWithinPartitions("subject", "day")
-    found = whole.mapInArrow(compute, feature_rows.SCHEMA)
+    computed = whole.mapInArrow(compute, feature_rows.SCHEMA)
+    found = with_lately(
+        computed, past, subject_widgets, outcomes, [row.asDict() for row in changes],
+        days=days, asked=asked, gap_minutes=session_gap_minutes,
+    )  # fmt: skip
     return without_refusals(found, consents, consent, subject="subject", day="feature_date")
 
 
@@ -181,6 +194,7 @@ JOB = Job(
         Until("subject_widgets", before=taste_rows.READ_DAYS),
         Until("widget_stats", before=taste_rows.READ_DAYS),
         Until("subject_vectors", before=taste_rows.READ_DAYS),
+        Until("outcomes", before=SESSION_DAYS),
     ),
     writes="subject_features",
 )

@@ -75,11 +75,11 @@ class Tables:
         columns: Sequence[str] | None = None,
         version: int | None = None,
     ) -> pa.Table:
-        """Read rows without Spark; an absent table has none."""
+        """Read rows without Spark; an absent table has none; columns gained since it was made are null."""
         if not self.exists(name):
             empty = contract(name).arrow_schema.empty_table()
             return empty.select(list(columns)) if columns else empty
-        return dataset_of(self.open(name, version)).to_table(filter=where, columns=columns)
+        return _rows(dataset_of(self.open(name, version)), name, columns, where)
 
     def pruned(
         self,
@@ -101,7 +101,7 @@ class Tables:
         asked = [(day, ">=", str(first))] if day and first else []
         asked += [(day, "<=", str(last))] if day and last else []
         asked += [(key, "=", str(value)) for key, value in (only or {}).items()]
-        return dataset_of(self.open(name), asked).to_table(filter=where, columns=list(columns))
+        return _rows(dataset_of(self.open(name), asked), name, columns, where)
 
     def files(self, name: str, version: int | None = None) -> list[tuple[str, dict[str, Any]]]:
         """List a table's files: address, and value of each partition column."""
@@ -272,3 +272,17 @@ def _adds(root: str, staged: str) -> list[AddAction]:
             )
         )
     return adds
+
+
+def _rows(
+    rows: ds.Dataset, name: str, columns: Sequence[str] | None, where: ds.Expression | None
+) -> pa.Table:
+    """Read rows; a column that the table gained after they were written is null."""
+    gained = [] if columns is None else [column for column in columns if column not in rows.schema.names]
+    if columns is None or not gained:
+        return rows.to_table(filter=where, columns=None if columns is None else list(columns))
+    found = rows.to_table(filter=where, columns=[column for column in columns if column not in gained])
+    for column in gained:
+        field = contract(name).arrow_schema.field(column)
+        found = found.append_column(field, pa.nulls(found.num_rows, field.type))
+    return found.select(list(columns))

@@ -18,11 +18,13 @@ EXPLORED = "explored"
 PINNED = "pinned"
 POPULAR = "popular now"
 TRENDING = "trending"
+AFTER = "after it now"
 SIMILAR = "liked by similar shoppers"
 
 # The first pattern that matches says which part a feature belongs to. WIDGET stands for the candidate's name,
 # so that what is known of the subject and one widget speaks for that widget only.
 PARTS = (
+    (r"^lately/after(_last|_most)?/WIDGET$", AFTER),
     (r"^reward_mean/(.*/)?WIDGET$|^WIDGET_reward_mean", "chosen before"),
     (r"^share/WIDGET$|^WIDGET_(share|lift)", "bought often"),
     (r"^intercept$", POPULAR),
@@ -80,6 +82,9 @@ def reasons(
     rows = np.arange(len(slates))[:, None]
     leads = []
     for columns in parts.values():
+        if not columns.any():
+            leads.append(np.zeros(slates.shape))
+            continue
         part = model.scores(contexts, action_contexts, columns=columns)
         leads.append((part - part.mean(axis=1, keepdims=True))[rows, slates])
     strongest = np.where(np.max(leads, axis=0) > 0, np.argmax(leads, axis=0), len(parts))

@@ -34,6 +34,7 @@ EVENT_NAMES = {
     "page.view": "page_view",
     "layout.served": "layout_served",
     "widget.seen": "widget_seen",
+    "widget.click": "widget_click",
     "product.view": "product_view",
     "basket.add": "basket_add",
     "order.placed": "order_placed",

@@ -29,7 +29,17 @@ from jobs.store.walks import Pair
 ROWS = 50_000
 SAMPLES_A_BATCH = 8
 SORT_MEMORY = "512MB"
-WIDGET_LABELS = ("kind", "pages", "category", "theme", "core_theme", "intent", "size", "page_context")
+WIDGET_LABELS = (
+    "kind",
+    "pages",
+    "category",
+    "theme",
+    "core_theme",
+    "intent",
+    "size",
+    "page_context",
+    "purpose",
+)
 # Rewards are summed as integers, so that the sum does not depend on the order of rows.
 REWARD_UNIT = 2.0**-20
 TILE_FIELDS = ("name", "department", "category", "type", "brand", "size")
@@ -46,7 +56,7 @@ class Inputs:
     `layouts` opens these columns of the night's layouts: first those with names, then all.
     `strongest` holds each subject's category1 and category2, `policies` by page what ranks it on request.
     `flags` is the value of the key `versions`; `who` holds subject, role, region and segments (a list), where
-    any rule asks for them.
+    any rule asks for them. `variants` says by page which it has (variants.py).
     """
 
     layouts: Callable[[Sequence[str]], pa.RecordBatchReader]
@@ -57,6 +67,7 @@ class Inputs:
     products: pa.Table
     policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     flags: Mapping[str, Any] = field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     who: pa.RecordBatchReader | None = None
 
 
@@ -109,7 +120,8 @@ class Content:
         yield keys.NAMES, encode_names(self.book.names())
         yield from _own(self.inputs, self.scratch)
         for page, widgets in sorted(_choices(self.inputs.widgets).items()):
-            yield keys.page_key(page), _json({"candidates": widgets})
+            own = self.inputs.variants.get(page)
+            yield keys.page_key(page), _json({"candidates": widgets} | ({"variants": own} if own else {}))
         for page, policy in sorted(self.inputs.policies.items()):
             yield keys.policy_key(page), _json(policy)
         yield from _entities("product", self.inputs.products, "product_id", TILE_FIELDS)

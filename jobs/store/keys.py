@@ -7,13 +7,14 @@
 | `list:KEY` | JSON array of product ids: `list:bestsellers`, `list:trending`, `list:category:NAME` |
 | `names` | what the indices in draws stand for (codec.py) |
 | `own:SUBJECT` | JSON object: `category1`, `category2`: a name; NAME: [product id, ...]; `own:` is nobody's |
-| `page:PAGE` | JSON object: `candidates`, the widgets that it chooses from |
+| `page:PAGE` | JSON object: `candidates`, the widgets that it chooses from; `variants`, if it has any |
 | `policy:PAGE` | JSON object: what ranks the page for who has no layout (jobs/on_request.py) |
 | `product:ID` | JSON object: what a tile shows |
 | `versions` | JSON object: feature flags and their rules (flags.py) |
 | `versions:SUBJECT` | JSON object: versions that role, region or segment give a subject (flags.py) |
 | `widget:NAME` | JSON object: the widget's labels |
 | `~generation` | JSON: which generation this is, with counts: the heartbeat, written last |
+A variant of a page that is not its main one stands under `PAGE@VARIANT` for PAGE (variants.py).
 """
 
 from zlib import crc32

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 TILES = 12
 OWN_TILES = 6
 PERSONAL = ("category1", "category2")
+OF_PURPOSE = ("buy again", "recently viewed", "bought together")
+"""Purposes of widgets that show a subject's own list of that name."""
 
 
 class Tile(NamedTuple):
@@ -81,7 +83,7 @@ def compose(colour: "Colour", subject: str, layout: "Layout") -> tuple[Slot, ...
             widget,
             chosen[position][0],
             widgets[position],
-            _tiles(picked[position], products, chosen[position][1]),
+            _tiles(picked[position], products, _bought(widgets[position], chosen[position][1])),
             layout.reasons[position],
             layout.scores[position],
             layout.propensities[position],
@@ -92,8 +94,15 @@ def compose(colour: "Colour", subject: str, layout: "Layout") -> tuple[Slot, ...
 
 def _own(widget: str, labels: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
     """Return a widget's category (empty: it shows the whole shop) and the subject's own products in it."""
+    if (purpose := labels.get("purpose")) in OF_PURPOSE:
+        return "", own.get(str(purpose), ())[:TILES]
     category = str(own.get(widget) if widget in PERSONAL else labels.get("category") or "")
     return category, own.get(category, ())[:OWN_TILES]
+
+
+def _bought(labels: Mapping[str, Any], mine: Sequence[str]) -> Sequence[str]:
+    """Return which of the subject's own list it has bought before: not what goes with it or was looked at."""
+    return mine if labels.get("purpose") in (None, OF_PURPOSE[0]) else ()
 
 
 def _tiles(

@@ -4,6 +4,7 @@ It imports the standard library and what its backend needs, nothing else. A `Sto
 and used by forked processes.
 """
 
+import json
 import time
 from collections.abc import Callable, Hashable
 from datetime import UTC, date, datetime
@@ -17,6 +18,7 @@ from jobs.store.errors import NotThere, StoreError, StoreGone
 from jobs.store.pages import Page, compose, product_lists
 from jobs.store.pointer import Pointer
 from jobs.store.polled import Polled
+from jobs.store.variants import choose, page_of
 
 Clock = Callable[[], datetime]
 # The last two are of `vitrine serve` alone (jobs/misses.py).
@@ -48,6 +50,7 @@ class Layout(NamedTuple):
     freshness: Freshness
     why: str
     generation: int
+    variant: str = ""
 
 
 class Generation(NamedTuple):
@@ -77,6 +80,7 @@ class Store:
         self._signature: Hashable | None = None
         self._lock = Lock()
         self._retry_at = 0.0
+        self._variants: tuple[int, dict[str, dict[str, Any]]] = (0, {})
 
     @classmethod
     def open(cls, url: Address, *, clock: Clock | Literal["now", "generation"] = "now") -> "Store":
@@ -93,9 +97,10 @@ class Store:
         """Whether a read may have to wait for a server."""
         return isinstance(self._backend, Polled)
 
-    def get(self, subject: str, page: str) -> Layout:
-        """Return a subject's layout of a page.
+    def get(self, subject: str, page: str, variant: str = "") -> Layout:
+        """Return a subject's layout of a page, or of one of its variants (variants.py).
 
+        A variant that the page does not have is its main one.
         A subject without one, or a generation past its validity, gets one of the page's default variants.
 
         Raises
@@ -105,13 +110,13 @@ class Store:
 
         """
         try:
-            return self._layout(self.generation(), subject, page)
+            return self._layout(self.generation(), subject, page, variant)
         except StoreGone as gone:
             gone.layout = built_in(subject, page, str(gone), 0)
             raise
 
-    def page(self, subject: str, page: str) -> Page:
-        """Return a subject's layout of a page with the products that each widget shows.
+    def page(self, subject: str, page: str, variant: str = "") -> Page:
+        """Return a subject's layout of a page, as `get`, with the products that each widget shows.
 
         Raises
         ------
@@ -121,11 +126,37 @@ class Store:
         """
         try:
             generation = self.generation()
-            layout = self._layout(generation, subject, page)
+            layout = self._layout(generation, subject, page, variant)
             return Page(layout, compose(generation.colour, subject, layout))
         except StoreGone as gone:
             gone.layout = built_in(subject, page, str(gone), 0)
             raise
+
+    def variant(self, page: str, *, device: str = "", at: datetime | None = None) -> str:
+        """Return the variant of a page for a kind of device at an instant, by the store's clock unless told.
+
+        '' where the page has none.
+
+        Raises
+        ------
+        StoreGone
+            When there is no store.
+
+        """
+        generation = self.generation()
+        asked = self._asked(generation, page)
+        now = at or (generation.pointer.noon if self._clock is None else self._clock())
+        return choose(asked, device, now) if asked else ""
+
+    def _asked(self, generation: Generation, page: str) -> dict[str, Any]:
+        """Return what variants a page has, read once a generation."""
+        if self._variants[0] != generation.pointer.generation:
+            self._variants = (generation.pointer.generation, {})
+        known = self._variants[1]
+        if page not in known and page in generation.colour.heartbeat.defaults:
+            about = json.loads(generation.colour.get(keys.page_key(page)) or b"{}")
+            known[page] = about.get("variants", {})
+        return known.get(page, {})
 
     def products(self, *lists: str) -> dict[str, tuple[str, ...]]:
         """Return the products of lists: `bestsellers`, `trending`, `category:NAME`; none for unknown ones."""
@@ -167,7 +198,7 @@ class Store:
             self._current, self._signature = opened, signature
             return opened
 
-    def _layout(self, generation: Generation, subject: str, page: str) -> Layout:
+    def _layout(self, generation: Generation, subject: str, page: str, variant: str) -> Layout:
         pointer = generation.pointer
         now = pointer.noon if self._clock is None else self._clock()
         freshness: Freshness = "fresh"
@@ -176,10 +207,13 @@ class Store:
             freshness, why = "fallback", EXPIRED
         elif now >= pointer.fresh_until:
             freshness, why = "stale", STALE
+        kept = page_of(page, variant)
+        if kept not in generation.colour.heartbeat.defaults:
+            kept, variant = page, ""
         draw: Draw | None = None
         try:
             if freshness != "fallback":
-                draw = generation.draw(keys.draw_key(subject, page))
+                draw = generation.draw(keys.draw_key(subject, kept))
                 if draw is None:
                     freshness, why = "fallback", NO_SUBJECT
         except StoreGone:
@@ -188,14 +222,14 @@ class Store:
             freshness, why = "fallback", str(error)
         if draw is None:
             try:
-                draw = generation.default(subject, page)
+                draw = generation.default(subject, kept)
             except StoreGone:
                 raise
             except StoreError as error:
                 why = str(error)
         if draw is None:
             return built_in(subject, page, f"{why}; {BUILT_IN_WHY}", pointer.generation)
-        return _made(Layout, (subject, page, *draw[:7], freshness, why, pointer.generation))
+        return _made(Layout, (subject, page, *draw[:7], freshness, why, pointer.generation, variant))
 
 
 def built_in(subject: str, page: str, why: str, generation: int) -> Layout:

@@ -146,10 +146,17 @@ class Rules:
             raise ValueError("a pin or theme names none of the candidates or caps")
 
     @property
+    def stands(self) -> NDArray[np.bool_]:
+        """(k,) whom they let stand anywhere: who is pinned, or of a theme that may have a place."""
+        capped = self.caps[self.themes] == 0 if len(self.caps) else np.zeros(len(self.themes), dtype=np.bool_)
+        found = ~(capped & (self.themes >= 0))
+        found[self.pins[self.pins >= 0]] = True
+        return found
+
+    @property
     def is_empty(self) -> bool:
         """Whether they leave nobody, of all candidates, for any position."""
-        capped = self.caps[self.themes] == 0 if len(self.caps) else np.zeros(len(self.themes), dtype=np.bool_)
-        return bool((self.pins < 0).all() and (capped & (self.themes >= 0)).all())
+        return not self.stands.any()
 
     @property
     def arrays(self) -> Arrays:

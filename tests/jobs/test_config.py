@@ -256,7 +256,10 @@ def test_the_horizon_of_rewards_follows_from_the_windows_of_conf() -> None:
             "eligible: {trending: {roles: [king]}}",
             "rules.eligible.trending.roles.0 = 'king' cannot be: input should be 'consultant',",
         ),
-        ("eligible: {trending: {}}", "name the roles or regions that a widget is for, or leave it out."),
+        (
+            "eligible: {trending: {}}",
+            "name the roles, regions, devices or dayparts of a widget, or leave it out.",
+        ),
         ("spaces: 1", "rules.spaces is not a known key; remove it or mend its spelling."),
         (
             f"caps: {{{', '.join(f'{name}: 0' for name in load(overlays='demo').labels.theme)}}}",

@@ -8,9 +8,16 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs import decisions
 from jobs.contracts import contract
+from jobs.kinds import Kinds
 from jobs.publish import accept
 from tests.jobs.given import among, event, local, rows, table
 
+KINDS = Kinds.model_validate(
+    {
+        "banner": {"bank offer": {"browsing": False, "reward": {"click": 1}}},
+        "carousel": {"any": {"browsing": True}},
+    }
+)
 NOON = local("2017-11-03 12:00:00")
 
 
@@ -18,7 +25,7 @@ def build(
     events: DataFrame, widgets: Sequence[dict[str, Any]] = (), users: Sequence[dict[str, Any]] = ()
 ) -> DataFrame:
     known = table(events.sparkSession, "widgets", widgets), table(events.sparkSession, "users", users)
-    return decisions.build(events, *known, seen_hours=12, clock_skew_seconds=5)
+    return decisions.build(events, *known, seen_hours=12, clock_skew_seconds=5, kinds=KINDS)
 
 
 def serving(decision_id: str | None, at: datetime = NOON, **more: Any) -> dict[str, Any]:
@@ -63,7 +70,10 @@ def test_each_position_is_a_row_with_its_widget_propensity_and_whether_it_was_se
         [{name: value, "changed_date": date(2017, 11, day), what: told} for value, day, told in changes]
         for name, what, changes in (("widget", "category", widgets), ("subject", "role", roles))
     )
-    built = rows(build(table(spark, "events", told), *known), "position")
+    cheese, people = map(list, known)
+    offer = {"kind": "banner", "purpose": "bank offer", "changed_date": date(2017, 11, 1)}
+    shown = [*({**row, "kind": "carousel"} for row in cheese), {"widget": "bestsellers", **offer}]
+    built = rows(build(table(spark, "events", told), shown, people), "position")
     expected = {
         "decision_id": "d1",
         "decision_date": date(2017, 11, 3),
@@ -78,6 +88,7 @@ def test_each_position_is_a_row_with_its_widget_propensity_and_whether_it_was_se
         "policy_version": "logging",
         "role": "consultant",
         "category": None,
+        "earns": None,
         "_reason": None,
         "_day": date(2017, 11, 3),
     }
@@ -103,6 +114,7 @@ def test_each_position_is_a_row_with_its_widget_propensity_and_whether_it_was_se
             **expected,
             "position": 2,
             "widget": "bestsellers",
+            "earns": "banner/bank offer",
             "propensity": 0.125,
             "is_seen": True,
             "seen_at": NOON,

@@ -1,5 +1,6 @@
 """Epochs: on which day a draw begins, from what was known by then and nothing else."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from jobs.config import Page
 from jobs.epochs import Epochs
+from jobs.kinds import Kinds
 
 FIRST = date(2017, 9, 1)
 
@@ -32,6 +34,18 @@ def epochs(**more: Any) -> Epochs:
         "length": 7,
     }
     return Epochs(page, **{**known, **more})
+
+
+def test_at_the_last_call_only_those_are_candidates_that_do_not_send_the_buyer_back() -> None:
+    kinds = Kinds.model_validate(
+        {"banner": {"any": {"browsing": False}}, "carousel": {"any": {"browsing": True}}}
+    )
+    changes = [{**change("bakery", -50), "kind": "carousel"}, {**change("bank", -50), "kind": "banner"}]
+    page = epochs().page.model_copy(update={"moment": "last call"})
+    at_checkout = replace(epochs(changes=changes, kinds=kinds), page=page)
+    assert at_checkout.candidates(on(20)) == ["bank"]
+    assert at_checkout.out_of_place(on(20)) == ["bakery"]
+    assert epochs(changes=changes, kinds=kinds).out_of_place(on(20)) == []
 
 
 @pytest.mark.parametrize(

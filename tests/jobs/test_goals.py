@@ -1,5 +1,6 @@
 """Goals: what came of a decision later on, how long it was looked at, and what each role counts."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -110,3 +111,16 @@ def test_a_role_counts_what_it_declares_and_every_other_the_plain_rule() -> None
         "None": 3.0,
     }
     assert {row["reward_version"] for row in found} == {"r2"}
+
+
+def test_a_widget_with_a_reward_of_its_own_counts_that_for_every_role() -> None:
+    rule = replace(RULE, roles={"consultant": {"basket": 1}}, widgets={"banner/bank offer": {"click": 2}})
+    told = []
+    for name, role, earns in (
+        ("a", "consultant", "banner/bank offer"), ("b", None, "banner/bank offer"), ("c", "consultant", None),
+        ("d", None, "banner/any"),
+    ):  # fmt: skip
+        told += [shown(name, role=role, earns=earns, subject=name), did("detail", 5, name, subject=name)]
+    told += [shown("e", earns="banner/bank offer", subject="e"), did("basket", 5, "e", subject="e")]
+    found = {row["decision_id"]: row["reward"] for row in made(*told, rule=rule)}
+    assert found == {"a": 2.0, "b": 2.0, "c": 0.0, "d": 1.0, "e": 2.0}

@@ -29,11 +29,16 @@ def test_what_is_known_of_a_widget_speaks_for_that_widget_only() -> None:
 
 
 def test_features_of_the_action_are_the_widgets_own() -> None:
-    action = [Feature("share/{widget}"), Feature("reward_mean/home/{widget}")]
+    action = [
+        Feature("share/{widget}"),
+        Feature("reward_mean/home/{widget}"),
+        Feature("lately/after/{widget}"),
+    ]
     parts = part_columns([Feature("intercept")], action, ["category:a", "trending"])
-    assert parts["bought often"].tolist() == [[False, True, False]] * 2
-    assert parts["chosen before"].tolist() == [[False, False, True]] * 2
-    assert sum(mask.astype(int) for mask in parts.values()).tolist() == [[1, 1, 1]] * 2
+    assert parts["bought often"].tolist() == [[False, True, False, False]] * 2
+    assert parts["chosen before"].tolist() == [[False, False, True, False]] * 2
+    assert parts["after it now"].tolist() == [[False, False, False, True]] * 2
+    assert sum(mask.astype(int) for mask in parts.values()).tolist() == [[1, 1, 1, 1]] * 2
 
 
 def test_the_reason_is_the_part_that_lifts_a_widget_most_or_that_it_was_explored() -> None:
