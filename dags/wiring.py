@@ -193,12 +193,16 @@ class ClosingsEnded(BashOperator):
     """Emits `closing` with a key for each closing that its command prints; is skipped where there is none."""
 
     def execute(self, context: Any) -> list[str]:
-        """Ask which closings ended, and name each as a key of the event."""
-        found = json.loads(super().execute(context))
+        """Ask which closings ended, and name each as a key of the event, in the order in which they ended."""
+        found = list(json.loads(super().execute(context)))
         if not found:
             raise AirflowSkipException("No closing ended in these days.")
-        context["outlet_events"][CLOSING].add_partitions(found)
-        return list(found)
+        event = context["outlet_events"][CLOSING]
+        event.add_partitions(found)
+        # Airflow keeps them as a set, and starts runs in the order of its iteration: any. A model of the last
+        # closing must not come before those of the others, which would promote nothing.
+        event.partition_keys = dict.fromkeys(found)
+        return found
 
 
 def closings_ended() -> BaseOperator:
