@@ -42,7 +42,8 @@ NEEDS = {
     "contexts": ["subject_features"],
     "bandit_statistics": ["contexts"],
     "bandit_totals": ["bandit_statistics"],
-    "closing": ["closings", "bandit_statistics"],
+    # Segments too: examples have them, and trained anew they must be the same.
+    "closing": ["closings", "bandit_statistics", "segments"],
 }
 
 with DAG("lake_etl", doc_md=__doc__, description="Lake to tables, night by night", **daily()) as dag:

@@ -238,12 +238,16 @@ class Closings(BashOperator):
         self.nothing = nothing
 
     def execute(self, context: Any) -> list[str]:
-        """Ask which closings, and name each as a key of the event."""
-        found = json.loads(super().execute(context))
+        """Ask which closings, and name each as a key of the event, in the order in which they are printed."""
+        found = list(json.loads(super().execute(context)))
         if not found:
             raise AirflowSkipException(self.nothing)
-        context["outlet_events"][CLOSING].add_partitions(found)
-        return list(found)
+        event = context["outlet_events"][CLOSING]
+        event.add_partitions(found)
+        # Airflow keeps them as a set, and starts runs in the order of its iteration: any. A model of the last
+        # closing must not come before those of the others, which would promote nothing.
+        event.partition_keys = dict.fromkeys(found)
+        return found
 
 
 def tell_closings(command: str, nothing: str) -> BaseOperator:

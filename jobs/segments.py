@@ -39,13 +39,18 @@ def build(
         row["segmentation_version"]: row.asDict(recursive=True)
         for row in segmentations.where(F.col("segmentation_version").isin(wanted)).collect()
     }
-    parts = [subject_features.sparkSession.createDataFrame([], about.ddl)]
+    # Days of one verdict go together: a part for each would start Python for every day of a year.
+    days_of: dict[str, list[date]] = {}
     for day in days:
-        of_day = subject_features.where(F.col("feature_date") == F.lit(day))
         for verdict in newest([row for row in judged if row["as_of_date"] <= day]).values():
-            values = values_for(of_day, models[verdict["version"]])
-            kernel = assigner(models[verdict["version"]], dict(verdict["details"] or {}))
-            parts.append(values.mapInArrow(kernel, about.ddl))
+            days_of.setdefault(verdict["release_id"], []).append(day)
+    parts = [subject_features.sparkSession.createDataFrame([], about.ddl)]
+    for verdict in judged:
+        own = days_of.get(verdict["release_id"])
+        if own:
+            model = models[verdict["version"]]
+            values = values_for(subject_features.where(F.col("feature_date").isin(own)), model)
+            parts.append(values.mapInArrow(assigner(model, dict(verdict["details"] or {})), about.ddl))
     return reduce(DataFrame.unionByName, parts)
 
 

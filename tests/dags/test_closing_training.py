@@ -1,5 +1,6 @@
 """closing_training: one run per closing, what its tasks run by key and by hand, and what starts it."""
 
+import json
 import os
 from datetime import date
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 import wiring
 from airflow.sdk import PartitionedAssetTimetable
 from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.execution_time.context import OutletEventAccessors
+from airflow.sdk.execution_time.task_runner import _serialize_outlet_events
 
 EXPECTED = Path(__file__).parent / "expected" / "closing_training.txt"
 
@@ -60,23 +63,24 @@ def test_there_is_one_run_at_a_time_by_key_and_every_step_is_tried_again(dags):
         assert task.skip_on_exit_code == [99]
 
 
-class Emitted(list):
-    """Stands for the event of an asset."""
-
-    add_partitions = list.extend
+YEAR = [f"2017-{number:02}" for number in range(13, 0, -1)]
 
 
-@pytest.mark.parametrize("said", ['["2017-09", "2017-10"]', "[]"])
-def test_a_closing_that_ended_is_a_key_of_the_event_and_without_any_there_is_no_event(dags, tmp_path, said):
-    command, nothing = f"echo starting; echo '{said}'", "No closing ended in these days."
+@pytest.mark.parametrize("ended", [YEAR, []])
+def test_closings_that_ended_are_keys_of_events_in_their_order_and_without_any_there_is_none(
+    dags, tmp_path, ended
+):
+    command, nothing = f"echo starting; echo '{json.dumps(ended)}'", "No closing ended in these days."
     task = wiring.Closings(task_id="closing", bash_command=command, nothing=nothing, cwd=str(tmp_path))
-    event = Emitted()
-    context = {"outlet_events": {wiring.CLOSING: event}, "ti": SimpleNamespace(), "dag_run": None}
-    if said == "[]":
+    events = OutletEventAccessors()
+    context = {"outlet_events": events, "ti": SimpleNamespace(), "dag_run": None}
+    if not ended:
         with pytest.raises(AirflowSkipException, match="No closing ended"):
             task.execute(context)
-    else:
-        assert task.execute(context) == event == ["2017-09", "2017-10"]
+        return
+    assert task.execute(context) == ended
+    # What Airflow sends, and in which order it starts runs: not by name, which need not be by time.
+    assert [event["partition_key"] for event in _serialize_outlet_events(events)] == ended
     own = dags["lake_etl"].get_task("closing")
     assert ([asset.uri for asset in own.outlets], own.downstream_task_ids) == (
         ["vitrine://closing/ended"],
