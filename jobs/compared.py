@@ -49,13 +49,21 @@ def pairs_of(
 
 
 def summaries(
-    buckets: DataFrame, pairs: Sequence[Pair], days: Sequence[date], zone: str, hours: int
+    buckets: DataFrame,
+    pairs: Sequence[Pair],
+    days: Sequence[date],
+    zone: str,
+    hours: int,
+    more: tuple[str, ...] = (),
 ) -> dict[str, dict[date, Summary]]:
-    """Return by candidate and night what is known of it and the live policy, over files of judgements."""
+    """Return by candidate and night what is known of it and the live policy, over files of judgements.
+
+    more : goals beside those that are always valued.
+    """
     if not pairs:
         return {}
     names = sorted({name for pair in pairs for name in (pair.candidate, pair.live)})
-    wanted = Wanted(tuple(names), min(pair.first for pair in pairs))
+    wanted = Wanted(tuple(names), min(pair.first for pair in pairs), more)
     work = partial(_summaries, pairs=list(pairs), days=list(days), zone=zone, hours=hours)
     found: dict[str, dict[date, Summary]] = {}
     for (_, (name, day)), summary in summarised(buckets, work, wanted).items():

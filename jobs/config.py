@@ -229,6 +229,10 @@ class Limits(Strict):
     disagreement: float = Field(default=0.05, ge=0)
 
 
+MORE = ("revenue",)
+"""Goals that are valued where `gate.goals` or a guardrail names them; each costs what the reward does."""
+
+
 class Gate(Strict):
     """When a policy may go live; margins are in units of reward, alpha is over all candidates and nights."""
 
@@ -237,11 +241,17 @@ class Gate(Strict):
     planned_servings: int = Field(default=10_000, gt=0)
     fewest_subjects: int = Field(default=100, ge=2)
     fewest_rewarded: float = Field(default=30.0, ge=0)
-    guardrails: dict[Literal["detail", "basket"], float] = {}
+    goals: tuple[Literal["revenue"], ...] = ()
+    guardrails: dict[Literal["detail", "basket", "revenue"], float] = {}
     worthwhile: float = Field(default=0.05, ge=0)
     power: float = Field(default=0.8, gt=0, lt=1)
     refit_change: float = Field(default=0.25, ge=0)
     limits: Limits = Limits()
+
+    @property
+    def more(self) -> tuple[str, ...]:
+        """Goals that are valued beside the reward, detail pages and baskets."""
+        return tuple(goal for goal in MORE if goal in self.goals or goal in self.guardrails)
 
 
 class Declaration(Strict):

@@ -93,9 +93,10 @@ def decide(
         incumbent = live.spec if live else page.policy
         since = live.since if live else None
         pairs = list(pairs_of(page, specs, known.entered, incumbent, since, left[-1]))
-        facts = summaries(buckets, pairs, left, zone, hours)
+        facts = summaries(buckets, pairs, left, zone, hours, gate.more)
         for place, day in enumerate(left):
-            verdicts = _judged({name: of[day] for name, of in facts.items() if day in of}, rules)
+            known_of = {name: of[day] for name, of in facts.items() if day in of}
+            verdicts = _judged(known_of, rules, gate.more)
             winner = _winner(verdicts)
             rows = known.fitted.get(incumbent, {}).values()
             served = serves(rows, incumbent, live, known.newest(incumbent, day), gate.refit_change)
@@ -122,9 +123,9 @@ def decide(
     return found
 
 
-def _judged(summaries: Mapping[str, Summary], rules: Rules) -> dict[str, Verdict]:
-    ordered = dict(sorted(summaries.items()))
-    return judge({name: summary.facts(GOALS) for name, summary in ordered.items()}, rules) if ordered else {}
+def _judged(summaries: Mapping[str, Summary], rules: Rules, more: tuple[str, ...]) -> dict[str, Verdict]:
+    facts = {name: summary.facts((*GOALS, *more)) for name, summary in sorted(summaries.items())}
+    return judge(facts, rules) if facts else {}
 
 
 def _winner(verdicts: Mapping[str, Verdict]) -> str | None:

@@ -28,7 +28,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.algorithms import PARAMETERS
-from jobs.config import FeatureSet, Page, Policy
+from jobs.config import MORE, FeatureSet, Page, Policy
 from jobs.contracts import contract
 from jobs.credit import DIRECT
 from jobs.epochs import widgets_as_of
@@ -41,7 +41,7 @@ from jobs.store.keys import DEFAULT_PREFIX
 SERVING = ("decision_date", "subject_bucket", "page", "decision_id", "draw_id")
 PARALLEL = {
     "widgets": "widget", "propensities": "propensity", "is_seen": "is_seen", "rewards": "reward",
-    **{goal: goal for goal in DIRECT},
+    **{goal: goal for goal in (*DIRECT, *MORE)},
 }  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def build(
 
 def _servings(feedback: DataFrame) -> DataFrame:
     """One row per serving, what it showed as lists by position."""
-    goals = [F.coalesce(F.col("rewards")[goal], F.lit(0.0)).alias(goal) for goal in DIRECT]
+    goals = [F.coalesce(F.col("rewards")[goal], F.lit(0.0)).alias(goal) for goal in (*DIRECT, *MORE)]
     position = F.struct("position", "widget", "propensity", "is_seen", "reward", *goals)
     row = F.struct("subject", "policy_version", "reward_version", "served_at")
     served = feedback.groupBy(*SERVING).agg(

@@ -21,8 +21,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
+from jobs.config import MORE, Gate
 from jobs.contracts import contract
-from jobs.servings import GOALS, Servings, served, summarised
+from jobs.servings import GOALS, Servings, Wanted, served, summarised
 from jobs.shell import Buckets, Job
 from ml.ope.summarise import Prepared, Shares
 from ml.ope.summary import Summary
@@ -36,13 +37,13 @@ Name = tuple[str, str, date, date]  # spec, audience, first and last day
 
 
 def build(
-    buckets: DataFrame, *, days: Sequence[date], business_time_zone: str, reward_hours: int
+    buckets: DataFrame, *, days: Sequence[date], business_time_zone: str, reward_hours: int, gate: Gate
 ) -> DataFrame:
     """Estimate every spec's value over each night's servings and over the window that ends with it."""
     work = partial(_summaries, days=list(days), zone=business_time_zone, hours=reward_hours)
     rows = [
         row
-        for (page, name), summary in summarised(buckets, work).items()
+        for (page, name), summary in summarised(buckets, work, Wanted(more=gate.more)).items()
         for row in _rows(page, name, summary)
     ]
     about = contract("policy_values")
@@ -103,7 +104,7 @@ def _rows(page: str, name: Name, summary: Summary) -> Iterator[dict[str, Any]]:
     }  # fmt: skip
     for estimate in sums.recipes:
         goal, estimator = estimate.split("/", 1)
-        if goal not in GOALS or spec.endswith(SERVED) != (estimator == OBSERVED):
+        if goal not in (*GOALS, *MORE) or spec.endswith(SERVED) != (estimator == OBSERVED):
             continue
         interval = sums.interval(estimate)
         if math.isnan(interval.value):

@@ -175,7 +175,10 @@ def _rebucketed(rows: DataFrame, about: Contract, names: DataFrame, before: str,
         return renamed(rows, about, names, before)
     owner = about.pseudonyms("own", "kept")[0]
     now = renamed(rows.withColumn("_was", F.col(owner)), about, names, before)
-    moved = F.when(~F.col(owner).eqNullSafe(F.col("_was")), changes.bucket(F.col(owner), buckets))
+    is_moved = ~F.col(owner).eqNullSafe(F.col("_was"))
+    if "cluster" in now.columns:  # what many got stays with whom it was drawn for
+        is_moved = is_moved & F.col("cluster").isNull()
+    moved = F.when(is_moved, changes.bucket(F.col(owner), buckets))
     return now.withColumn("subject_bucket", F.coalesce(moved, "subject_bucket")).drop("_was")
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from jobs import maps
+from jobs.config import MORE
 from jobs.contracts import contract
 from jobs.credit import DIRECT
 from jobs.merged import File
@@ -32,7 +33,7 @@ SUMMARIES = "page string, subject_bucket int, name string, summary binary"
 COLUMNS = (
     "page", "subject_bucket", "decision_date", "decision_id", "served_at", "subject", "cluster", "role",
     "segments", "spec", "logging_policy", "widgets", "candidates", "propensities", "probabilities",
-    "rewards", *DIRECT, "predicted", "expected", "is_seen", "exposures", "rated", "modelled", "counts",
+    "rewards", *DIRECT, *MORE, "predicted", "expected", "is_seen", "exposures", "rated", "modelled", "counts",
     "unsure", "opening", "first", "likeliest",
 )  # fmt: skip
 
@@ -94,10 +95,10 @@ class Servings:
         return known_on(np.asarray(served).astype("datetime64[us]"), zone, hours)
 
 
-def by_spec(table: pa.Table) -> dict[str, Servings]:
+def by_spec(table: pa.Table, more: tuple[str, ...] = ()) -> dict[str, Servings]:
     """Return the servings of one page and bucket by spec; clusters are the same numbers in all of them.
 
-    Clusters are subjects, and the draws that went to many.
+    Clusters are subjects, and the draws that went to many. more : goals beside `GOALS`.
     """
     subjects = pc.coalesce(table["cluster"], table["subject"]).combine_chunks().dictionary_encode()
     encoded = subjects if isinstance(subjects, pa.DictionaryArray) else subjects.chunk(0)
@@ -107,7 +108,7 @@ def by_spec(table: pa.Table) -> dict[str, Servings]:
     found = {}
     for spec in sorted(set(table["spec"].to_pylist())):
         own = table.filter(pc.equal(table["spec"], spec)).sort_by("decision_id")
-        found[spec] = Servings(own, _judged(own))
+        found[spec] = Servings(own, _judged(own, more))
     return found
 
 
@@ -134,14 +135,15 @@ def served(by_spec: Mapping[str, Servings]) -> dict[str, Servings]:
         column = pa.nulls(len(own), field.type) if values is None else values
         own = own.set_column(own.schema.get_field_index(name), name, column)
     policies = own["logging_policy"]
+    more = tuple(next(iter(by_spec.values())).judged.rewards)[len(GOALS) :]
     found = {}
     for policy in sorted(set(policies.to_pylist())):
         table = own.filter(pc.equal(policies, policy))
-        found[policy] = Servings(table, _judged(table))
+        found[policy] = Servings(table, _judged(table, more))
     return found
 
 
-def _judged(table: pa.Table) -> Judged:
+def _judged(table: pa.Table, more: tuple[str, ...]) -> Judged:
     positions = pc.max(pc.list_value_length(table["widgets"])).as_py()
     lengths = np.asarray(pc.list_value_length(table["widgets"]))
 
@@ -159,6 +161,7 @@ def _judged(table: pa.Table) -> Judged:
     rewards = {goal: matrix("rewards" if goal == MAIN else goal, 0.0) for goal in GOALS}
     # Who took something from a position has seen it, whatever became of the sighting.
     seen = np.any([matrix("is_seen", 0.0) > 0, *(values != 0 for values in rewards.values())], axis=0)
+    rewards |= {goal: np.where(seen, matrix(goal, 0.0), 0.0) for goal in more}
     return Judged(
         matrix("propensities", 1.0),
         matrix("probabilities", 1.0),
@@ -185,10 +188,11 @@ def _exposures(table: pa.Table, matrix: Callable[[str, float], NDArray[np.float6
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which judgements to read: of these specs, from a day on; None for all."""
+    """Which judgements to read: of these specs, from a day on; None for all. more : goals beside `GOALS`."""
 
     specs: tuple[str, ...] | None = None
     first: date | None = None
+    more: tuple[str, ...] = ()
 
 
 EVERYTHING = Wanted()
@@ -224,7 +228,8 @@ def _worker(
         for bucket in (row for batch in batches for row in batch.to_pylist()):
             whole = read(bucket, wanted)
             for page in sorted(pc.unique(whole["page"]).to_pylist()):
-                for name, summary in work(page, by_spec(whole.filter(pc.equal(whole["page"], page)))):
+                own = by_spec(whole.filter(pc.equal(whole["page"], page)), wanted.more)
+                for name, summary in work(page, own):
                     row = {"page": page, "subject_bucket": bucket["subject_bucket"], "name": repr(name)}
                     row["summary"] = pickle.dumps((name, summary))
                     yield pa.RecordBatch.from_pylist([row], schema=schema)

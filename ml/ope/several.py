@@ -1,7 +1,8 @@
 """Logs that several policies drew: balanced and weighted estimators.
 
 Agarwal, Basu, Schnabel, Joachims 2017: Effective evaluation using logged bandit feedback from multiple
-loggers. m logging policies p₁ … p_m with n₁ … n_m rows.
+loggers. m logging policies p₁ … p_m with n₁ … n_m rows. For logs at hand: nightly jobs weigh each serving by
+the propensity it was drawn with, since what other policies would have given it is not kept.
 """
 
 from dataclasses import dataclass, replace

@@ -13,6 +13,8 @@ from ml.ope.diagnostics import Weights, describe
 from ml.ope.evidence import Evidence, paired, rewarded_so_far
 from ml.ope.judged import Judged, weighing_of
 from ml.ope.logged import Logged
+from ml.ope.summarise import variances
+from ml.ope.summary import ratios
 from ml.ope.terms import Terms
 
 
@@ -78,7 +80,7 @@ def of_slates(days: Mapping[str, SlateDay]) -> Evidence:
         others={name: each for name, each in named.items() if weighing_of(name) != weighing_of(decides)},
         unsupported=_unsupported(every, logged),
         calibrations=tuple(logged.tallies().calibrations()),
-        variances={0.0: 1.0},
+        variances=ratios(variances(candidate, live).sum(axis=0), len(candidate)),
     )
 
 

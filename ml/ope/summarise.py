@@ -17,6 +17,7 @@ from ml.ope.evidence import SHARES, paired
 from ml.ope.judged import Judged
 from ml.ope.log import Floats, Integers
 from ml.ope.logged import Logged
+from ml.ope.slates import looked_at
 from ml.ope.summary import LOOKED, OTHERS, Summary, square, weight
 from ml.ope.sums import Addends
 from ml.ope.terms import Terms
@@ -143,7 +144,7 @@ def after_each_day(
         named |= _weights(role, weights)
     addends = Addends.of(named, candidate.clusters)
     shares = Shares.of(logged, first, days, count)
-    variances = _by_day(_variances(candidate, live), days, count)
+    spreads = _by_day(variances(candidate, live), days, count)
     largest = {
         (role, name): _largest(terms, days, count)
         for role, weights in weighing.items()
@@ -168,7 +169,7 @@ def after_each_day(
             tallies=tallies,
             open_rows=0,
             looks={goal: looks[: day + 1, place] for place, goal in enumerate(places)},
-            variances=variances[: day + 1].sum(axis=0),
+            variances=spreads[: day + 1].sum(axis=0),
         )
 
 
@@ -242,23 +243,34 @@ def _largest(terms: Terms, days: Integers, count: int) -> Floats:
     return np.maximum.accumulate(found)
 
 
-def _variances(candidate: Judged, live: Judged) -> Floats:
+def variances(candidate: Judged, live: Judged) -> Floats:
     """Return (n, shares, 2) what adds up to the variance that a mixture with the candidate would leave.
 
-    It is known for one position alone; of slates only that of the log as it is, which is 1.
+    Numbers are those of `ml.ope.power.variance_with`; of slates summed over the positions that were looked
+    at, of which each counts by the difference of the two policies' looks at its widget. That leaves out how
+    positions of a serving go together, so it tells how the variance changes and not what it is. Where looks
+    are not known it is 1, and known only of the log as it is. A page drawn under rules gains nothing by it:
+    what its positions count is not known for a mixture.
     """
     found = np.zeros((len(candidate), len(SHARES), 2))
-    if candidate.propensities.shape[1] > 1:
-        found[:, 0, 0] = 1.0
-        return found
-    p, mine, theirs = candidate.propensities[:, 0], candidate.probabilities[:, 0], live.probabilities[:, 0]
-    errors = next(iter(candidate.rewards.values()))[:, 0]
-    if candidate.predicted is not None:
-        errors = errors - candidate.predicted[:, 0]
-    moved = (mine - theirs) * errors
+    p, mine, errors = candidate.propensities, candidate.probabilities, next(iter(candidate.rewards.values()))
+    moved = mine - live.probabilities
+    if p.shape[1] > 1:
+        one, other = candidate.exposures, live.exposures
+        if one is None or other is None:
+            found[:, 0, 0] = 1.0
+            return found
+        looked = looked_at(~np.isnan(one.logged), candidate.seen)
+        moved = np.where(looked, one.logged - other.logged, 0.0)
+        errors = errors if one.rated is None else errors - one.rated
+        under_rules = np.zeros(len(p), np.bool_) if one.counts is None else ~np.isnan(one.counts[:, 0])
+        mine = np.where(under_rules[:, None], p, mine)
+    elif candidate.predicted is not None:
+        errors = errors - candidate.predicted
+    moved = np.where(moved == 0, 0.0, moved * errors)
     for place, share in enumerate(SHARES):
-        found[:, place, 0] = moved**2 / (((1 - share) * p + share * mine) * p)
-        found[:, place, 1] = moved / p
+        found[:, place, 0] = (moved**2 / (((1 - share) * p + share * mine) * p)).sum(axis=1)
+        found[:, place, 1] = (moved / p).sum(axis=1) if p.shape[1] == 1 else 0.0
     return found
 
 

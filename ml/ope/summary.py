@@ -119,7 +119,6 @@ class Summary:
 
     def facts(self, goals: Sequence[str]) -> "Summed":
         """Return what the gate asks, of a pair."""
-        today = _spread(self.variances[0], self.estimates.rows)
         names = [name.split("/", 1)[1] for name in self.estimates.recipes if name.startswith(f"{goals[0]}/")]
         decides = weighing_of(names[0])
         return Summed(
@@ -132,13 +131,7 @@ class Summary:
             },
             unsupported=self.unsupported,
             calibrations=tuple(self.tallies.calibrations()),
-            variances={
-                share: _spread(sums, self.estimates.rows) / today
-                for share, sums in zip(SHARES, self.variances, strict=True)
-                if sums.any()
-            }
-            if today > 0
-            else {},
+            variances=ratios(self.variances, self.estimates.rows),
             summary=self,
         )
 
@@ -180,6 +173,13 @@ def _so_far(
     variance = max(spread - 2 * mean * crossed + mean**2 * squared, 0.0)
     rewarded = min(effective(*earned[:2]), effective(*earned[2:]))
     return SoFar(int(rows), int(clusters), total, variance, rewarded)
+
+
+def ratios(variances: Floats, rows: int) -> dict[float, float]:
+    """Return by share of visits drawn from the candidate a row's variance, as a ratio to today's."""
+    today = _spread(variances[0], rows)
+    known = zip(SHARES, variances, strict=True) if today > 0 else ()
+    return {share: _spread(sums, rows) / today for share, sums in known if sums.any()}
 
 
 def _spread(sums: Floats, rows: int) -> float:

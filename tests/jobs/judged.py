@@ -57,6 +57,7 @@ def judgements(
                     "rewards": [rewards[row]],
                     "detail": [float(rewards[row] > 0)],
                     "basket": [float(rewards[row] == 3)],
+                    "revenue": [500.0 * (rewards[row] == 3) * (1 + row % 3)],
                     "first": list(zip(WIDGETS, policy[row].tolist(), strict=True)),
                     "likeliest": WIDGETS[int(policy[row].argmax())],
                 }

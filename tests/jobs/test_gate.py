@@ -53,7 +53,7 @@ def by_hand(monkeypatch):
         found: dict = {}
         for bucket in (0, 1):
             own = rows.filter(pc.equal(rows["subject_bucket"], bucket))
-            for name, summary in work("start", by_spec(own)):
+            for name, summary in work("start", by_spec(own, wanted.more)):
                 found.setdefault(("start", name), []).append(summary)
         return {key: reduce(add, parts) for key, parts in found.items()}
 
@@ -287,3 +287,18 @@ def test_a_live_spec_that_left_conf_leaves_the_pages_own_live(by_hand):
     ]  # fmt: skip
     assert found[0].details["compared_from"] == FIRST.isoformat()
     assert live.as_of(DAYS[11]).spec == "careful"
+
+
+def test_revenue_guards_where_conf_says_so(by_hand):
+    """The better earns more rewards, and less money: what it shows is cheap."""
+    log = judgements(GIVEN, LIVE, TARGETS, seed=2)
+    shown = np.array([widgets[0] for widgets in log["widgets"].to_pylist()])
+    policy = np.concatenate([TARGETS[name] for name in TARGETS])
+    wanted = policy[np.arange(len(shown)), [WIDGETS.index(name) for name in shown]] > 0.5
+    money = pa.array([[0.0 if is_wanted else 900.0] for is_wanted in wanted], log["revenue"].type)
+    poor = log.set_column(log.schema.get_field_index("revenue"), log.field("revenue"), money)
+    rules = RULES.model_copy(update={"guardrails": {"revenue": 0.05}})
+    found = {each.name: each for each in decide(poor, DAYS[-1:], rules=rules)}["better"]
+    assert found.verdict == "no"
+    assert "guardrail 'revenue' falls" in found.why
+    assert {each.name: each for each in decide(poor, DAYS[-1:])}["better"].verdict == "yes"

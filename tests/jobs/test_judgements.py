@@ -95,7 +95,7 @@ def served(day: date) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
                 {**common, "decision_id": name, "position": position, "draw_id": name, "widget": WIDGETS[arm],
                  "served_at": datetime(day.year, day.month, day.day, 12, tzinfo=UTC), "propensity": 0.5,
                  "policy_version": f"old@{day}", "is_seen": is_seen, "reward": reward, "reward_version": "r1",
-                 "rewards": {"basket": float(reward == 3)}}
+                 "rewards": {"basket": float(reward == 3), "revenue": 250.0 * reward}}
             )  # fmt: skip
     return feedback, contexts
 
@@ -195,6 +195,8 @@ def test_a_serving_is_judged_by_the_policy_of_the_days_before_it(frames):
 
     feedback, contexts = SERVED[DAYS[2]]
     own = [row for row in alone if row["spec"] == "learned"]
+    assert all(row["revenue"] == [250.0 * reward for reward in row["rewards"]] for row in own)
+    assert any(any(row["revenue"]) for row in own)
     x = np.array([row["context"] for row in contexts], dtype=np.float32)
     slates = np.array([[WIDGETS.index(widget) for widget in row["widgets"]] for row in own])
     learned = model(DAYS[1])

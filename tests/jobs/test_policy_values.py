@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from jobs import policy_report, policy_values
+from jobs.config import Gate
 from jobs.policy_checks import at_go_live, by_night
 from jobs.policy_page import render
 from jobs.servings import by_spec
@@ -28,7 +29,13 @@ LAST = FIRST + timedelta(3)
 def found(spark, tmp_path_factory):
     buckets = judged.buckets(spark, Tables(str(tmp_path_factory.mktemp("tables"))), LOG)
     days = [LAST - timedelta(1), LAST]
-    built = policy_values.build(buckets, days=days, business_time_zone="America/New_York", reward_hours=6)
+    built = policy_values.build(
+        buckets,
+        days=days,
+        business_time_zone="America/New_York",
+        reward_hours=6,
+        gate=Gate(goals=("revenue",)),
+    )
     return rows(built)
 
 
@@ -70,6 +77,20 @@ def test_values_are_those_of_the_plain_formula(found):
     assert (core["value"], core["servings"]) == (pytest.approx(value, rel=1e-12), count)
 
 
+def test_revenue_is_valued_where_conf_names_it(found):
+    row = one(
+        found, spec="better", goal="revenue", estimator="IPS", as_of_date=LAST, first_date=LAST,
+        audience="everyone",
+    )  # fmt: skip
+    own = [row for row in LOG.to_pylist() if row["spec"] == "better" and row["decision_date"] == LAST]
+    expected = [row["probabilities"][0] / row["propensities"][0] * row["revenue"][0] for row in own]
+    assert row["value"] == pytest.approx(np.mean(expected), rel=1e-12)
+    served = one(found, spec="logging (served)", goal="revenue", as_of_date=LAST, first_date=LAST)
+    assert served["value"] == pytest.approx(np.mean([row["revenue"][0] for row in own]), rel=1e-12)
+    (servings, *_) = by_spec(LOG).values()
+    assert list(servings.judged.rewards) == ["reward", "detail", "basket"]
+
+
 def test_what_was_served_is_a_value_of_its_own(found):
     row = one(
         found, spec="logging (served)", goal="basket", as_of_date=LAST, first_date=LAST, audience="everyone"
@@ -82,7 +103,7 @@ def test_what_was_served_is_a_value_of_its_own(found):
 def test_a_day_at_a_time_gives_the_same_rows(found):
     work = policy_values._summaries("start", by_spec(LOG), days=[LAST], zone="America/New_York", hours=6)
     alone = [row for name, summary in work for row in policy_values._rows("start", name, summary)]
-    of_last = [row for row in found if row["as_of_date"] == LAST]
+    of_last = [row for row in found if row["as_of_date"] == LAST and row["goal"] != "revenue"]
     key = ("spec", "estimator", "goal", "audience", "first_date")
     by_key = {tuple(row[name] for name in key): row["value"] for row in alone}
     assert {tuple(row[name] for name in key): row["value"] for row in of_last} == pytest.approx(

@@ -285,3 +285,54 @@ def test_an_estimator_that_has_enough_to_say_still_contradicts() -> None:
     assert found.not_asked == {}
     assert found.answer == "cannot tell"
     assert "estimators disagree: position-based IPS says" in found.reasons[0]
+
+
+def mixed(share: float, candidate: np.ndarray, rows: int = 20_000) -> SlateDay:
+    """A log whose every position is drawn from the candidate in a share of cases, else from the live."""
+    rng = np.random.default_rng(12)
+    slates, said, along = np.empty((rows, POSITIONS), int), [], {"candidate": [], "live": []}
+    left = np.ones((rows, len(WIDGETS)), bool)
+    for position in range(POSITIONS):
+        chances = {}
+        for name, scores in (("candidate", candidate), ("live", LIVE)):
+            powers = np.where(left, np.exp(scores / T), 0.0)
+            rest = 1 - FLOOR * left.sum(axis=1, keepdims=True)
+            chances[name] = left * FLOOR + rest * powers / powers.sum(axis=1, keepdims=True)
+        both = (1 - share) * chances["live"] + share * chances["candidate"]
+        drawn = (both.cumsum(axis=1) < rng.random((rows, 1))).sum(axis=1).clip(max=len(WIDGETS) - 1)
+        here = np.arange(rows), drawn
+        slates[:, position], left[here] = drawn, False
+        said.append(both[here])
+        for name, of in along.items():
+            of.append(chances[name][here])
+    seen = np.arange(POSITIONS) < rng.choice([1, 2, 3], rows, p=[0.2, 0.2, 0.6])[:, None]
+    rewards = (rng.random(slates.shape) < APPEAL[slates]) * seen * 1.0
+    of_both = {}
+    for name, scores in (("candidate", candidate), ("live", LIVE)):
+        halves = np.arange(6).reshape(2, 3)
+        of_widgets = exposures(
+            np.tile(scores, (2, 1)), halves, DrawRule(T, FLOOR), SEEN, None, seed=3,
+            keys=np.zeros(2, dtype=np.uint64),
+        )  # fmt: skip
+        columns = [np.column_stack(each) for each in (said, along[name])]
+        looks = Exposures(of_widgets.logged.ravel()[slates])
+        of_both[name] = Judged(*columns, {"reward": rewards}, np.arange(rows), seen=seen, exposures=looks)
+    log = Logged(
+        np.array(WIDGETS)[slates[:, 0]], said[0], np.full(rows, "x"), {}, np.arange(rows), np.zeros(rows, int)
+    )
+    return SlateDay(of_both["candidate"], of_both["live"], log)
+
+
+def test_exploration_on_a_page_of_several_positions_is_advised_by_how_the_variance_falls() -> None:
+    """Held against logs of the mixtures themselves, for a candidate that turns the live page round."""
+    now = mixed(0.0, -4 * LIVE)
+    advised = of_slates({"0": now}).variances
+    spread = {}
+    for share in advised:
+        day = mixed(share, -4 * LIVE)
+        mine, theirs = (each.terms("reward")["position-based IPS"] for each in (day.candidate, day.live))
+        spread[share] = float(np.var(mine.contributions - theirs.contributions))
+    for share, ratio in advised.items():
+        assert ratio == pytest.approx(spread[share] / spread[0.0], abs=0.06)
+    assert list(advised) == [0.0, 0.1, 0.2, 0.5]
+    assert advised[0.2] < 0.85
