@@ -30,7 +30,8 @@ HOW_TO_READ = {
     "SHAP": "how much a feature moves predictions, on average, up or down, in units of the raw score"
     " (Lundberg, Lee 2017). It tells what the model uses, not what causes what.",
     "Drift": "the population stability index between the closings that the champion was trained on and those"
-    " that the models are tested on: below 0.1 nothing moved, above 0.25 much did.",
+    " that the models are tested on: below 0.1 nothing moved, above 0.25 much did. What grows by nature, as"
+    " days since the first visit, decides nothing.",
     "Regions": "figures by region are for information: how even the model's quality is. They decide only"
     " through the bound on how far a slice may fall.",
 }
@@ -117,7 +118,7 @@ def _model(model: Row, values: Sequence[Row], verdict: Row | None) -> str:
         card(learners(spec, values)),
         '<div class="charts">',
         bars("What it uses: mean |SHAP| by feature", values, "shap"),
-        bars("What has drifted: PSI by feature", values, "psi"),
+        bars("What has drifted: PSI by feature", values, "psi", spec.bounds.grows),
         "</div>",
         *by_slice(spec, values),
         *by_answer(spec, values),

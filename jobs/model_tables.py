@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from jobs.example_arrays import expand
 from jobs.model_specs import ModelSpec
 from jobs.segment_tables import card, table
 
@@ -101,13 +102,18 @@ def by_answer(spec: ModelSpec, values: Sequence[Row]) -> list[str]:
     return ["<h3>By answer</h3>", card(table(["answer", *(METRICS[name] for name in shown)], rows))]
 
 
-def bars(title: str, values: Sequence[Row], metric: str) -> str:
-    """Return the features of which a metric is largest."""
+def bars(title: str, values: Sequence[Row], metric: str, grows: Sequence[str] = ()) -> str:
+    """Return the features of which a metric is largest; those that a pattern of `grows` names say so."""
     found = sorted(((row["value"], row["slice"].removeprefix("feature/")) for row in values
                     if row["metric"] == metric), reverse=True)  # fmt: skip
     if not found:
         return ""
-    rows = "".join(f"<tr><td>{escape(name)}</td><td>{value:.3f}</td></tr>" for value, name in found[:MOST])
+    by_nature = set(expand(grows, [name for _, name in found]))
+    rows = "".join(
+        f"<tr><td>{escape(name)}{' <small>grows by nature</small>' if name in by_nature else ''}</td>"
+        f"<td>{value:.3f}</td></tr>"
+        for value, name in found[:MOST]
+    )
     more = f" The largest {MOST} of {len(found)}." if len(found) > MOST else ""
     return figure(f"<b>{title}</b>.{more}", table(["feature", metric.upper()], rows))
 
