@@ -25,7 +25,8 @@ HOW_TO_READ = {
     "Log loss, Brier, squared error": "lower is better. Intervals of 95 % come from drawing subjects anew, a"
     " subject's rows of all closings together; changes are paired, so both models see the same subjects.",
     "AUC, average precision": "higher is better; of several questions the mean over them.",
-    "Calibration": "of ten groups by rising prediction, how far the mean prediction lies from what came.",
+    "Calibration": "of ten groups by rising prediction, how far the mean prediction lies from what came."
+    " Drawing anew only adds to it, so its interval may lie above it.",
     "Lift and gains": "what the likeliest tenth, two tenths and so on hold of all that came.",
     "SHAP": "how much a feature moves predictions, on average, up or down, in units of the raw score"
     " (Lundberg, Lee 2017). It tells what the model uses, not what causes what.",

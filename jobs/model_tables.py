@@ -63,12 +63,14 @@ def by_slice(spec: ModelSpec, values: Sequence[Row]) -> list[str]:
         ]
         if not mine:
             continue
+        slices = {row["slice"] for row in mine}
+        has_auc = any(row["metric"] == "auc" and row["slice"] in slices for row in values)
         rows = []
         for row in sorted(mine, key=lambda row: row["slice"]):
             at = {(r["learner"], r["metric"]): r for r in values if r["slice"] == row["slice"]}
             cells = [
                 _cell(row),
-                _cell(at.get((spec.algorithm, "auc"))),
+                *([_cell(at.get((spec.algorithm, "auc")))] if has_auc else []),
                 _change(at.get((spec.algorithm, "change_from_small"))),
                 _change(at.get((spec.algorithm, "change_from_champion"))),
             ]
@@ -79,7 +81,7 @@ def by_slice(spec: ModelSpec, values: Sequence[Row]) -> list[str]:
             kind,
             "examples",
             METRICS[spec.metric],
-            "AUC",
+            *(["AUC"] if has_auc else []),
             "against the small model",
             "against the champion",
         )

@@ -90,6 +90,8 @@ def test_a_report_says_what_was_decided_and_shows_it() -> None:
         "for information: is it as good everywhere?",
     ):
         assert words in html, words
+    # Of all learners; no slice has one here.
+    assert html.count("<th>AUC</th>") == 1
 
 
 @pytest.mark.parametrize(
