@@ -25,12 +25,14 @@ HOW_TO_READ = {
     "Log loss, Brier, squared error": "lower is better. Intervals of 95 % come from drawing subjects anew, a"
     " subject's rows of all closings together; changes are paired, so both models see the same subjects.",
     "AUC, average precision": "higher is better; of several questions the mean over them.",
-    "Calibration": "of ten groups by rising prediction, how far the mean prediction lies from what came.",
+    "Calibration": "of ten groups by rising prediction, how far the mean prediction lies from what came."
+    " Drawing anew only adds to it, so its interval may lie above it.",
     "Lift and gains": "what the likeliest tenth, two tenths and so on hold of all that came.",
     "SHAP": "how much a feature moves predictions, on average, up or down, in units of the raw score"
     " (Lundberg, Lee 2017). It tells what the model uses, not what causes what.",
     "Drift": "the population stability index between the closings that the champion was trained on and those"
-    " that the models are tested on: below 0.1 nothing moved, above 0.25 much did.",
+    " that the models are tested on: below 0.1 nothing moved, above 0.25 much did. What grows by nature, as"
+    " days since the first visit, decides nothing.",
     "Regions": "figures by region are for information: how even the model's quality is. They decide only"
     " through the bound on how far a slice may fall.",
 }
@@ -117,7 +119,7 @@ def _model(model: Row, values: Sequence[Row], verdict: Row | None) -> str:
         card(learners(spec, values)),
         '<div class="charts">',
         bars("What it uses: mean |SHAP| by feature", values, "shap"),
-        bars("What has drifted: PSI by feature", values, "psi"),
+        bars("What has drifted: PSI by feature", values, "psi", spec.bounds.grows),
         "</div>",
         *by_slice(spec, values),
         *by_answer(spec, values),

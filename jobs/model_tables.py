@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from jobs.example_arrays import expand
 from jobs.model_specs import ModelSpec
 from jobs.segment_tables import card, table
 
@@ -62,12 +63,14 @@ def by_slice(spec: ModelSpec, values: Sequence[Row]) -> list[str]:
         ]
         if not mine:
             continue
+        slices = {row["slice"] for row in mine}
+        has_auc = any(row["metric"] == "auc" and row["slice"] in slices for row in values)
         rows = []
         for row in sorted(mine, key=lambda row: row["slice"]):
             at = {(r["learner"], r["metric"]): r for r in values if r["slice"] == row["slice"]}
             cells = [
                 _cell(row),
-                _cell(at.get((spec.algorithm, "auc"))),
+                *([_cell(at.get((spec.algorithm, "auc")))] if has_auc else []),
                 _change(at.get((spec.algorithm, "change_from_small"))),
                 _change(at.get((spec.algorithm, "change_from_champion"))),
             ]
@@ -78,7 +81,7 @@ def by_slice(spec: ModelSpec, values: Sequence[Row]) -> list[str]:
             kind,
             "examples",
             METRICS[spec.metric],
-            "AUC",
+            *(["AUC"] if has_auc else []),
             "against the small model",
             "against the champion",
         )
@@ -101,13 +104,18 @@ def by_answer(spec: ModelSpec, values: Sequence[Row]) -> list[str]:
     return ["<h3>By answer</h3>", card(table(["answer", *(METRICS[name] for name in shown)], rows))]
 
 
-def bars(title: str, values: Sequence[Row], metric: str) -> str:
-    """Return the features of which a metric is largest."""
+def bars(title: str, values: Sequence[Row], metric: str, grows: Sequence[str] = ()) -> str:
+    """Return the features of which a metric is largest; those that a pattern of `grows` names say so."""
     found = sorted(((row["value"], row["slice"].removeprefix("feature/")) for row in values
                     if row["metric"] == metric), reverse=True)  # fmt: skip
     if not found:
         return ""
-    rows = "".join(f"<tr><td>{escape(name)}</td><td>{value:.3f}</td></tr>" for value, name in found[:MOST])
+    by_nature = set(expand(grows, [name for _, name in found]))
+    rows = "".join(
+        f"<tr><td>{escape(name)}{' <small>grows by nature</small>' if name in by_nature else ''}</td>"
+        f"<td>{value:.3f}</td></tr>"
+        for value, name in found[:MOST]
+    )
     more = f" The largest {MOST} of {len(found)}." if len(found) > MOST else ""
     return figure(f"<b>{title}</b>.{more}", table(["feature", metric.upper()], rows))
 

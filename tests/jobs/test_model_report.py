@@ -18,8 +18,9 @@ from tests.jobs.test_model_gate import BETTER, candidate, values
 def model() -> dict[str, Any]:
     """Return a measured candidate's row."""
     closings = {"train": ["2017-01", "2017-02"], "validate": ["2017-03"], "test": ["2017-04"]}
+    grown = spec(bounds={"slice_rows": 50, "grows": ["ten*"]})
     more = {"algorithm": "catboost", "trees": 40, "notes": ["flat <is> the same."], **closings}
-    return candidate(**{**more, "spec": spec().model_dump_json()})
+    return candidate(**{**more, "spec": grown.model_dump_json()})
 
 
 def figures() -> list[dict[str, Any]]:
@@ -45,6 +46,7 @@ def figures() -> list[dict[str, Any]]:
             row("lift", 2.5, slice=f"decile/{number + 1}"),
         ]
     found += [row("shap", 0.4, slice="feature/recency"), row("psi", 0.03, slice="feature/recency")]
+    found += [row("psi", 4.2, slice="feature/tenure")]
     return [*found, row("log_loss", 0.29, slice="region/north", low=0.25, high=0.33)]
 
 
@@ -84,9 +86,12 @@ def test_a_report_says_what_was_decided_and_shows_it() -> None:
         "the likeliest tenth has 2.5 times the mean",
         "<td>north</td><td>300</td><td>0.290<small>0.250 to 0.330</small></td>",
         "<tr><td>recency</td><td>0.400</td></tr>",
+        "<tr><td>tenure <small>grows by nature</small></td><td>4.200</td></tr><tr><td>recency</td>",
         "for information: is it as good everywhere?",
     ):
         assert words in html, words
+    # Of all learners; no slice has one here.
+    assert html.count("<th>AUC</th>") == 1
 
 
 @pytest.mark.parametrize(
