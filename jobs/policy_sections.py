@@ -11,6 +11,7 @@ from typing import Any
 from jobs.context_drift import DRIFTED
 from jobs.policy_charts import heat, histogram
 from jobs.policy_values import EVERYONE, OBSERVED
+from ml.ope.summary import OTHERS
 
 Row = Mapping[str, Any]
 
@@ -127,13 +128,16 @@ def support(shown: Shown) -> str:
     )
     specs = sorted(shown.first)
     body = ""
-    for widget in widgets:
+    for widget in sorted(widgets, key=OTHERS.__eq__):
         logged = shown.shown.get(widget, 0.0)
+        # What a policy seldom shows is summed under one name: each of it may well have been logged.
         cells = "".join(
-            heat(f"{share:.1%}", share / most, is_bad=not logged and share > 0)
+            heat(f"{share:.1%}", share / most, is_bad=not logged and share > 0 and widget != OTHERS)
             for share in (shown.first[spec].get(widget, 0.0) for spec in specs)
         )
-        body += f"<tr><th>{escape(widget)}</th>{heat(f'{logged:.1%}', logged / most)}{cells}</tr>"
+        as_logged = "<td>–</td>" if widget == OTHERS else heat(f"{logged:.1%}", logged / most)
+        name = "where below 1 % of a serving" if widget == OTHERS else widget
+        body += f"<tr><th>{escape(name)}</th>{as_logged}{cells}</tr>"
     note = "Mean probability of standing first. In red: never logged first, so nothing is known of it."
     return (
         f'<h3>What would be shown first</h3><p class="note">{note}</p>'
