@@ -177,7 +177,10 @@ def _with_others(
     widgets: NDArray[np.str_], shown: Integers, codes: Integers, first: First, nights: Integers, count: int
 ) -> tuple[NDArray[np.str_], Integers]:
     """Add to what was shown, by night and widget, how often it is one that its row's `first` lacks."""
-    named = np.stack([first.get(str(widget), np.zeros(len(codes))) for widget in widgets])
+    of_widgets = [first.get(str(widget), np.zeros(len(codes))) for widget in widgets]
+    named = np.array(of_widgets).reshape(
+        len(widgets), len(codes)
+    )  # neither is there on days without servings
     is_other = named[codes, np.arange(len(codes))] == 0
     others = np.bincount(nights[is_other], minlength=count)
     return np.append(widgets, OTHERS), np.column_stack([shown.reshape(count, -1), others]).ravel()

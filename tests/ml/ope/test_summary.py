@@ -197,6 +197,15 @@ def test_rare_widgets_are_supported_once_one_of_them_was_shown():
     assert of_named.unsupported == {OTHERS: pytest.approx(0.5)}
 
 
+def test_days_on_which_nothing_was_served_show_nothing():
+    nobody = np.arange(0)
+    first = {"0": np.zeros(0), OTHERS: np.zeros(0)}
+    found = Shares.of(logged(nobody), first, GIVEN.days[nobody], 2)
+    of_first, shown, _ = found.over(0, 2)
+    assert of_first == {"0": 0.0, OTHERS: 0.0}
+    assert shown.get(OTHERS, 0.0) == 0.0
+
+
 def test_a_largest_weight_over_twenty_thousand_is_refused():
     heavy = judged(CANDIDATE)
     propensities = heavy.propensities.copy()
