@@ -19,6 +19,7 @@ from datetime import date, timedelta
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.day_windows import held_within
 from jobs.store.pages import OF_PURPOSE
 
 BUY_AGAIN, VIEWED, TOGETHER = OF_PURPOSE
@@ -93,7 +94,7 @@ def _shared(frame: DataFrame, name: Column, score: Column) -> DataFrame:
 def _viewed(outcomes: DataFrame, days: Sequence[date], window_days: int) -> DataFrame:
     is_look = F.col("kind").isin("detail", "basket") & F.col("product_id").isNotNull()
     looks = outcomes.where(is_look & (F.col("outcome_date") > F.lit(days[0] - timedelta(window_days))))
-    dated = looks.withColumn("list_date", _days_of("outcome_date", days, window_days))
+    dated = looks.withColumn("list_date", held_within(days, "outcome_date", window_days))
     last = dated.groupBy("list_date", "subject", "product_id").agg(F.max("happened_at").alias("at"))
     return last.select(
         "list_date",
@@ -110,7 +111,7 @@ def _together(order_lines: DataFrame, days: Sequence[date], of: Windows) -> Data
         order_lines.where(F.col("order_date") >= since)
         .select("subject", "order_date", "product_id")
         .distinct()
-        .withColumn("list_date", _days_of("order_date", days, of.window_days))
+        .withColumn("list_date", held_within(days, "order_date", of.window_days))
     )
     visit = ["list_date", "subject", "order_date"]
     counts = visits.groupBy("list_date", "product_id").agg(F.count("*").alias("n"))
@@ -161,7 +162,7 @@ def _of_regions(
     longest = of.window_days + of.trend_days
     recent = order_lines.where(F.col("order_date") > F.lit(days[0] - timedelta(longest)))
     visits = recent.select("subject", "product_id", "order_date").distinct()
-    dated = visits.withColumn("list_date", _days_of("order_date", days, longest))
+    dated = visits.withColumn("list_date", held_within(days, "order_date", longest))
     age = F.datediff("list_date", "order_date")
     counted = (
         dated.join(regions, on=["list_date", "subject"], how="inner")
@@ -171,7 +172,9 @@ def _of_regions(
         )
     )
     grown = counted.where(F.col("recent") >= of.trend_least)
-    return _shared(grown, F.concat(F.lit(REGION), "region"), _growth(of.trend_days / of.window_days, of))
+    return _shared(
+        grown, F.concat(F.lit(REGION), "region"), growth(of.trend_days / of.window_days, of.trend_prior)
+    )
 
 
 def _of_season(order_lines: DataFrame, days: Sequence[date], of: Windows) -> DataFrame:
@@ -191,19 +194,9 @@ def _of_season(order_lines: DataFrame, days: Sequence[date], of: Windows) -> Dat
         .agg(F.count_if(ahead > 0).alias("recent"), F.count_if(ahead <= 0).alias("earlier"))
     )
     grown = counted.where(F.col("recent") >= of.trend_least)
-    return _shared(grown, F.lit(SEASON), _growth(1.0, of))
+    return _shared(grown, F.lit(SEASON), growth(1.0, of.trend_prior))
 
 
-def _growth(share: float, of: Windows) -> Column:
+def growth(share: float, prior: float) -> Column:
     """Visits over those of the days before them, brought to one length; few visits are no trend."""
-    return (F.col("recent") + of.trend_prior) / (F.col("earlier") * share + of.trend_prior)
-
-
-def _days_of(name: str, days: Sequence[date], window: int) -> Column:
-    """The list days whose window of so many days, each included, holds a row's: a row for each."""
-
-    def is_held(day: Column) -> Column:
-        age = F.datediff(day, F.col(name))
-        return (age >= 0) & (age < window)
-
-    return F.explode(F.filter(F.array(*map(F.lit, days)), is_held))
+    return (F.col("recent") + prior) / (F.col("earlier") * share + prior)

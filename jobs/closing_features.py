@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.sources import changes
@@ -53,6 +53,12 @@ def groups(users: DataFrame, ending: DataFrame, demographics: Sequence[str]) -> 
     held = changes.valid(users, "subject")
     then = (F.col("closing_date") >= F.col("valid_from")) & (F.col("closing_date") < F.col("valid_until"))
     return held.join(ending, on=then, how="inner").select(*ONE, *demographics)
+
+
+def evenings(spark: SparkSession, days: Sequence[date]) -> DataFrame:
+    """Return days as if each were a closing of its own, named by itself, with no period behind it."""
+    ddl = "closing_id string, closing_date date, labels_until date"
+    return F.broadcast(spark.createDataFrame([(str(day), day, None) for day in days], ddl))
 
 
 def newest_segments(segments: DataFrame, ending: DataFrame, segmentation: str) -> DataFrame:

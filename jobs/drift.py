@@ -19,14 +19,15 @@ from datetime import date, timedelta
 from functools import partial, reduce
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.champions import verdict
-from jobs.closing_features import newest_segments
+from jobs.closing_features import MAPS, evenings, newest_segments
 from jobs.closing_periods import Period
 from jobs.closing_periods import periods as periods_of
 from jobs.contracts import contract
+from jobs.day_windows import held_within
 from jobs.drift_counts import (
     FEATURE,
     LAST_PERIOD,
@@ -42,6 +43,7 @@ from jobs.drift_counts import (
 from jobs.releases import MODEL
 from jobs.shell import Job, State
 
+FEATURE_MAPS = {column: prefix for column, prefix in MAPS.items() if column != "_counts"}
 COUNTED = "kind string, name string, day date, group string, code long, n long"
 
 
@@ -67,11 +69,7 @@ def build(
     judged = [row.asDict() for row in releases.where(F.col("kind") == MODEL).collect()]  # so are verdicts
     wanted = [pair for day in days for pair in pairs(day, known, judged)]
     needed = sorted({*days, *(pair.earlier for pair in wanted)})
-    table = [(str(day), day, None) for day in needed]
-    ending = F.broadcast(
-        spark.createDataFrame(table, "closing_id string, closing_date date, labels_until date")
-    )
-    groups = newest_segments(segments, ending, segmentation).select(
+    groups = newest_segments(segments, evenings(spark, needed), segmentation).select(
         F.col("closing_id").cast("date").alias("day"), "subject", F.col("segment").alias("group")
     )
     grouped = {
@@ -119,14 +117,8 @@ def same_point(day: date, here: Period, earlier: Period) -> date:
 
 
 def _features(subject_features: DataFrame, needed: Sequence[date]) -> DataFrame:
-    def named(column: str, prefix: str) -> Column:
-        return F.transform_keys(column, lambda name, _: F.concat(F.lit(prefix), name))
-
-    values = F.map_concat(
-        "features", named("widget_shares", "share/"), named("widget_reward_means", "reward_mean/")
-    )
     rows = subject_features.where(F.col("feature_date").isin(list(needed)))
-    return rows.select(F.col("feature_date").alias("day"), "subject", values.alias("values"))
+    return rows.select(F.col("feature_date").alias("day"), "subject", *FEATURE_MAPS)
 
 
 def _scores(subject_scores: DataFrame, needed: Sequence[date], window_days: int) -> DataFrame:
@@ -148,16 +140,16 @@ def _rewards(feedback: DataFrame, needed: Sequence[date], window_days: int) -> D
 
 def _windows(frame: DataFrame, column: str, needed: Sequence[date], window_days: int) -> DataFrame:
     """A row for each needed day in whose window it lies."""
-    within = [day - timedelta(n) for day in needed for n in range(window_days)]
-    ends = F.array(*map(F.lit, needed))
-    return frame.where(F.col(column).isin(sorted(set(within)))).withColumn(
-        "day",
-        F.explode(F.filter(ends, lambda day: F.datediff(day, F.col(column)).between(0, window_days - 1))),
-    )
+    within = sorted({day - timedelta(n) for day in needed for n in range(window_days)})
+    return frame.where(F.col(column).isin(within)).withColumn("day", held_within(needed, column, window_days))
 
 
 def _counted(rows: DataFrame, kind: str) -> DataFrame:
-    return rows.select("day", "group", "values").mapInArrow(partial(count, kind=kind), COUNTED)
+    # Maps are counted where they are: to join them Spark would read every entry by itself.
+    columns = FEATURE_MAPS if kind == FEATURE else {"values": ""}
+    return rows.select("day", "group", *columns).mapInArrow(
+        partial(count, kind=kind, maps_of=columns), COUNTED
+    )
 
 
 JOB = Job(

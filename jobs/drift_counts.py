@@ -53,31 +53,37 @@ class Pair:
         return (kind == SCORE and name.split("/")[0] == self.model) if self.model else kind != SCORE
 
 
-def count(batches: Iterable[pa.RecordBatch], *, kind: str) -> Iterator[pa.RecordBatch]:
-    """Count each batch's values by quantity, day, group and code."""
+def count(
+    batches: Iterable[pa.RecordBatch], *, kind: str, maps_of: Mapping[str, str]
+) -> Iterator[pa.RecordBatch]:
+    """Count each batch's values by quantity, day, group and code.
+
+    maps_of : columns of maps, with what their keys begin with among all quantities.
+    """
     for batch in batches:
-        names = maps.keys_of(batch.column("values"))
-        if not names:
-            continue
-        row, name, value = maps.entries(batch.column("values"), names)
-        days, groups = (pc.dictionary_encode(batch.column(key)) for key in ("day", "group"))
-        # A subject without a segment is of a group of its own, without a name.
-        group = np.asarray(pc.fill_null(groups.indices, len(groups.dictionary)))
-        shape = (len(names), len(days.dictionary), len(groups.dictionary) + 1, drift.SIZE)
-        keys = (name, np.asarray(days.indices)[row], group[row], drift.codes(value))
-        places, n = np.unique(np.ravel_multi_index(keys, shape), return_counts=True)
-        names_of, days_of, groups_of, codes = np.unravel_index(places, shape)
-        columns = {
-            "kind": pa.array([kind] * len(places), pa.string()),
-            "name": pa.array(names, pa.string()).take(pa.array(names_of)),
-            "day": days.dictionary.take(pa.array(days_of)),
-            "group": pa.concat_arrays([groups.dictionary, pa.nulls(1, pa.string())]).take(
-                pa.array(groups_of)
-            ),
-            "code": pa.array(codes, pa.int64()),
-            "n": pa.array(n, pa.int64()),
-        }
-        yield pa.RecordBatch.from_pydict(columns)
+        for column, prefix in maps_of.items():
+            if names := maps.keys_of(batch.column(column)):
+                yield _counts(batch, column, names, prefix, kind)
+
+
+def _counts(batch: pa.RecordBatch, column: str, names: list[str], prefix: str, kind: str) -> pa.RecordBatch:
+    row, name, value = maps.entries(batch.column(column), names)
+    days, groups = (pc.dictionary_encode(batch.column(key)) for key in ("day", "group"))
+    # A subject without a segment is of a group of its own, without a name.
+    group = np.asarray(pc.fill_null(groups.indices, len(groups.dictionary)))
+    shape = (len(names), len(days.dictionary), len(groups.dictionary) + 1, drift.SIZE)
+    keys = (name, np.asarray(days.indices)[row], group[row], drift.codes(value))
+    places, n = np.unique(np.ravel_multi_index(keys, shape), return_counts=True)
+    names_of, days_of, groups_of, codes = np.unravel_index(places, shape)
+    columns = {
+        "kind": pa.array([kind] * len(places), pa.string()),
+        "name": pa.array([prefix + each for each in names], pa.string()).take(pa.array(names_of)),
+        "day": days.dictionary.take(pa.array(days_of)),
+        "group": pa.concat_arrays([groups.dictionary, pa.nulls(1, pa.string())]).take(pa.array(groups_of)),
+        "code": pa.array(codes, pa.int64()),
+        "n": pa.array(n, pa.int64()),
+    }
+    return pa.RecordBatch.from_pydict(columns)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.config import FeatureSet, Page
+from jobs.day_windows import held_within
+from jobs.epochs import widgets_as_of
 from jobs.page_filters import BOUGHT, LONGEST_DAYS, UNCLICKED
 from ml.features import MISSING, STRONGEST
 
@@ -132,7 +134,7 @@ def _bought(past: DataFrame, days: Sequence[date]) -> DataFrame:
         "subject", "day", F.explode(F.map_keys("category_visits")).alias("category")
     )
     return (
-        bought.withColumn("feature_date", _days_of("day", days, LONGEST_DAYS))
+        bought.withColumn("feature_date", held_within(days, "day", LONGEST_DAYS))
         .groupBy("subject", "feature_date", "category")
         .agg(F.max("day").alias("day"))
         .groupBy("subject", "feature_date")
@@ -144,7 +146,7 @@ def _after(outcomes: DataFrame, days: Sequence[date], gap_minutes: int) -> DataF
     """Return by subject and day what the last session of looks was about, by category."""
     is_look = F.col("kind").isin("detail", "basket") & F.col("category").isNotNull()
     looks = outcomes.where(is_look & (F.col("outcome_date") >= F.lit(days[0] - timedelta(SESSION_DAYS - 1))))
-    dated = looks.withColumn("feature_date", _days_of("outcome_date", days, SESSION_DAYS))
+    dated = looks.withColumn("feature_date", held_within(days, "outcome_date", SESSION_DAYS))
     of = ("subject", "feature_date")
     latest_first = Window.partitionBy(*of).orderBy(F.desc("happened_at"), F.desc("outcome_id"))
     at = F.unix_seconds("happened_at")
@@ -186,7 +188,7 @@ def _unclicked(
     longest = max(window for _, window in sights)
     recent = subject_widgets.where(F.col("stat_date") >= F.lit(days[0] - timedelta(longest - 1)))
     dated = recent.join(F.broadcast(listed), on="page", how="inner").withColumn(
-        "feature_date", _days_of("stat_date", days, F.col("window"))
+        "feature_date", held_within(days, "stat_date", F.col("window"))
     )
     counted = dated.groupBy("subject", "feature_date", "window", "page", "widget").agg(
         F.sum("seen").cast("double").alias("seen"), F.sum("clicks").alias("clicks")
@@ -199,16 +201,6 @@ def _unclicked(
     )
 
 
-def _days_of(name: str, days: Sequence[date], window: Column | int) -> Column:
-    """The days whose window of so many days, each included, holds a row's: a row for each."""
-
-    def is_held(day: Column) -> Column:
-        age = F.datediff(day, F.col(name))
-        return (age >= 0) & (age < window)
-
-    return F.explode(F.filter(F.array(*map(F.lit, days)), is_held))
-
-
 def _age(name: str) -> Column:
     """Days from a row's day to the day that is served, which is the one after `feature_date`."""
     return (F.datediff("feature_date", F.col(name)) + 1).cast("double")
@@ -216,10 +208,7 @@ def _age(name: str) -> Column:
 
 def _categories(changes: Sequence[Mapping[str, Any]], day: date) -> dict[str, str]:
     """Return by widget the category that it shows as of a day."""
-    newest: dict[str, Mapping[str, Any]] = {}
-    for row in sorted(changes, key=lambda row: row["changed_date"]):
-        if row["changed_date"] <= day:
-            newest[row["widget"]] = row
+    newest = widgets_as_of(changes, day)
     return {
         widget: row["category"] for widget, row in newest.items() if row["category"] and not row["is_deleted"]
     }

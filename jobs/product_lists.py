@@ -25,6 +25,7 @@ from pyspark.sql import functions as F
 
 from jobs import asked_lists
 from jobs.contracts import contract
+from jobs.day_windows import held_until
 from jobs.shell import Days, Job, State, Until
 from jobs.subject_products import history
 
@@ -52,7 +53,7 @@ def build(
     """Build every list of every day; without checkpoints own lists read the whole of order_lines."""
     catalogue = F.broadcast(_catalogue(products))
     sold = _sold(order_lines, catalogue, days, window_days, trend_days)
-    growth = (F.col("recent") + trend_prior) / (F.col("earlier") * (trend_days / window_days) + trend_prior)
+    growth = asked_lists.growth(trend_days / window_days, trend_prior)
     for_all = F.array_compact(
         F.array(
             F.when(F.col("visits") > 0, _entry("bestsellers", F.col("visits"))),
@@ -109,7 +110,7 @@ def _sold(
     recent = order_lines.where(F.col("order_date") >= F.lit(days[0] - timedelta(longest)))
     daily = recent.groupBy("product_id", "order_date").agg(F.count_distinct("subject").alias("n"))
     until = F.date_add("order_date", longest)
-    aged = daily.withColumn("list_date", _list_days(days, until)).withColumn(
+    aged = daily.withColumn("list_date", held_until(days, "order_date", until)).withColumn(
         "age", F.datediff("list_date", "order_date")
     )
     age, zero = F.col("age"), F.lit(0)
@@ -125,7 +126,7 @@ def _counted(bought: DataFrame, days: Sequence[date]) -> DataFrame:
     """On how many visits each subject bought each product until each list day, and the latest of them."""
     # All that follows is grouped by subject: history is shuffled once, however many groupings there are.
     return (
-        bought.withColumn("list_date", _list_days(days, F.lit(days[-1]), "day"))
+        bought.withColumn("list_date", held_until(days, "day", F.lit(days[-1])))
         .groupBy("list_date", "subject", "product_id")
         .agg(F.sum("visits").alias("visits"), F.max("latest_date").alias("latest"))
     )
@@ -159,7 +160,7 @@ def _own(
 def _shown(widgets: DataFrame, days: Sequence[date]) -> DataFrame:
     """Categories that a widget of some page shows, by list day."""
     latest = F.row_number().over(Window.partitionBy("list_date", "widget").orderBy(F.desc("changed_date")))
-    dated = widgets.withColumn("list_date", _list_days(days, F.lit(days[-1]), "changed_date"))
+    dated = widgets.withColumn("list_date", held_until(days, "changed_date", F.lit(days[-1])))
     standing = dated.withColumn("_nth", latest).where(
         (F.col("_nth") == 1) & ~F.coalesce("is_deleted", F.lit(False))
     )
@@ -176,11 +177,6 @@ def _as_of(frame: DataFrame, catalogue: DataFrame) -> DataFrame:
 def _in_catalogue(frame: DataFrame, catalogue: DataFrame) -> DataFrame:
     """Drop products that are in no catalogue on the list day."""
     return _as_of(frame, catalogue.drop("category"))
-
-
-def _list_days(days: Sequence[date], until: Column, since: str = "order_date") -> Column:
-    """The list days from `since` to `until`, a row for each."""
-    return F.explode(F.filter(F.array(*map(F.lit, days)), lambda day: day.between(F.col(since), until)))
 
 
 def _lists(entries: DataFrame, longest: Column) -> DataFrame:

@@ -30,6 +30,7 @@ from jobs.closing_features import (
     ONE,
     Spans,
     counts,
+    evenings,
     groups,
     newest_segments,
     places,
@@ -148,9 +149,7 @@ def _described(
     """Return the days' subjects with all that models may know, as in closing_examples."""
     known = periods_of(row.asDict() for row in closings.collect())  # closings are few
     spans = {str(day): trailing(known, day, active_periods) for day in days}
-    table = [(str(day), day, None) for day in days]
-    ddl = "closing_id string, closing_date date, labels_until date"
-    ending = F.broadcast(subject_features.sparkSession.createDataFrame(table, ddl))
+    ending = evenings(subject_features.sparkSession, days)
     named = subject_features.withColumnRenamed("feature_date", "score_date")
     rows = ending.join(named, on=F.col("score_date") == F.col("closing_date"), how="inner")
     for more in (

@@ -79,7 +79,7 @@ class Tables:
         if not self.exists(name):
             empty = contract(name).arrow_schema.empty_table()
             return empty.select(list(columns)) if columns else empty
-        return _rows(dataset_of(self.open(name, version)), name, columns, where)
+        return rows_of(dataset_of(self.open(name, version)), name, columns, where)
 
     def pruned(
         self,
@@ -101,7 +101,7 @@ class Tables:
         asked = [(day, ">=", str(first))] if day and first else []
         asked += [(day, "<=", str(last))] if day and last else []
         asked += [(key, "=", str(value)) for key, value in (only or {}).items()]
-        return _rows(dataset_of(self.open(name), asked), name, columns, where)
+        return rows_of(dataset_of(self.open(name), asked), name, columns, where)
 
     def files(self, name: str, version: int | None = None) -> list[tuple[str, dict[str, Any]]]:
         """List a table's files: address, and value of each partition column."""
@@ -274,8 +274,8 @@ def _adds(root: str, staged: str) -> list[AddAction]:
     return adds
 
 
-def _rows(
-    rows: ds.Dataset, name: str, columns: Sequence[str] | None, where: ds.Expression | None
+def rows_of(
+    rows: ds.Dataset, name: str, columns: Sequence[str] | None, where: ds.Expression | None = None
 ) -> pa.Table:
     """Read rows; a column that the table gained after they were written is null."""
     gained = [] if columns is None else [column for column in columns if column not in rows.schema.names]

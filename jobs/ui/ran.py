@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs import runs
-from jobs.tables import dataset_of
+from jobs.tables import dataset_of, rows_of
 from jobs.ui.shelf import Shelf
 
 Row = Mapping[str, Any]
@@ -34,8 +34,5 @@ def _read(shelf: Shelf) -> list[Row]:
     if newest is None:
         return []
     since = [("started_at", ">=", f"{newest - timedelta(DAYS):%Y-%m-%dT%H:%M:%SZ}")]
-    dataset = dataset_of(table, since)
-    # A column that the contract has gained is in the table from the next run on.
-    there = [name for name in COLUMNS if name in dataset.schema.names]
-    rows = dataset.to_table(columns=there).sort_by("started_at").to_pylist()
-    return [{**dict.fromkeys(COLUMNS), **row} for row in rows if row["job"] != runs.PIN]
+    rows = rows_of(dataset_of(table, since), "runs", COLUMNS).sort_by("started_at").to_pylist()
+    return [row for row in rows if row["job"] != runs.PIN]

@@ -152,7 +152,7 @@ def test_counts_add_over_batches() -> None:
         }
     )
     whole, halves = (
-        pa.Table.from_batches(count(batches, kind="feature"))
+        pa.Table.from_batches(count(batches, kind="feature", maps_of={"values": ""}))
         .group_by(["name", "day", "group", "code"])
         .aggregate([("n", "sum")])
         .sort_by([("name", "ascending"), ("day", "ascending"), ("n_sum", "ascending")])
