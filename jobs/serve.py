@@ -30,7 +30,7 @@ import orjson
 
 from jobs.config import Config
 from jobs.decision_spans import Value, to_collector
-from jobs.ids import pseudonym
+from jobs.ids import pseudonyms
 from jobs.misses import Misses
 from jobs.on_request import Known
 from jobs.store import Layout, Store, StoreError, StoreGone
@@ -96,13 +96,13 @@ class Application:
             path = list(map(unquote, path))
         try:
             match path:
+                case ["v1", "layouts", page]:
+                    return self._layout(page, asked(scope["query_string"]), scope)
                 case ["v1", "lists", key]:
                     return _found("products", list(self.store.products(key)[key]), f"list {key}")
                 case ["v1", "widgets", name]:
                     value = self.store.generation().colour.get(f"widget:{name}".encode())
                     return _found("labels", json.loads(value or b"{}"), f"widget {name}")
-                case ["v1", "layouts", page]:
-                    return self._layout(page, parse_qs(scope["query_string"].decode(errors="replace")), scope)
                 case ["health"]:
                     pointer = self.store.generation().pointer
                     return 200, {"generation": pointer.generation, "serves_date": str(pointer.serves_date)}
@@ -113,11 +113,11 @@ class Application:
         return 404, {"error": "There is no such address; see vitrine serve --help."}
 
     def _layout(self, page: str, query: Mapping[str, list[str]], scope: Mapping[str, Any]) -> Answer:
-        user, device, session = (query.get(name, [""])[0] for name in ("user", "device", "session"))
-        if not (user or device) or max(map(len, (user, device, session))) > MOST_ID:
+        user, device, session = _first(query, "user"), _first(query, "device"), _first(query, "session")
+        if not (user or device) or max(len(user), len(device), len(session)) > MOST_ID:
             return 400, {"error": "Whose layout? Give user=ID or device=ID."}
         subject = self.pseudonym_of("user", user) if user else self.pseudonym_of("device", device)
-        device_kind = query.get("device_kind", [""])[0] or _kind_of(_header(scope, b"user-agent"))
+        device_kind = _first(query, "device_kind") or _kind_of(_header(scope, b"user-agent"))
         layout, candidates = self.store.get(subject, page, self._variant(page, device_kind)), None
         try:
             if layout.why == NO_SUBJECT:
@@ -135,11 +135,10 @@ class Application:
             of = {"user.id": user, "device.id": device, "session.id": session}
             of["user_agent.original"] = _header(scope, b"user-agent")
             self.log(_decision(layout, decision_id, candidates or [], of, versions))
-        return 200, {
-            "decision_id": decision_id,
-            **_told(layout),
-            **({"versions": versions} if versions else {}),
-        }
+        told = {"decision_id": decision_id, **_told(layout)}
+        if versions:
+            told["versions"] = versions
+        return 200, told
 
     def _variant(self, page: str, device_kind: str) -> str:
         """Return the variant to ask for; none where the store cannot tell: `get` then says what to show."""
@@ -175,7 +174,7 @@ class Application:
 def application(url: str, clock: Any, key: bytes, key_id: str, log: Log | None) -> Application:
     """Return the application on a store, with the key that makes pseudonyms."""
     store = Store.open(url, clock=clock)
-    return Application(store, lambda kind, raw: pseudonym(kind, raw, key=key, key_id=key_id), log)
+    return Application(store, pseudonyms(key, key_id), log)
 
 
 def run(config: Config, host: str, port: int) -> None:
@@ -219,9 +218,26 @@ def _decision(
     return attributes
 
 
+def asked(query: bytes) -> Mapping[str, list[str]]:
+    """Return what a query string asks, as `parse_qs`, which takes thrice the time where nothing is quoted."""
+    text = query.decode(errors="replace")
+    if "%" in text or "+" in text:
+        return parse_qs(text)
+    found: dict[str, list[str]] = {}
+    for part in text.split("&"):
+        name, _, value = part.partition("=")
+        if value:
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def _first(query: Mapping[str, list[str]], name: str) -> str:
+    return query[name][0] if name in query else ""
+
+
 def _known(query: Mapping[str, list[str]]) -> Known:
     """Return what a request tells of a subject without a layout."""
-    role, region = (query.get(name, [""])[0][:MOST_ID] for name in ("role", "region"))
+    role, region = _first(query, "role")[:MOST_ID], _first(query, "region")[:MOST_ID]
     return Known(
         role, region, tuple(category[:MOST_ID] for category in query.get("recent", [])[:MOST_RECENT])
     )
@@ -229,7 +245,7 @@ def _known(query: Mapping[str, list[str]]) -> Known:
 
 def _told(layout: Layout) -> dict[str, Any]:
     """Return a layout as an answer; whose it is stays here."""
-    return {
+    answer = {
         "page": layout.page,
         "widgets": layout.widgets,
         "propensities": layout.propensities,
@@ -239,7 +255,10 @@ def _told(layout: Layout) -> dict[str, Any]:
         "freshness": layout.freshness,
         "why": layout.why,
         "generation": layout.generation,
-    } | ({"variant": layout.variant} if layout.variant else {})
+    }
+    if layout.variant:
+        answer["variant"] = layout.variant
+    return answer
 
 
 def _kind_of(agent: str) -> str:
@@ -252,4 +271,7 @@ def _found(name: str, content: Any, what: str) -> Answer:
 
 
 def _header(scope: Mapping[str, Any], wanted: bytes) -> str:
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")[:MOST_ID]
+    for name, value in scope["headers"]:
+        if name == wanted:
+            return value.decode("latin-1")[:MOST_ID]
+    return ""

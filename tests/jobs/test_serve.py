@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
+from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,13 +18,15 @@ import pytest
 import requests
 import uvicorn
 from google.protobuf.json_format import MessageToDict
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from jobs import decisions, events, feedback, outcomes
 from jobs.config import Consent, load
 from jobs.decision_spans import DecisionSpans, resource
 from jobs.ids import pseudonym
-from jobs.serve import SERVICE, SPAN, application
+from jobs.serve import SERVICE, SPAN, application, asked
 from jobs.shell import Ask, run_job
 from jobs.store import StoreGone
 from jobs.store.export import export
@@ -333,3 +336,9 @@ def test_a_layout_comes_with_the_versions_of_flags(tmp_path):
     export(str(tmp_path), later, replace(inputs, flags=flags))
     status, told = served.get("/v1/layouts/home?user=u1")
     assert (status, "versions" in told, len(told["widgets"])) == (200, False, 2)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="ab=&%+20é", max_size=30).map(str.encode))
+def test_a_query_is_read_as_the_library_reads_it(query):
+    assert asked(query) == parse_qs(query.decode())
