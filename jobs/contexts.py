@@ -1,7 +1,8 @@
 """contexts: one row per draw that was served and feature set of its page, as of the evening before.
 
-A draw that stands in `layouts` keeps the context it was drawn with. Any other (of another system, or of a set
-declared later) gets the one that the features of the day before give: nothing of the day itself is used.
+A draw that stands in `layouts` keeps the context it was drawn with. Any other (of another system, on request,
+or of a set declared later) gets the one that the features of the day before give: nothing of the day itself
+is used. Its rules and variant are those that it was served with; one whose rules cannot be read has no row.
 
 Reads   decisions of the days, subject_features of the days before them, layouts of the last eight days
 Writes  contexts, partition decision_date
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import maps, variants
+from jobs import maps, steering, variants
 from jobs.config import FeatureSet
 from jobs.scenarios import LIVE
 from jobs.shell import Days, Job, Until
@@ -54,7 +55,7 @@ def build(
 
 def _draws(decisions: DataFrame) -> DataFrame:
     """One row per draw and day it was served on, however many positions it has and subjects it went to."""
-    draw = F.struct("subject", "subject_bucket", "page", "candidates")
+    draw = F.struct("subject", "subject_bucket", "page", "candidates", "rules", "variant")
     first = F.min_by(draw, F.struct("subject", "decision_id", "position")).alias("first")
     by_draw = decisions.repartition("draw_id").groupBy("draw_id", "decision_date")
     return by_draw.agg(first).select("draw_id", "decision_date", "first.*")
@@ -96,10 +97,10 @@ def _kernel(feature_sets: Mapping[str, FeatureSet]) -> Callable[[Batches], Batch
             yield _served(batch.filter(batch.column("stored").is_valid()))
             group = pc.binary_join(batch.column("candidates"), BETWEEN).dictionary_encode()
             stored_set = pc.struct_field(batch.column("stored"), "feature_set").fill_null("")
+            is_readable = _have_readable_rules(batch)
             for declared in sets:
-                due = pc.and_(
-                    pc.equal(batch.column("page"), declared.page), pc.not_equal(stored_set, declared.name)
-                )
+                is_other = pc.not_equal(stored_set, declared.name)
+                due = pc.and_(pc.and_(pc.equal(batch.column("page"), declared.page), is_other), is_readable)
                 for number in range(len(group.dictionary)):
                     at = np.flatnonzero(np.asarray(due) & (np.asarray(group.indices) == number))
                     if len(at):
@@ -119,7 +120,7 @@ def _served(rows: pa.RecordBatch) -> pa.RecordBatch:
 def _computed(rows: pa.RecordBatch, declared: FeatureSet) -> pa.RecordBatch:
     """Contexts, in one feature set, of rows that have the same candidates."""
     candidates = rows.column("candidates")[0].as_py()
-    names, variant = column_names(declared, candidates), pc.struct_field(rows.column("stored"), "variant")
+    names, variant = column_names(declared, candidates), _told(rows, "variant")
     columns = feature_columns(rows, names) | variants.features(names, variant.to_pylist())
     context, action_context = assemble(columns, declared, candidates, rows=rows.num_rows)
     made = {
@@ -127,11 +128,27 @@ def _computed(rows: pa.RecordBatch, declared: FeatureSet) -> pa.RecordBatch:
         "candidates": rows.column("candidates"),
         "context": maps.lists(context, rows.num_rows),
         "action_context": maps.lists(action_context, rows.num_rows),
-        "rules": pc.struct_field(rows.column("stored"), "rules"),
+        "rules": _told(rows, "rules"),
         "variant": variant,
         "is_served": pa.array(np.zeros(rows.num_rows, dtype=bool)),
     }
     return _ordered({name: rows.column(name) for name in SAME} | made)
+
+
+def _told(rows: pa.RecordBatch, name: str) -> pa.Array:
+    """Return what `layouts` says of draws, and of those that are not there what their decisions do."""
+    stored = rows.column("stored")
+    return pc.if_else(stored.is_valid(), pc.struct_field(stored, name), rows.column(name))
+
+
+def _have_readable_rules(rows: pa.RecordBatch) -> pa.BooleanArray:
+    """Tell of draws whether the rules that their decisions tell, if any, are about their candidates."""
+    texts, counts = rows.column("rules").to_pylist(), pc.list_value_length(rows.column("candidates"))
+    fits = [
+        text is None or steering.is_about(text, count)
+        for text, count in zip(texts, counts.to_pylist(), strict=True)
+    ]
+    return pc.or_(rows.column("stored").is_valid(), pa.array(fits, pa.bool_()))
 
 
 def _ordered(columns: Mapping[str, pa.Array]) -> pa.RecordBatch:

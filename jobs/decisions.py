@@ -16,6 +16,8 @@ from jobs.kinds import ANY, NOTHING_SAID, Kinds, reward_name
 from jobs.shell import Days, Job, Until
 from jobs.sources import changes
 
+TOLD = ("versions", "variant", "freshness", "rules")
+"""What a serving tells beside the draw; null where its front end did not."""
 SERVING = (
     "event_id",
     "event_date",
@@ -25,6 +27,7 @@ SERVING = (
     "draw_id",
     "page",
     "policy_version",
+    *TOLD,
 )
 
 
@@ -117,6 +120,7 @@ def _positions(servings: DataFrame, seen_hours: int, clock_skew_seconds: int) ->
             F.col("serving.candidates").alias("candidates"),
             F.col("placed")["propensity"].alias("propensity"),
             F.col("serving.policy_version").alias("policy_version"),
+            *(F.col(f"serving.{name}").alias(name) for name in TOLD),
             seen_at.isNotNull().alias("is_seen"),
             seen_at.alias("seen_at"),
             _reason().alias("_reason"),

@@ -5,8 +5,8 @@ Behind the answer it is ranked once more, with what the store knows of the subje
 came with: `ranked`, kept for the next request of the same subject that tells the same. What waits and what is
 kept are bounded: past the one a request is not ranked again, past the other the oldest is forgotten.
 
-A page without a policy in the store (one with goals or rules, say) gets its default variants, as from the
-reader.
+A page without a policy in the store, and whom a page's rules leave nothing, gets its default variants, as
+from the reader.
 """
 
 import json
@@ -31,10 +31,11 @@ RANKED_WHY = "the subject has no layout of its own: ranked by what the request a
 
 
 class Answer(NamedTuple):
-    """A layout, and the widgets that it was drawn from."""
+    """A layout, the widgets that it was drawn from, and the rules of its page as they were bound to them."""
 
     layout: Layout
     candidates: list[str]
+    rules: str | None = None
 
 
 class Behind:
@@ -45,7 +46,7 @@ class Behind:
         self._kept: OrderedDict[Hashable, Answer] = OrderedDict()
         self._asked: set[Hashable] = set()
         self._lock = Lock()
-        self._queue: queue.Queue[tuple[Hashable, Callable[[], Answer]] | None] = queue.Queue(waiting)
+        self._queue: queue.Queue[tuple[Hashable, Callable[[], Answer | None]] | None] = queue.Queue(waiting)
         self._thread: Thread | None = None
 
     def kept(self, key: Hashable) -> Answer | None:
@@ -55,7 +56,7 @@ class Behind:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
-    def ask(self, key: Hashable, make: Callable[[], Answer]) -> None:
+    def ask(self, key: Hashable, make: Callable[[], Answer | None]) -> None:
         """Have an answer made, unless it is being made already or too many wait."""
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
@@ -113,7 +114,7 @@ class Misses:
                     _ranked(ranker, generation, "", Known("none", "none", ("none",)), is_full=True)
 
     def answer(self, subject: str, page: str, known: Known, beside: Sequence[str] = ()) -> Answer | None:
-        """Return a ranking, None where the page is not ranked on request.
+        """Return a ranking, None where the page is not ranked on request, or not for this subject.
 
         `beside` are other pseudonyms of the same person, as the device's where a user is asked for.
 
@@ -131,8 +132,10 @@ class Misses:
         kept = self.behind.kept(key)
         if kept is not None:
             return kept
-        self.behind.ask(key, partial(_full, ranker, generation, subject, known, beside))
-        return _ranked(ranker, generation, subject, known, is_full=False)
+        answer = _ranked(ranker, generation, subject, known, is_full=False)
+        if answer is not None:
+            self.behind.ask(key, partial(_full, ranker, generation, subject, known, beside))
+        return answer
 
     def _ranker(self, generation: Generation, page: str) -> Ranker | None:
         """Return what ranks a page; read once a generation."""
@@ -165,7 +168,7 @@ def _read(generation: Generation, page: str) -> Ranker | None:
 
 def _full(
     ranker: Ranker, generation: Generation, subject: str, known: Known, beside: Sequence[str]
-) -> Answer:
+) -> Answer | None:
     """Rank with what the store knows, too: the categories that were bought from most."""
     names = [f"own:{one}".encode() for one in (subject, *beside)]
     own = [json.loads(value) for value in generation.colour.get_all(names) if value]
@@ -179,9 +182,13 @@ def _full(
     return _ranked(ranker, generation, subject, fuller, is_full=True)
 
 
-def _ranked(ranker: Ranker, generation: Generation, subject: str, known: Known, *, is_full: bool) -> Answer:
+def _ranked(
+    ranker: Ranker, generation: Generation, subject: str, known: Known, *, is_full: bool
+) -> Answer | None:
     pointer = generation.pointer
     ranking = ranker.rank(subject, pointer.serves_date, known)
+    if ranking is None:
+        return None
     layout = Layout(
         subject,
         ranker.page,
@@ -190,5 +197,6 @@ def _ranked(ranker: Ranker, generation: Generation, subject: str, known: Known, 
         freshness="ranked" if is_full else "degraded",
         why=RANKED_WHY if is_full else DEGRADED_WHY,
         generation=pointer.generation,
+        variant=known.variant,
     )
-    return Answer(layout, ranking.candidates)
+    return Answer(layout, ranking.candidates, ranking.rules)

@@ -7,11 +7,14 @@ come what widgets are like to anybody, the calendar, and what the request or the
     recent categories    share/WIDGET of widgets with a category: (times named + 2 · anybody's) / (names + 2),
                          as for so many visits; ml.features.history
     own products         has_orders is 1
+    variant              variant/PART is 1 for its parts, as phone
 
-Scores are expected rewards, θ·x; there is no exploration bonus, for that wants the covariances. Slates are
-drawn as at night, with numbers that depend on the seed, the subject, the page, the day that is served and
-nothing else: so whoever asks again is drawn the same, and what is drawn when more is known differs only where
-scores do.
+Scores are expected rewards, θ·x, weighed for the page's goals; there is no exploration bonus, for that wants
+the covariances. Slates are drawn as at night, under the page's rules, from the widgets that are for the role,
+region and variant that are known; filters are silent, for nothing tells when something was bought or seen.
+The numbers depend on the seed, the subject, the page, its variant, the day that is served and nothing else:
+so whoever asks again is drawn the same, and what is drawn when more is known differs only where scores and
+widgets do.
 """
 
 import hashlib
@@ -26,18 +29,21 @@ from numpy.typing import NDArray
 
 from jobs.config import Feature
 from jobs.epochs import EPOCH_ZERO
+from jobs.request_steering import Steered
 from jobs.store.errors import BrokenValue
+from jobs.variants import VARIANT, parts_of
 from ml.bandits.fixed import Fixed
 from ml.bandits.policy import Flags, Floats
-from ml.draw import DrawRule, draw
+from ml.draw import DrawRule
 from ml.features import assemble, column_names, scaled
 from ml.features.history import PRIOR_VISITS
 from ml.features.sets import MISSING
 from ml.features.values import calendar
 from ml.randomness import subject_keys, uniform
-from ml.reasons import EXPLORED, part_columns, phrase, reasons
+from ml.rank import ruled
+from ml.reasons import EXPLORED, PINNED, part_columns, phrase, reasons
 
-FORMAT = 1
+FORMAT = 2
 PURPOSE = "request"
 BY_REQUEST = "request:"
 ONE_OF = ("role/", "region/")
@@ -50,10 +56,11 @@ class Known(NamedTuple):
     region: str = ""
     recent: tuple[str, ...] = ()
     has_orders: bool = False
+    variant: str = ""
 
 
 class Ranking(NamedTuple):
-    """A drawn slate, position after position, as `layouts` has it, and the widgets that it was drawn from."""
+    """A drawn slate, position after position, as `layouts` has it; and the widgets and rules behind it."""
 
     widgets: tuple[str, ...]
     scores: tuple[float, ...]
@@ -62,6 +69,7 @@ class Ranking(NamedTuple):
     draw_id: str
     policy_version: str
     candidates: list[str]
+    rules: str | None
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,7 @@ class Ranker:
             self._model = _Plain(np.array(about["theta"], dtype=np.float64), DrawRule(**about["rule"]))
             self._context, self._action = self._anybody()
             Fixed.scores(self._model, self._context, self._action)  # says which shapes do not fit
+            self._steered = Steered(about, self.candidates)
         except (ValueError, KeyError, TypeError) as error:
             raise BrokenValue(f"What ranks a page on request cannot be read: {error}.") from None
         self._common = hashlib.blake2b(value, digest_size=16)
@@ -119,39 +128,52 @@ class Ranker:
         self._places = _places(self._features, self.candidates)
         self._parts = part_columns(self._features.context, self._features.action, self.candidates)
 
-    def rank(self, subject: str, day: date, known: Known) -> Ranking:
-        """Draw a subject's page for the day that is served."""
+    def rank(self, subject: str, day: date, known: Known) -> Ranking | None:
+        """Draw a subject's page for the day that is served; None where its rules leave them nothing."""
+        known = known._replace(variant=known.variant or self._steered.main)
+        may = self._steered.may(known.role, known.region, known.variant)
+        if may is None:
+            return None
         context, action = self._contexts(day, known)
-        positions = np.arange(self._positions)
         numbers = uniform(
             self._seed,
             np.repeat(subject_keys([subject]), self._positions),
             page=self.page,
-            purpose=PURPOSE,
-            position=positions,
+            purpose=f"{PURPOSE} {known.variant}" if known.variant else PURPOSE,
+            position=np.arange(self._positions),
             epoch=(day - EPOCH_ZERO).days,
         )
-        scores, rule = self._model.scores(context, action), self._model.rule
-        slates, propensities = draw(
-            scores,
-            np.ones(scores.shape, dtype=np.bool_),
-            positions=self._positions,
-            temperature=rule.temperature,
-            floor=rule.floor,
-            epsilon=rule.epsilon,
-            uniforms=numbers[None, :],
+        scores = self._model.scores(context, action)
+        wanted, rule = self._steered.wanted(scores), self._model.rule
+        slates, propensities = ruled.draw(
+            wanted, may.eligible, rule=rule, uniforms=numbers[None, :], rules=self._steered.rules
         )
-        parts = reasons(self._model, context, action, scores, slates, self._parts)[0]
-        widgets = [self.candidates[column] for column in slates[0]]
-        words = (*self._parts, EXPLORED)
+        there = slates[0] >= 0  # under rules a page may be shorter than it could be
+        slates, propensities = slates[:, there], propensities[:, there]
+        under = self._steered.name(may, known.variant)
         return Ranking(
-            tuple(widgets),
+            tuple(self.candidates[column] for column in slates[0]),
             tuple(scores[0, slates[0]].tolist()),
             tuple(propensities[0].tolist()),
-            tuple(phrase(widget, words[part]) for widget, part in zip(widgets, parts, strict=True)),
-            self._draw_id(subject, day, [context, action, slates, propensities]),
+            self._reasons(context, action, wanted, slates),
+            self._draw_id(subject, day, under, [context, action, slates, propensities]),
             self.version,
-            self.candidates,
+            may.candidates,
+            may.rules,
+        )
+
+    def _reasons(
+        self,
+        context: NDArray[np.float32],
+        action: NDArray[np.float32],
+        wanted: Floats,
+        slates: NDArray[np.int32],
+    ) -> tuple[str, ...]:
+        parts = reasons(self._model, context, action, wanted, slates, self._parts)[0]
+        words = (*self._parts, EXPLORED)
+        return tuple(
+            PINNED if self._steered.is_pinned(column) else phrase(self.candidates[column], words[part])
+            for column, part in zip(slates[0], parts, strict=True)
         )
 
     def _anybody(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -185,6 +207,10 @@ class Ranker:
                 yield from ((name, float(name == prefix + chosen)) for name in names)
         if known.has_orders:
             yield "has_orders", 1.0
+        if known.variant:
+            parts = parts_of(known.variant)
+            names = (name for name in self._places if name.startswith(VARIANT))
+            yield from ((name, float(name.removeprefix(VARIANT) in parts)) for name in names)
         if known.recent:
             visits = len(known.recent)
             for widget, category in self._shown.items():
@@ -193,10 +219,10 @@ class Ranker:
                     count = known.recent.count(category)
                     yield name, (count + PRIOR_VISITS * anybody) / (visits + PRIOR_VISITS)
 
-    def _draw_id(self, subject: str, day: date, content: Sequence[NDArray[Any]]) -> str:
+    def _draw_id(self, subject: str, day: date, under: str, content: Sequence[NDArray[Any]]) -> str:
         """Name the draw after all that it was drawn from and what was drawn, as jobs/drawing.py does."""
         name = self._common.copy()
-        name.update(f"|{PURPOSE}|{day}|{subject}|".encode())
+        name.update(f"|{PURPOSE}|{day}|{subject}|{under}".encode())
         for part in content:
             name.update(part.tobytes())
         return name.hexdigest()

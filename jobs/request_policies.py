@@ -2,15 +2,17 @@
 
 The export puts it beside the layouts (key `policy:PAGE`), and jobs/on_request.py ranks by it. The policy is
 the one that drew the page's newest default variant. What a request cannot tell of a widget (`share/{widget}`,
-`reward_mean/PAGE/{widget}`) is the mean over the seen positions of the last 28 days. A page with goals or
-rules has none: its default variants are drawn for the goals, and keep rules that evaluation knows of them.
+`reward_mean/PAGE/{widget}`) is the mean over the seen positions of the last 28 days. With a page that has
+goals, rules or variants goes what it is drawn for and under: the page itself, what its widgets are worth, and
+their labels, as of the night.
 
-Reads   the night's default variants in layouts, policies, bandit_statistics
+Reads   the night's default variants in layouts, policies, bandit_statistics; widgets, for pages with rules
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -19,19 +21,23 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from jobs import algorithms
-from jobs.config import Config, FeatureSet
+from jobs import algorithms, page_goals
+from jobs.config import Config, FeatureSet, Page
+from jobs.epochs import Epochs, widgets_as_of
+from jobs.labels import LABELS
 from jobs.scenarios import LIVE
 from ml.bandits.linear import COLD, Linear
 from ml.features.sets import MISSING
 
 Rows = Callable[[str, Sequence[str], ds.Expression], pa.RecordBatchReader]
 
-FORMAT = 1
+FORMAT, STEERED_FORMAT = 1, 2
 WINDOW_DAYS = 28
+STANDS_NIGHTS = 7  # a longest epoch of jobs.layouts, which needs Spark
 DIGITS = 9  # of float32, in which scores are computed
-DEFAULTS = ("page", "drawn_date", "policy_version", "feature_set", "candidates", "rules")
-FITTED = ("policy_version", "spec_digest", "widgets", *algorithms.PARAMETERS)
+DEFAULTS = ("layout_date", "page", "drawn_date", "policy_version", "feature_set", "candidates")
+FITTED = ("policy_version", "spec_digest", "widgets", "worths", *algorithms.PARAMETERS)
+WIDGETS = ("widget", "changed_date", "pages", "is_deleted", "kind", "purpose", *LABELS)
 SUMS = ("widget", "n", "xx")
 INVERSE: dict[str, Callable[[float], float]] = {
     "identity": lambda x: x, "log1p": math.expm1, "sqrt": lambda x: x * x
@@ -44,18 +50,23 @@ def of_night(config: Config, rows: Rows, day: date) -> dict[str, dict[str, Any]]
     A page is left out whose policy conf/ does not hold as it was fitted.
     """
     found = {}
+    changes: list[dict[str, Any]] = []
+    if any(page.steered is not None for page in config.pages.values()):
+        changes = rows("widgets", WIDGETS, ds.field("changed_date") <= day).read_all().to_pylist()
     for page, drawn in sorted(_newest_defaults(rows, day).items()):
         about, features = config.pages.get(page), config.feature_sets.get(drawn["feature_set"])
         version = str(drawn["policy_version"])
         spec = config.policies.get(version.partition("@")[0])
         if about is None or features is None or spec is None:
             continue
-        if about.goals or about.rules or about.variants or drawn["rules"] is not None:
-            continue
         row = _fitted(rows, version)
         if row is not None and row["spec_digest"] != spec.digest:
             continue
         candidates = drawn["candidates"]
+        if about.steered is not None:  # what is kept are those that anybody may see
+            candidates = Epochs(about, (), (), changes, 1, kinds=config.kinds).candidates(day)
+        if not candidates:
+            continue
         if row is None:
             model = algorithms.before_anything_was_seen(spec, features, candidates, about)
         else:
@@ -74,19 +85,48 @@ def of_night(config: Config, rows: Rows, day: date) -> dict[str, dict[str, Any]]
             "action": _features(features.action),
             "theta": _theta(model),
             "static": _static(rows, features, config.reward.version, day),
-        }
+        } | _steered(config, about, row, candidates, widgets_as_of(changes, day))
     return found
 
 
+def _steered(
+    config: Config,
+    page: Page,
+    row: Mapping[str, Any] | None,
+    candidates: Sequence[str],
+    widgets: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return what a page is drawn for and under; nothing for a page without goals, rules and variants."""
+    if page.goals is None and page.rules is None and not page.variants:
+        return {}
+    worths = page_goals.worths_of(row, candidates) if page.goals else None
+    labels = {
+        widget: {label: value for label in LABELS if (value := widgets.get(widget, {}).get(label))}
+        for widget in candidates
+    }
+    return {
+        "format": STEERED_FORMAT,
+        "drawn": page.model_dump(mode="json", exclude_defaults=True),
+        "main": config.variants.of(page)[0],
+        "worths": None if worths is None else [[_short(value) for value in of] for of in worths.tolist()],
+        "labels": {widget: told for widget, told in labels.items() if told},
+    }
+
+
 def _newest_defaults(rows: Rows, day: date) -> dict[str, dict[str, Any]]:
-    """Return a default variant of each page, of those that were drawn last."""
+    """Return a default variant of each page, of those that were drawn last.
+
+    No draw outlives STANDS_NIGHTS, and a night need not hold a row of each page.
+    """
     # A range, not a pattern: files and row groups without defaults are not even opened.
     defaults = (ds.field("subject") >= "default:") & (ds.field("subject") < "default;")
-    of_night = (ds.field("layout_date") == day) & (ds.field("scenario") == LIVE) & defaults
+    nights = (ds.field("layout_date") <= day) & (ds.field("layout_date") > day - timedelta(STANDS_NIGHTS))
+    of_night = nights & (ds.field("scenario") == LIVE) & defaults
+    newest = itemgetter("layout_date", "drawn_date")
     found: dict[str, dict[str, Any]] = {}
     for row in rows("layouts", DEFAULTS, of_night).read_all().to_pylist():
         before = found.get(row["page"])
-        if before is None or row["drawn_date"] > before["drawn_date"]:
+        if before is None or newest(row) > newest(before):
             found[row["page"]] = row
     return found
 

@@ -31,7 +31,7 @@ import orjson
 from jobs.config import Config
 from jobs.decision_spans import Value, to_collector
 from jobs.ids import pseudonyms
-from jobs.misses import Misses
+from jobs.misses import Answer, Misses
 from jobs.on_request import Known
 from jobs.store import Layout, Store, StoreError, StoreGone
 from jobs.store.flags import Flags
@@ -40,7 +40,7 @@ from jobs.store.reader import NO_SUBJECT
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Answer = tuple[int, Mapping[str, Any]]
+Reply = tuple[int, Mapping[str, Any]]
 Log = Callable[[Mapping[str, Value]], None]
 
 SERVICE = "layout"
@@ -87,7 +87,7 @@ class Application:
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
-    def answer(self, scope: Mapping[str, Any]) -> Answer:
+    def answer(self, scope: Mapping[str, Any]) -> Reply:
         """Return status and content of the answer to a request."""
         if scope["method"] not in ("GET", "HEAD"):
             return 405, {"error": "Only GET is answered here."}
@@ -112,29 +112,29 @@ class Application:
             return 503, {"error": "The store cannot be read."}
         return 404, {"error": "There is no such address; see vitrine serve --help."}
 
-    def _layout(self, page: str, query: Mapping[str, list[str]], scope: Mapping[str, Any]) -> Answer:
+    def _layout(self, page: str, query: Mapping[str, list[str]], scope: Mapping[str, Any]) -> Reply:
         user, device, session = _first(query, "user"), _first(query, "device"), _first(query, "session")
         if not (user or device) or max(len(user), len(device), len(session)) > MOST_ID:
             return 400, {"error": "Whose layout? Give user=ID or device=ID."}
         subject = self.pseudonym_of("user", user) if user else self.pseudonym_of("device", device)
         device_kind = _first(query, "device_kind") or _kind_of(_header(scope, b"user-agent"))
-        layout, candidates = self.store.get(subject, page, self._variant(page, device_kind)), None
+        variant = self._variant(page, device_kind)
+        answer: Answer | None = None
+        layout = self.store.get(subject, page, variant)
         try:
             if layout.why == NO_SUBJECT:
                 beside = [self.pseudonym_of("device", device)] if user and device else []
-                if answer := self.misses.answer(subject, page, _known(query), beside):
-                    layout, candidates = answer
+                answer = self.misses.answer(subject, page, _known(query, variant), beside)
+            answer = answer or Answer(layout, self._candidates(page) if self.log else [])
             versions = self._versions(subject)
-            if self.log is not None:
-                candidates = candidates or self._candidates(page)
         except StoreGone as gone:
             gone.layout = layout
             raise
-        decision_id = secrets.token_hex(16)
+        decision_id, layout = secrets.token_hex(16), answer.layout
         if self.log is not None:
             of = {"user.id": user, "device.id": device, "session.id": session}
             of["user_agent.original"] = _header(scope, b"user-agent")
-            self.log(_decision(layout, decision_id, candidates or [], of, versions))
+            self.log(_decision(answer, decision_id, of, variant, versions))
         told = {"decision_id": decision_id, **_told(layout)}
         if versions:
             told["versions"] = versions
@@ -193,13 +193,17 @@ def serve(made: Any, host: str, port: int) -> None:
 
 
 def _decision(
-    layout: Layout,
+    answer: Answer,
     decision_id: str,
-    candidates: list[str],
     of: Mapping[str, str],
+    variant: str,
     versions: Mapping[str, str],
 ) -> dict[str, Value]:
-    """Return a decision's attributes, as the lake reads them; what was seen follows in others."""
+    """Return a decision's attributes, as the lake reads them; what was seen follows in others.
+
+    variant : the one that was asked for; a page's main one has the page's own layouts, which do not name it.
+    """
+    layout = answer.layout
     attributes: dict[str, Value] = {name: value for name, value in of.items() if value}
     attributes |= {
         "vitrine.page": layout.page,
@@ -207,12 +211,15 @@ def _decision(
         # A built-in page was drawn by nobody: its draw is this decision's own.
         "vitrine.draw_id": layout.draw_id or decision_id,
         "vitrine.widgets": layout.widgets,
-        "vitrine.candidates": candidates or sorted(layout.widgets),
+        "vitrine.candidates": answer.candidates or sorted(layout.widgets),
         "vitrine.propensities": layout.propensities,
         "vitrine.policy_version": layout.policy_version,
+        "vitrine.freshness": layout.freshness,
     }
-    if layout.variant:
-        attributes["vitrine.variant"] = layout.variant
+    if layout.draw_id and (variant := layout.variant or variant):
+        attributes["vitrine.variant"] = variant
+    if answer.rules:
+        attributes["vitrine.rules"] = answer.rules
     if versions:
         attributes["vitrine.versions"] = [f"{flag}={version}" for flag, version in versions.items()]
     return attributes
@@ -235,12 +242,11 @@ def _first(query: Mapping[str, list[str]], name: str) -> str:
     return query[name][0] if name in query else ""
 
 
-def _known(query: Mapping[str, list[str]]) -> Known:
+def _known(query: Mapping[str, list[str]], variant: str) -> Known:
     """Return what a request tells of a subject without a layout."""
     role, region = _first(query, "role")[:MOST_ID], _first(query, "region")[:MOST_ID]
-    return Known(
-        role, region, tuple(category[:MOST_ID] for category in query.get("recent", [])[:MOST_RECENT])
-    )
+    recent = tuple(category[:MOST_ID] for category in query.get("recent", [])[:MOST_RECENT])
+    return Known(role, region, recent, variant=variant)
 
 
 def _told(layout: Layout) -> dict[str, Any]:
@@ -266,7 +272,7 @@ def _kind_of(agent: str) -> str:
     return "phone" if "Mobi" in agent else ""
 
 
-def _found(name: str, content: Any, what: str) -> Answer:
+def _found(name: str, content: Any, what: str) -> Reply:
     return (200, {name: content}) if content else (404, {"error": f"There is no {what}."})
 
 

@@ -168,6 +168,14 @@ def read(text: str) -> Rules:
     )
 
 
+def is_about(text: str, candidates: int) -> bool:
+    """Tell whether a text that came from elsewhere holds rules about so many candidates."""
+    try:
+        return len(read(text).themes) == candidates
+    except (ValueError, KeyError, TypeError, IndexError):
+        return False
+
+
 def likeness(codes: Sequence[Sequence[int]]) -> NDArray[np.float64]:
     """Return the (k, k) share of their labels that two widgets have in common, 1 on the diagonal."""
     columns = np.array(codes)

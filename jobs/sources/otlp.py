@@ -237,4 +237,7 @@ SLOTS: dict[str, tuple[int, Callable[[Any], Any], str]] = {
     "vitrine.propensities": (14, _doubles, "a list of numbers"),
     "vitrine.policy_version": (15, _string, "a string"),
     "vitrine.versions": (16, _strings, "a list of strings"),
+    "vitrine.variant": (17, _string, "a string"),
+    "vitrine.freshness": (18, _string, "a string"),
+    "vitrine.rules": (19, _string, "a string"),
 }

@@ -70,6 +70,9 @@ class Draw(NamedTuple):
     is_default: bool
 
 
+Columns = tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...], tuple[str, ...], str, str, date, bool]
+
+
 def decode(value: bytes, names: Names) -> Draw:
     """Read a value.
 
@@ -81,21 +84,23 @@ def decode(value: bytes, names: Names) -> Draw:
         When it is cut short or names what the names do not hold.
 
     """
+    return _made(Draw, columns(value, names))
+
+
+def columns(value: bytes, names: Names) -> Columns:
+    """Read a value as a plain tuple of what `Draw` has; errors are those of `decode`."""
     try:
         unpack = _unpackers.get(value[:5]) or _unpacker(value)
         fields = unpack(value)
-        return _made(
-            Draw,
-            (
-                _named(names.widgets, fields[4::4]),
-                fields[6::4],
-                fields[7::4],
-                _named(names.reasons, fields[5::4]),
-                fields[2].hex(),
-                names.policies[fields[3]],
-                _date(fields[1]),
-                fields[0] & DEFAULT_FLAG == DEFAULT_FLAG,
-            ),
+        return (
+            _named(names.widgets, fields[4::4]),
+            fields[6::4],
+            fields[7::4],
+            _named(names.reasons, fields[5::4]),
+            fields[2].hex(),
+            names.policies[fields[3]],
+            _date(fields[1]),
+            fields[0] & DEFAULT_FLAG == DEFAULT_FLAG,
         )
     except (struct.error, IndexError, KeyError) as error:
         raise BrokenValue(f"A value of {len(value)} bytes cannot be read: {error}.") from None

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from weakref import WeakValueDictionary
 
 import lmdb
@@ -48,25 +48,27 @@ class LmdbColour:
             readahead=False,
             max_spare_txns=16,
         )
+        # The file never changes, so a thread reads all it ever reads in one transaction: to begin one takes
+        # a fourth of what a read does.
+        self._own = local()
         self.heartbeat = read_heartbeat(self.get(keys.GENERATION), self.where)
         self.names: Names = decode_names(self.get(keys.NAMES) or b"")
 
     def get(self, key: bytes) -> bytes | None:
         """Return a key's value."""
         try:
-            with self.env.begin() as reading:
-                return reading.get(key)
+            reading = self._own.reading
+        except AttributeError:
+            reading = self._own.reading = self.env.begin()
+        try:
+            found: bytes | None = reading.get(key)
         except lmdb.BadValsizeError:
             return None  # longer than any key that is there
+        return found
 
     def get_all(self, wanted: Iterable[bytes]) -> list[bytes | None]:
         """Return the values of several keys."""
-        each = list(wanted)
-        try:
-            with self.env.begin() as reading:
-                return [reading.get(key) for key in each]
-        except lmdb.BadValsizeError:
-            return [self.get(key) for key in each]
+        return [self.get(key) for key in wanted]
 
     def pairs(self) -> Iterator[Pair]:
         """Walk over all keys and values in order, but for the heartbeat."""

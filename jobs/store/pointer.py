@@ -40,6 +40,11 @@ class Pointer:
         """Noon of the day that it serves: where a demo's clock stands."""
         return self.fresh_until - timedelta(hours=12)
 
+    @cached_property
+    def fresh_seconds(self) -> float:
+        """`fresh_until` as a Unix time: to make an aware datetime of now takes as long as to read a key."""
+        return self.fresh_until.timestamp()
+
     @property
     def dormant(self) -> str:
         """The other colour."""

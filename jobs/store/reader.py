@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from jobs.store import keys
 from jobs.store.backends import Address, Backend, Colour, backend_of
-from jobs.store.codec import Draw, decode
+from jobs.store.codec import Columns, Draw, columns, decode
 from jobs.store.errors import NotThere, StoreError, StoreGone
 from jobs.store.pages import Page, compose, product_lists
 from jobs.store.pointer import Pointer
@@ -33,6 +33,10 @@ BUILT_IN_WHY = "the store has no default of this page"
 
 
 _made: Any = tuple.__new__  # what a named tuple's own constructor does, in a third of the time
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Layout(NamedTuple):
@@ -64,10 +68,13 @@ class Generation(NamedTuple):
         value = self.colour.get(key)
         return None if value is None else decode(value, self.colour.names)
 
-    def default(self, subject: str, page: str) -> Draw | None:
+    def default(self, subject: str, page: str) -> Columns | None:
         """Return the page's default variant that this subject sees."""
         variants = self.colour.heartbeat.defaults.get(page, 0)
-        return self.draw(keys.default_key(page, keys.variant(subject, page, variants))) if variants else None
+        if not variants:
+            return None
+        value = self.colour.get(keys.default_key(page, keys.variant(subject, page, variants)))
+        return None if value is None else columns(value, self.colour.names)
 
 
 class Store:
@@ -89,7 +96,7 @@ class Store:
         `clock` tells the time as an aware datetime; `generation` stands still at noon of the day that the
         live generation is made for.
         """
-        fixed = {"now": lambda: datetime.now(UTC), "generation": None}
+        fixed = {"now": _now, "generation": None}
         return cls(backend_of(url), fixed[clock] if isinstance(clock, str) else clock)
 
     @property
@@ -199,23 +206,26 @@ class Store:
             return opened
 
     def _layout(self, generation: Generation, subject: str, page: str, variant: str) -> Layout:
-        pointer = generation.pointer
-        now = pointer.noon if self._clock is None else self._clock()
+        pointer, clock = generation.pointer, self._clock
         freshness: Freshness = "fresh"
-        why = ""
-        if now >= pointer.valid_until:
-            freshness, why = "fallback", EXPIRED
-        elif now >= pointer.fresh_until:
-            freshness, why = "stale", STALE
-        kept = page_of(page, variant)
-        if kept not in generation.colour.heartbeat.defaults:
-            kept, variant = page, ""
-        draw: Draw | None = None
+        why, kept = "", page
+        if clock is not None:  # one that stands at noon is never late
+            now = time.time() if clock is _now else clock().timestamp()
+            if now >= pointer.fresh_seconds:
+                late = now >= pointer.valid_until.timestamp()
+                freshness, why = ("fallback", EXPIRED) if late else ("stale", STALE)
+        if variant:
+            kept = page_of(page, variant)
+            if kept not in generation.colour.heartbeat.defaults:
+                kept, variant = page, ""
+        draw: Columns | None = None
         try:
             if freshness != "fallback":
-                draw = generation.draw(keys.draw_key(subject, kept))
-                if draw is None:
+                value = generation.colour.get(keys.draw_key(subject, kept))
+                if value is None:
                     freshness, why = "fallback", NO_SUBJECT
+                else:
+                    draw = columns(value, generation.colour.names)
         except StoreGone:
             raise
         except StoreError as error:
@@ -229,7 +239,14 @@ class Store:
                 why = str(error)
         if draw is None:
             return built_in(subject, page, f"{why}; {BUILT_IN_WHY}", pointer.generation)
-        return _made(Layout, (subject, page, *draw[:7], freshness, why, pointer.generation, variant))
+        widgets, scores, propensities, reasons, draw_id, policy_version, drawn_date, _ = draw
+        return _made(
+            Layout,
+            (
+                subject, page, widgets, scores, propensities, reasons, draw_id, policy_version, drawn_date,
+                freshness, why, pointer.generation, variant,
+            ),
+        )  # fmt: skip
 
 
 def built_in(subject: str, page: str, why: str, generation: int) -> Layout:

@@ -34,7 +34,8 @@ class RedisBuilding(RemoteBuilding):
         super().__init__(writer, name)
         self._prefix = self._backend.data_prefix(name)
         self._wires: dict[str, Wire] = {}
-        self._owners = np.array([], dtype=str)
+        self._nodes: list[str] = []
+        self._owners = np.array([], dtype=np.uint16)  # by slot the place of its node in `_nodes`
 
     def discard(self) -> None:
         """Remove what was built here."""
@@ -52,7 +53,8 @@ class RedisBuilding(RemoteBuilding):
     def _bring(self, rows: pa.RecordBatch, step: Step, is_due: NDArray[np.bool_]) -> None:
         life = self._terms.life_seconds
         if step.is_other.any():
-            for wire, some in self._cut(rows.filter(pa.array(step.is_other))):
+            others = rows if step.is_other.all() else rows.filter(pa.array(step.is_other))
+            for wire, some in self._cut(others):
                 sets = commands.sets(self._prefix, some["key"], some["value"], life)
                 wire.send(sets, b"+OK\r\n" * len(some))
         for wire, some in self._cut(step.wanted.filter(pa.array(is_due))):
@@ -89,15 +91,21 @@ class RedisBuilding(RemoteBuilding):
         if not self._backend.is_cluster:
             yield from ((self._wire("", 0), part) for part in _parts(rows))
             return
+        if not len(rows):
+            return
         if not self._wires:
-            self._owners = np.array(self._backend.owners())
+            nodes, owners = np.unique(self._backend.owners(), return_inverse=True)
+            self._nodes, self._owners = nodes.tolist(), owners.astype(np.uint16)
         slots = commands.slots(self._prefix, rows["key"])
         owners = self._owners[slots]
-        of_nodes = []
-        for node in np.unique(owners):
-            places = np.flatnonzero(owners == node)
-            wire = self._wire(str(node), int(slots[places[0]]))
-            of_nodes.append([(wire, part) for part in _parts(rows.take(pa.array(places)))])
+        order = np.argsort(owners, kind="stable")
+        rows, counts = rows.take(pa.array(order)), np.bincount(owners, minlength=len(self._nodes))
+        of_nodes, start = [], 0
+        for node, count in zip(self._nodes, counts.tolist(), strict=True):
+            if count:
+                wire = self._wire(node, int(slots[order[start]]))
+                of_nodes.append([(wire, part) for part in _parts(rows.slice(start, count))])
+                start += count
         # In turns, so that all nodes have something to do.
         for together in zip_longest(*of_nodes):
             yield from (one for one in together if one is not None)

@@ -4,7 +4,8 @@ Both run under uvicorn with the same settings, each in a process of its own, one
 bare one returns the bytes of one answer of ours, whatever it is asked. Ours makes a pseudonym, reads LMDB (of
 layouts of 12 positions), and gives each decision an id; its spans go nowhere, or, in the row that says so, to
 a collector on this machine that reads and drops them. A miss is a stranger each time, who tells role, region
-and a category: 8 connections, and every request is ranked twice, at once and behind.
+and a category: 8 connections, and every request is ranked twice, at once and behind, from 50 widgets; on page
+start under rules.
 
 SERVE_SECONDS is how long wrk asks in each round.
 """
@@ -21,18 +22,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+import numpy as np
 import requests
 
 from jobs.ids import pseudonym
 from jobs.store.export import export
 from tests.bench.measure import Row, scaled
-from tests.jobs.test_on_request import ABOUT
+from tests.jobs.test_on_request import ABOUT, steered
 from tests.store import given as nights
 from tests.store.servers import HOST, free_ports
 
 USERS, ROUNDS, CONNECTIONS, MISSES = 20_000, 3, 64, 8
 SECONDS = int(os.environ.get("SERVE_SECONDS", "10"))
+WIDGETS, POSITIONS = 50, 12
+THEMES = ("assortment", "grocery", "meat", "popular", "produce")
+RULES: dict[str, Any] = {
+    "diversity": {"kind": "mmr", "strength": 0.05}, "caps": {"grocery": 3}, "spacing": 1,
+    "pins": {"1": "category:3"}, "eligible": {"category:0": {"roles": ["recruiter"]}},
+}  # fmt: skip
 KEY = b"a key of the benchmark"
 PATH = "/v1/layouts/home"
 ASK = """
@@ -65,6 +74,7 @@ def run() -> list[Row]:
         hits = _script(folder / "hits.lua", f"{PATH}?user=h%d", f"at * 7919 % {users}")
         telling = "role=consultant&region=North&recent=CHEESE"
         strangers = _script(folder / "misses.lua", f"{PATH}?user=s%d&{telling}", "at")
+        ruled = _script(folder / "ruled.lua", f"{PATH.replace('home', 'start')}?user=s%d&{telling}", "at")
         ours, bare = list[Told](), list[Told]()
         for _ in range(ROUNDS):
             with _server("served", folder / "store") as port:
@@ -79,9 +89,11 @@ def run() -> list[Row]:
                 logged = _asked(port, hits, CONNECTIONS)
         with _server("served", folder / "store") as port:
             missed = _asked(port, strangers, MISSES)
+        with _server("served", folder / "store") as port:
+            under_rules = _asked(port, ruled, MISSES)
     rate, peer = median(one.rate for one in ours), median(one.rate for one in bare)
     p99, least = median(one.p99 for one in ours), median(one.p99 for one in bare)
-    equal = not any(one.wrong for one in (*ours, *bare, logged, missed))
+    equal = not any(one.wrong for one in (*ours, *bare, logged, missed, under_rules))
     name = "bare ASGI"
     return [
         Row(f"serve, {CONNECTIONS} connections", users, "requests/s", rate, peer, name, rate / peer, equal),
@@ -90,16 +102,29 @@ def run() -> list[Row]:
         Row("serve p99, spans to a collector", users, "ms", logged.p99, least, name, least / logged.p99),
         Row(f"miss p99, {MISSES} connections", users, "ms", missed.p99, 20.0, "the bar", 20.0 / missed.p99),
         Row(f"misses, {MISSES} connections", users, "requests/s", missed.rate),
+        Row("miss p99, under rules", users, "ms", under_rules.p99, 20.0, "the bar", 20.0 / under_rules.p99),
+        Row("misses, under rules", users, "requests/s", under_rules.rate),
     ]
 
 
 def _store(folder: Path, users: int) -> None:
     rows = [
-        nights.layout(pseudonym("user", f"h{number}", key=KEY, key_id="k1"), "home", positions=12)
+        nights.layout(pseudonym("user", f"h{number}", key=KEY, key_id="k1"), "home", positions=POSITIONS)
         for number in range(users)
     ]
-    inputs = nights.inputs([*rows, *nights.layouts([], pages=("home",))], nights.lists())
-    export(str(folder), nights.night(), replace(inputs, policies={"home": ABOUT}))
+    inputs = nights.inputs([*rows, *nights.layouts([])], nights.lists())
+    policies = {"home": _policy("home", ABOUT), "start": _policy("start", steered(POSITIONS, **RULES))}
+    export(str(folder), nights.night(), replace(inputs, policies=policies))
+
+
+def _policy(page: str, about: dict[str, Any]) -> dict[str, Any]:
+    """Return what ranks a page of 12 positions from 50 widgets."""
+    widgets = [f"category:{number}" for number in range(WIDGETS)]
+    theta = np.random.default_rng(3).normal(scale=0.3, size=(WIDGETS, len(ABOUT["theta"][0])))
+    made = {**about, "page": page, "positions": POSITIONS, "candidates": widgets, "theta": theta.tolist()}
+    static = {f"share/{widget}": 0.02 for widget in widgets}
+    labels = {widget: {"theme": THEMES[place % len(THEMES)]} for place, widget in enumerate(widgets)}
+    return {**made, "static": static, "labels": labels}
 
 
 def _script(path: Path, address: str, value: str) -> Path:

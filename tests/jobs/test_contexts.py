@@ -107,6 +107,29 @@ def test_a_draw_of_another_system_gets_the_context_of_the_evening_before(spark: 
     assert told == {"decision_date": day(0), "subject": "u1", "subject_bucket": 0, "candidates": ["a", "b"]}
 
 
+def test_a_draw_on_request_keeps_the_rules_and_the_variant_it_was_served_with(spark: SparkSession) -> None:
+    """What `layouts` says of a draw counts first; what is no rule of its candidates leaves a draw out."""
+    rules = '{"pins":[1],"themes":[-1,-1],"caps":[],"spacing":0,"blocked":[]}'
+    told = {"rules": rules, "variant": "phone"}
+    decisions = [
+        decision("asked", **told),
+        decision("stored", **told),
+        decision("strange", **{**told, "rules": "{"}),
+        decision("other", **{**told, "candidates": ["a", "b", "c"]}),
+    ]
+    stored = [layout("stored", -1, variant="desktop", rules=None)]
+    found = {
+        (row["draw_id"], row["feature_set"]): (row["rules"], row["variant"])
+        for row in build(spark, [day(0)], decisions, [known("u1", -1, 2.0)], stored)
+    }
+    assert found == {
+        ("asked", "start-1"): (rules, "phone"),
+        ("asked", "start-2"): (rules, "phone"),
+        ("stored", "start-1"): (None, "desktop"),
+        ("stored", "start-2"): (None, "desktop"),
+    }
+
+
 def test_candidates_may_differ_and_history_may_be_missing(spark: SparkSession) -> None:
     features = [known("u1", -1, 2.0, a=0.5, b=0.75, c=1.0)]
     decisions = [

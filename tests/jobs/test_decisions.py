@@ -59,7 +59,8 @@ def seen_positions(spark: SparkSession, events: list[dict[str, Any]]) -> dict[st
 def test_each_position_is_a_row_with_its_widget_propensity_and_whether_it_was_seen(
     spark: SparkSession,
 ) -> None:
-    told = [serving("d1"), seen("d1", 0), seen("d1", 0, NOON + timedelta(seconds=1)), seen("d1", 2)]
+    beside = {"versions": ["hero=loud"], "variant": "phone", "freshness": "degraded", "rules": "{}"}
+    told = [serving("d1", **beside), seen("d1", 0), seen("d1", 0, NOON + timedelta(seconds=1)), seen("d1", 2)]
     widgets = [
         ("category:cheese", 1, "BEER"),
         ("category:cheese", 3, "CHEESE"),
@@ -86,6 +87,10 @@ def test_each_position_is_a_row_with_its_widget_propensity_and_whether_it_was_se
         "widgets": ["trending", "category:cheese", "bestsellers"],
         "candidates": ["bestsellers", "category:cheese", "category:tea", "trending"],
         "policy_version": "logging",
+        "versions": ["hero=loud"],
+        "variant": "phone",
+        "freshness": "degraded",
+        "rules": "{}",
         "role": "consultant",
         "category": None,
         "earns": None,

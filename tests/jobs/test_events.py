@@ -240,6 +240,7 @@ def test_a_span_and_its_tag_hit_are_one_row(lake: Lake) -> None:
         "bot_rule": None,
         "is_consented": True,
         **dict.fromkeys(["draw_id", "widgets", "candidates", "propensities", "policy_version", "versions"]),
+        **dict.fromkeys(["variant", "freshness", "rules"]),
     }
     assert lake.of("d1") == [
         {

@@ -10,7 +10,7 @@ from jobs.misses import Behind, Misses
 from jobs.on_request import Known, Ranker
 from jobs.store import Store
 from jobs.store.export import export
-from tests.jobs.test_on_request import ABOUT, CATEGORIES, STATIC, WIDGETS
+from tests.jobs.test_on_request import ABOUT, CATEGORIES, STATIC, WIDGETS, steered
 from tests.store import given as nights
 from tests.store.given import DAY, subject
 
@@ -97,7 +97,22 @@ def test_a_page_without_a_policy_is_the_readers(misses, page):
 
 
 def test_a_policy_of_a_later_format_is_the_readers(tmp_path):
-    assert Misses(exported(tmp_path, format=2)).answer("k1-new", "home", Known()) is None
+    assert Misses(exported(tmp_path, format=3)).answer("k1-new", "home", Known()) is None
+
+
+def test_a_page_under_rules_is_ranked_for_whom_they_leave_something(tmp_path):
+    of_the_north = {widget: {"regions": ["North"]} for widget in WIDGETS}
+    misses = Misses(exported(tmp_path, **steered(pins={"1": "trending"}, eligible=of_the_north)))
+    assert misses.answer("k1-new", "home", Known("consultant")) is None
+    assert misses.behind._thread is None  # nothing to rank more fully
+    found = misses.answer("k1-new", "home", Known(region="North", variant="phone"))
+    assert (found.layout.widgets[0], found.layout.propensities[0]) == ("trending", 1.0)
+    assert (found.layout.freshness, found.layout.variant) == ("degraded", "phone")
+    assert json.loads(found.rules)["pins"] == [2, -1]
+    misses.behind.done()
+    assert misses.answer("k1-new", "home", Known(region="North")).layout.freshness == "degraded"
+    ranked = misses.answer("k1-new", "home", Known(region="North", variant="phone"))
+    assert (ranked.layout.freshness, ranked.rules) == ("ranked", found.rules)
 
 
 def test_what_waits_and_what_is_kept_are_bounded():

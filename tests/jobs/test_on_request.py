@@ -42,6 +42,25 @@ ABOUT = {
     "static": STATIC,
 }
 
+PAGE = {"page": "home", "positions": 2, "policy": "linucb-home", "temperature": 0.5, "floor": 0.01}
+LABELS = {"category:0": {"theme": "grocery"}, "category:1": {"theme": "grocery"}}
+
+
+def steered(positions=2, main="", worths=None, goals=None, variants=(), **rules):
+    """What comes with a page that has goals, rules or variants."""
+    page = {**PAGE, "positions": positions, "variants": list(variants)}
+    page |= ({"rules": rules} if rules else {}) | ({"goals": goals} if goals else {})
+    return {
+        **ABOUT, "format": 2, "positions": positions, "drawn": page, "main": main, "worths": worths,
+        "labels": LABELS,
+    }  # fmt: skip
+
+
+def softmax(values, left, temperature=0.5, floor=0.01):
+    """The plain formula of a draw from those that are left."""
+    odds = {name: np.exp((values[name] - max(values[one] for one in left)) / temperature) for name in left}
+    return {name: floor + (1 - len(left) * floor) * one / sum(odds.values()) for name, one in odds.items()}
+
 
 def ranker(**other):
     return Ranker(json.dumps({**ABOUT, **other}).encode(), CATEGORIES)
@@ -116,13 +135,96 @@ def test_a_page_longer_than_its_widgets_is_as_long_as_they_are():
     assert len(found.reasons) == len(found.propensities) == 3
 
 
+EXPECTED = dict(zip(WIDGETS, scores(None, -0.5, (0.3, 0.2, None)), strict=True))
+AS_CONSULTANT = dict(zip(WIDGETS, scores(1.0, -0.5, (0.3, 0.2, None)), strict=True))
+FOR_CONSULTANTS = {"category:0": {"roles": ["consultant"]}}
+
+
+@pytest.mark.parametrize(
+    ("role", "candidates", "values"),
+    [
+        ("", WIDGETS[1:], EXPECTED),
+        ("consultant", WIDGETS, AS_CONSULTANT),
+        ("customer", WIDGETS[1:], dict(zip(WIDGETS, scores(0.0, -0.5, (0.3, 0.2, None)), strict=True))),
+    ],
+)
+def test_a_page_under_rules_is_drawn_from_whom_they_let_stand(role, candidates, values):
+    """trending is pinned below; of the others stand those that are for the role, none where it is unknown."""
+    rank = ranker(**steered(pins={"2": "trending"}, eligible=FOR_CONSULTANTS))
+    for number in range(20):
+        found = rank.rank(f"subject {number}", DAY, Known(role))
+        assert found.candidates == candidates
+        assert (found.widgets[1], found.propensities[1], found.reasons[1]) == ("trending", 1.0, "pinned")
+        wanted = softmax(values, [one for one in candidates if one != "trending"])
+        assert found.propensities[0] == pytest.approx(wanted[found.widgets[0]], abs=1e-6)
+        assert json.loads(found.rules)["pins"] == [-1, candidates.index("trending")]
+        assert len(json.loads(found.rules)["themes"]) == len(candidates)
+
+
+def test_caps_spacing_and_blocked_pairs_hold():
+    rank = ranker(**steered(positions=3, caps={"grocery": 1}))
+    slates = [rank.rank(f"subject {number}", DAY, Known()) for number in range(20)]
+    assert {len(found.widgets) for found in slates} == {len(found.propensities) for found in slates} == {2}
+    assert all("trending" in found.widgets for found in slates)
+    for found in slates:
+        first, second = found.widgets
+        assert found.propensities[0] == pytest.approx(softmax(EXPECTED, WIDGETS)[first], abs=1e-6)
+        left = ["trending"] if first != "trending" else WIDGETS[:2]
+        assert found.propensities[1] == pytest.approx(softmax(EXPECTED, left)[second], abs=1e-6)
+    apart = ranker(**steered(positions=3, blocked=[["category:0", "trending"]]))
+    for number in range(20):
+        assert {"category:0", "trending"} - set(apart.rank(f"subject {number}", DAY, Known()).widgets)
+
+
+GOALS = {"weights": {"reward": 1.0, "revenue": 3.0}, "differences": {"reward": 0.5, "revenue": 20.0}}
+
+
+def test_a_page_with_goals_is_drawn_by_what_they_make_of_its_scores():
+    """σ(reward) · Σ w · goal / σ(goal) / Σ w, where a widget's revenue is its score times its worth."""
+    worths = [[0.5] * 3, [0.5] * 3, [10.0, 90.0, 1.0], [1.0] * 3]
+    found = ranker(**steered(goals=GOALS, worths=worths)).rank("a", DAY, Known())
+    values = {
+        widget: 0.5 * (1.0 * score / 0.5 + 3.0 * score * revenue / 20.0) / 4.0
+        for (widget, score), revenue in zip(EXPECTED.items(), worths[2], strict=True)
+    }
+    first, second = found.widgets
+    assert found.scores == pytest.approx([EXPECTED[first], EXPECTED[second]], abs=1e-5)
+    assert found.propensities[0] == pytest.approx(softmax(values, WIDGETS)[first], abs=1e-5)
+    left = [one for one in WIDGETS if one != first]
+    assert found.propensities[1] == pytest.approx(softmax(values, left)[second], abs=1e-5)
+    assert found.rules is None
+
+
+def test_a_variant_has_its_own_widgets_draw_and_feature():
+    for_phones = {"category:1": {"devices": ["phone"]}}
+    about = steered(main="desktop", variants=["device"], eligible=for_phones)
+    about["context"] = [*ABOUT["context"][:-1], feature("variant/phone")]
+    rank = ranker(**about)
+    phone, desktop = (rank.rank("a", DAY, Known(variant=one)) for one in ("phone", "desktop"))
+    assert (phone.candidates, desktop.candidates) == (WIDGETS, ["category:0", "trending"])
+    assert phone.draw_id != desktop.draw_id
+    assert rank.rank("a", DAY, Known()) == desktop
+    for found, is_phone in ((phone, 1.0), (desktop, 0.0)):
+        wanted = dict(zip(WIDGETS, scores(None, is_phone, (0.3, 0.2, None)), strict=True))
+        assert found.scores == pytest.approx([wanted[widget] for widget in found.widgets], abs=1e-5)
+
+
+def test_whom_the_rules_leave_nothing_is_not_ranked():
+    nobody = {widget: {"regions": ["North"]} for widget in WIDGETS}
+    rank = ranker(**steered(eligible=nobody))
+    assert rank.rank("a", DAY, Known("consultant")) is None
+    assert sorted(rank.rank("a", DAY, Known(region="North")).candidates) == WIDGETS
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [
         (b"{", "cannot be read"),
-        (json.dumps({**ABOUT, "format": 2}).encode(), "format 2, and this one knows 1"),
+        (json.dumps({**ABOUT, "format": 3}).encode(), "format 3, and this one knows 2"),
         (json.dumps({**ABOUT, "theta": THETA[:2]}).encode(), "cannot be read"),
         (json.dumps({k: v for k, v in ABOUT.items() if k != "static"}).encode(), "'static'"),
+        (json.dumps(steered(mood="sad")).encode(), "mood"),
+        (json.dumps(steered(goals=GOALS, worths=[[1.0, 2.0]] * 4)).encode(), "cannot be read"),
     ],
 )
 def test_what_cannot_be_read_is_told_in_a_sentence(value, said):

@@ -3,15 +3,17 @@
 import json
 import math
 from datetime import date, timedelta
+from functools import partial
 
 import numpy as np
 import pytest
 
 from jobs.config import Page, load
-from jobs.export import READS, run
+from jobs.export import READS, _reader, run
 from jobs.misses import Misses
 from jobs.on_request import Known
 from jobs.page_specs import Goals, PageRules
+from jobs.request_policies import of_night
 from jobs.store import Store
 from jobs.store.keys import policy_key
 from jobs.tables import Tables
@@ -116,17 +118,57 @@ def test_a_policy_that_was_never_fitted_is_what_it_is_without_data(config, table
     assert kept["theta"] == [[0.0] * WIDTH] * 3
 
 
-@pytest.mark.parametrize(
-    "why", ["rules of the page", "goals of the page", "another spec", "an unknown policy"]
-)
+def with_page(config, **more):
+    page = Page(**{**config.pages["home"].model_dump(exclude_none=True), **more})
+    return config.model_copy(update={"pages": {**config.pages, "home": page}})
+
+
+def test_with_a_steered_page_goes_what_it_is_drawn_for_and_under(config, tables):
+    """Candidates are all of the night's, whoever they are for; labels are the night's."""
+    rules = PageRules(pins={1: "soon"}, eligible={"category:1": {"roles": ["consultant"]}}, caps={"meat": 1})
+    goals = Goals(weights={"reward": 1, "revenue": 1}, differences={"reward": 0.3, "revenue": 20})
+    theme = {"category:1": "meat", "category:2": "meat", "soon": None, "gone": None, "later": None}
+    rows = [
+        {"widget": name, "changed_date": DAY - timedelta(1), "pages": ["home"], "theme": of,
+         "is_deleted": name == "gone", "kind": "carousel"}
+        for name, of in theme.items()
+    ]  # fmt: skip
+    rows[-1]["changed_date"] = DAY + timedelta(1)
+    rows.append({**rows[0], "changed_date": DAY + timedelta(1), "theme": "produce"})
+    tables.append("widgets", rows)
+    config = with_page(config, rules=rules, goals=goals, variants=["device"], positions=3)
+    store, kept = exported(config, tables)
+    assert (kept["format"], kept["main"], kept["candidates"]) == (
+        2,
+        "desktop",
+        ["category:1", "category:2", "soon"],
+    )
+    assert kept["labels"] == {"category:1": {"theme": "meat"}, "category:2": {"theme": "meat"}}
+    assert kept["worths"] is None  # the policy's row has none yet: reward counts alone
+    assert kept["theta"][2] == [0.0] * WIDTH
+    nobody, consultant = (Misses(store).answer("k1-new", "home", Known(role)) for role in ("", "consultant"))
+    assert nobody.layout.widgets == ("soon", "category:2")
+    assert consultant.candidates == kept["candidates"]
+    assert consultant.layout.widgets[0] == "soon"
+    assert len(consultant.layout.widgets) == 2  # no more than one of a theme
+
+
+def test_what_widgets_are_worth_goes_with_a_page_that_has_goals(config, tables):
+    worths = [[float(10 * row + arm) for arm in range(2)] for row in range(4)]
+    flat = [value for row in worths for value in row]
+    rows = [{**row, "worths": flat} for row in tables.read("policies").to_pylist()]
+    tables.replace("policies", tables.read("policies").slice(0, 0), f"fitted_date = '{date(2017, 12, 29)}'")
+    tables.append("policies", rows)
+    goals = Goals(weights={"revenue": 1}, differences={"reward": 0.3, "revenue": 20})
+    _, kept = exported(with_page(config, goals=goals), tables)
+    assert kept["candidates"] == WIDGETS
+    assert kept["worths"] == [[row[1], row[0], sum(row) / 2] for row in worths[:3]] + [[31.0, 30.0, 1.0]]
+
+
+@pytest.mark.parametrize("why", ["another spec", "an unknown policy", "no widget of its own"])
 def test_a_page_that_cannot_be_ranked_so_has_none(config, tables, why):
-    if why.endswith("of the page"):
-        page = config.pages["home"].model_dump()
-        goals = Goals(weights={"revenue": 1}, differences={"reward": 0.3, "revenue": 20})
-        steered = Page(
-            **{**page, **({"rules": PageRules(spacing=1)} if "rules" in why else {"goals": goals})}
-        )
-        config = config.model_copy(update={"pages": {**config.pages, "home": steered}})
+    if why == "no widget of its own":
+        config = with_page(config, rules=PageRules(spacing=1))
     else:
         spec = config.policies["linucb-home"]
         others = {} if why == "an unknown policy" else {"linucb-home": spec.model_copy(update={"alpha": 9.0})}
@@ -134,6 +176,13 @@ def test_a_page_that_cannot_be_ranked_so_has_none(config, tables, why):
     store, kept = exported(config, tables)
     assert kept is None
     assert Misses(store).answer("k1-new", "home", Known()) is None
+
+
+def test_a_night_that_drew_no_default_anew_has_those_that_stand(config, tables):
+    rows = partial(_reader, tables, {name: tables.version(name) for name in READS})
+    found = of_night(config, rows, DAY + timedelta(6))
+    assert (found["home"]["policy_version"], found["home"]["candidates"]) == (VERSION, WIDGETS)
+    assert of_night(config, rows, DAY + timedelta(7)) == {}
 
 
 def test_the_live_night_again_keeps_what_readers_have(config, tables):

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import requests
 import uvicorn
@@ -33,7 +34,7 @@ from jobs.store.export import export
 from jobs.store.flags import read_flags, share
 from jobs.tables import Tables
 from tests.jobs.sources.lake import message, put, span, tag
-from tests.jobs.test_on_request import ABOUT
+from tests.jobs.test_on_request import ABOUT, steered
 from tests.store import given as nights
 
 KEY, KEY_ID = b"a key of tests", "k1"
@@ -89,14 +90,17 @@ class Served:
 def served(tmp_path):
     rows = [nights.layout(subject(kind, raw), "home") for kind, raw in (("user", "h1"), ("device", "d1"))]
     inputs = nights.inputs([*rows, *nights.layouts([], pages=("home",))], nights.lists())
-    widgets = inputs.widgets.to_pylist()
-    schema = inputs.widgets.schema
-    of_home = [
-        {**row, "pages": ["home"] if row["widget"].startswith("category:") else None} for row in widgets
-    ]
-    object.__setattr__(inputs, "widgets", type(inputs.widgets).from_pylist(of_home, schema=schema))
-    export(str(tmp_path), nights.night(), inputs)
+    export(str(tmp_path), nights.night(), on_home(inputs))
     return Served(tmp_path)
+
+
+def on_home(inputs):
+    """Return inputs in which page home chooses from the categories."""
+    pages = [
+        ["home"] if name.startswith("category:") else None for name in inputs.widgets["widget"].to_pylist()
+    ]
+    place, kind = inputs.widgets.schema.get_field_index("pages"), pa.list_(pa.string())
+    return replace(inputs, widgets=inputs.widgets.set_column(place, "pages", pa.array(pages, kind)))
 
 
 def test_plain_data_takes_no_context(served):
@@ -188,6 +192,7 @@ def test_a_decision_is_logged_as_the_lake_reads_it(served):
         "vitrine.candidates": sorted(f"category:{n}" for n in range(20)),
         "vitrine.propensities": pytest.approx(row["propensities"]),
         "vitrine.policy_version": row["policy_version"],
+        "vitrine.freshness": "fresh",
     }
     assert (len(span["spanId"]), len(span["traceId"]), span["kind"]) == (16, 32, "SPAN_KIND_SERVER")
 
@@ -199,7 +204,7 @@ def test_what_was_served_becomes_feedback(home, spark):
     key, key_id = config.ids.key, config.ids.key_id
     who = pseudonym("user", "u1", key=key, key_id=key_id)
     rows = [nights.layout(who, "home"), *nights.layouts([], pages=("home",))]
-    inputs = replace(nights.inputs(rows, nights.lists()), policies={"home": ABOUT})
+    inputs = replace(nights.inputs(rows, nights.lists()), policies={"home": steered(pins={"2": "trending"})})
     export(config.store_url, nights.night(), inputs)
     served = Served(config.store_url.removeprefix("lmdb:"), key, key_id)
     _, told = served.get("/v1/layouts/home?user=u1&device=d1&session=s1")
@@ -239,6 +244,10 @@ def test_what_was_served_becomes_feedback(home, spark):
     assert {(one["draw_id"], one["policy_version"]) for one in on_request} == {
         (ranked["draw_id"], "request:linucb-home@2017-12-30")
     }
+    told_of = {one["decision_id"]: one for one in tables.read("decisions").to_pylist()}
+    own, other = told_of[told["decision_id"]], told_of[ranked["decision_id"]]
+    assert (own["freshness"], own["rules"], other["freshness"]) == ("fresh", None, "degraded")
+    assert json.loads(other["rules"])["pins"] == [-1, ABOUT["candidates"].index("trending")]
     row = nights.layout(who, "home")
     assert [(one["subject"], one["decision_id"], one["draw_id"]) for one in found] == 2 * [
         (who, told["decision_id"], row["draw_id"])
@@ -313,6 +322,20 @@ def test_who_has_none_is_ranked_by_the_request_and_the_draw_is_logged(tmp_path):
     served.application.misses.behind.done()
     assert served.get(address)[1]["freshness"] == "ranked"
     assert served.get(address.replace("CHEESE", "SOAP"))[1]["freshness"] == "degraded"
+
+
+def test_a_decision_tells_the_variant_and_the_rules_that_it_was_drawn_under(tmp_path):
+    about = steered(main="desktop", variants=["device"], eligible={"category:0": {"devices": ["phone"]}})
+    inputs = nights.inputs(nights.layouts([1], pages=("home", "home@phone")), nights.lists())
+    asked = {"home": {"device": ["desktop", "phone"]}}
+    export(str(tmp_path), nights.night(), replace(on_home(inputs), policies={"home": about}, variants=asked))
+    served = Served(tmp_path)
+    for kind, can_see in (("phone", ABOUT["candidates"]), ("desktop", ABOUT["candidates"][1:])):
+        told = served.get(f"/v1/layouts/home?user=new&device_kind={kind}")[1]
+        logged = served.spans()[-1].attributes
+        assert (told["freshness"], told["variant"], logged["vitrine.variant"]) == ("degraded", kind, kind)
+        assert (logged["vitrine.candidates"], logged["vitrine.freshness"]) == (can_see, "degraded")
+        assert len(json.loads(logged["vitrine.rules"])["themes"]) == len(can_see)
 
 
 def test_a_layout_comes_with_the_versions_of_flags(tmp_path):

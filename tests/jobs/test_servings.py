@@ -48,6 +48,15 @@ def test_what_was_served_has_weights_and_first_widgets_of_its_own() -> None:
     assert old.logged().shown() == {"a": 3.0}
 
 
+def test_what_was_ranked_on_request_is_not_the_policys_own() -> None:
+    rows = [judgement(n, "linucb-home", "request:linucb-home" if n else "linucb-home") for n in range(3)]
+    own = served(by_spec(pa.Table.from_pylist(rows, schema=contract("judgements").arrow_schema)))
+    assert {policy: each.decisions.tolist() for policy, each in own.items()} == {
+        "linucb-home": ["d0"],
+        "request:linucb-home": ["d1", "d2"],
+    }
+
+
 def test_its_values_are_what_came_of_it() -> None:
     work = policy_values._summaries("home", by_spec(TABLE), days=[FIRST], zone="UTC", hours=6)
     rows = [row for name, summary in work for row in policy_values._rows("home", name, summary)]

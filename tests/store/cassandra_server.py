@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -42,11 +42,21 @@ class Cassandra:
     """One node that listens on this machine alone; it keeps what it has in a folder.
 
     settings : of its cassandra.yaml, beside those that every test needs; None leaves one out.
+    host, ports : its address, and where it answers clients, other nodes and its operator. Nodes of one
+    cluster have the first two ports in common, and find each other at HOST.
     """
 
-    def __init__(self, home: Path, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        folder: Path,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        host: str = HOST,
+        ports: Sequence[int] = (),
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.port, storage, management = free_ports(3)
+        self.port, storage, management = ports or free_ports(3)
         self.log = folder / "system.log"
         own: dict[str, Any] = {
             "cluster_name": "vitrine tests",
@@ -62,8 +72,8 @@ class Cassandra:
                     "parameters": [{"seeds": f"{HOST}:{storage}"}],
                 }
             ],
-            "listen_address": HOST,
-            "rpc_address": HOST,
+            "listen_address": host,
+            "rpc_address": host,
             "native_transport_port": self.port,
             "storage_port": storage,
             "auto_bootstrap": False,

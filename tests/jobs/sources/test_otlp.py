@@ -39,6 +39,7 @@ def test_a_span_of_a_layout_keeps_every_value(tmp_path: Path) -> None:
     served = span(
         "layout.served", ID, decision_id="dec1", draw_id="draw1", page="home", widgets=["a", "b"],
         candidates=["a", "b", "c"], propensities=[0.25, 1], policy_version="logging", versions=["hero=loud"],
+        variant="phone", freshness="degraded", rules="{}",
     )  # fmt: skip
     path = put(tmp_path / "layout.jsonl.gz", [message(served, service="layout")])
     assert read(path) == [
@@ -63,6 +64,9 @@ def test_a_span_of_a_layout_keeps_every_value(tmp_path: Path) -> None:
             "propensities": [0.25, 1.0],
             "policy_version": "logging",
             "versions": ["hero=loud"],
+            "variant": "phone",
+            "freshness": "degraded",
+            "rules": "{}",
             "is_bot": False,
             "_file": str(path),
             "_offset": 1,
