@@ -3,7 +3,7 @@
 A draw that stands in `layouts` keeps the context it was drawn with. Any other (of another system, or of a set
 declared later) gets the one that the features of the day before give: nothing of the day itself is used.
 
-Reads   decisions of the days, subject_features of the days before them, layouts of the last eight days
+Reads   decisions of the days, subject_features of the days before them, layouts of the last two weeks
 Writes  contexts, partition decision_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 """
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import maps, variants
+from jobs import maps, standing, variants
 from jobs.config import FeatureSet
 from jobs.scenarios import LIVE
 from jobs.shell import Days, Job, Until
@@ -25,8 +25,8 @@ from ml.features import assemble, column_names
 
 Batches = Iterator[pa.RecordBatch]
 
-STANDS_DAYS = 8
-"""A layout is shown on the day after its night, or while the store keeps it valid."""
+STANDS_DAYS = 8 + standing.NIGHTS - 1
+"""A layout is shown on the days after the nights on which it stands, and while the store keeps it valid."""
 SCHEMA = (
     "draw_id string, decision_date date, subject string, subject_bucket int, page string, feature_set string,"
     " candidates array<string>, context array<float>, action_context array<float>,"
