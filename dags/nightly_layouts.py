@@ -9,6 +9,9 @@ stays.
 **Writes** product_lists, layouts and exports, then the store: what readers get changes in one step, after the
 new generation was verified.
 
+**A quiet subject costs nothing.** A draw stands for a week at most, while nothing that it was made of
+changes; `layouts` draws and writes the others, and says how many stand.
+
 **History is not rewritten.** A run for a day older than the live generation's writes its layouts under a
 scenario's name and exports nothing, so whatever is backfilled, in any order, the newest day stays live.
 

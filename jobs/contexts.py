@@ -4,7 +4,7 @@ A draw that stands in `layouts` keeps the context it was drawn with. Any other (
 or of a set declared later) gets the one that the features of the day before give: nothing of the day itself
 is used. Its rules and variant are those that it was served with; one whose rules cannot be read has no row.
 
-Reads   decisions of the days, subject_features of the days before them, layouts of the last eight days
+Reads   decisions of the days, subject_features of the days before them, layouts of the last two weeks
 Writes  contexts, partition decision_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 """
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import maps, steering, variants
+from jobs import maps, standing, steering, variants
 from jobs.config import FeatureSet
 from jobs.scenarios import LIVE
 from jobs.shell import Days, Job, Until
@@ -26,8 +26,8 @@ from ml.features import assemble, column_names
 
 Batches = Iterator[pa.RecordBatch]
 
-STANDS_DAYS = 8
-"""A layout is shown on the day after its night, or while the store keeps it valid."""
+STANDS_DAYS = 8 + standing.NIGHTS - 1
+"""A layout is shown on the days after the nights on which it stands, and while the store keeps it valid."""
 SCHEMA = (
     "draw_id string, decision_date date, subject string, subject_bucket int, page string, feature_set string,"
     " candidates array<string>, context array<float>, action_context array<float>,"

@@ -5,6 +5,7 @@ on its own features, the rules and the seed only, never on the rows beside it.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -29,11 +30,17 @@ from ml.rank.rules import Rules
 from ml.reasons import EXPLORED, PINNED, part_columns, phrase, reasons
 
 CHUNK_ROWS = 65_536
+WHO = ("role", "region")
+"""Columns of subject_features that say for whom a widget may be, as of the night."""
+BETWEEN = "|"
 
 
 @dataclass(frozen=True)
 class PageRules:
-    """A page and its spec; by day of a draw its row of `policies`, candidates, and labels; its variants."""
+    """A page and its spec; by day of a draw its row of `policies`, candidates, and labels; its variants.
+
+    terms : by day of a draw the name of all that its draws have in common; those without have none.
+    """
 
     page: Page
     spec: Policy
@@ -44,6 +51,28 @@ class PageRules:
     candidates: dict[date, list[str]]
     labels: Mapping[date, steering.Labels] = field(default_factory=dict)
     variants: tuple[str, ...] = ("",)
+    terms: Mapping[date, str] = field(default_factory=dict)
+
+    @property
+    def asks_who(self) -> bool:
+        """Whether any widget is for some roles or regions alone."""
+        return self.page.rules is not None and bool(self.page.rules.eligible)
+
+    def terms_of(self, drawn: date) -> str:
+        """Name all that a day's draws have in common: with it and the features, the draw is the same."""
+        fitted, labels = self.fitted.get(drawn) or {}, self.labels.get(drawn, {})
+        parameters = {name: value for name, value in fitted.items() if isinstance(value, np.ndarray)}
+        said = [
+            *(part.model_dump(mode="json") for part in (self.page, self.spec, self.features)),
+            self.seed,
+            self.variants,
+            {name: value for name, value in fitted.items() if name not in parameters},
+            [(widget, labels.get(widget)) for widget in self.candidates[drawn]],
+        ]
+        named = hashlib.blake2b(json.dumps(said, sort_keys=True, default=str).encode(), digest_size=8)
+        for _, values in sorted(parameters.items()):
+            named.update(values.tobytes())
+        return named.hexdigest()
 
     @property
     def digest(self) -> str:
@@ -104,17 +133,44 @@ class _PageDraw:
     def _draw_under_rules(self, rows: pa.RecordBatch, drawn: date, variant: str) -> Iterator[pa.RecordBatch]:
         """Draw rows from the widgets that each may see.
 
-        Whom the rules leave nothing gets no layout of their own, but the page's defaults; should they leave
-        these nothing, defaults are drawn without rules.
+        Whom the rules leave nothing gets an empty layout, so that none of theirs stands, and readers give
+        them the page's defaults; should the rules leave these nothing, they are drawn without rules.
         """
         about = (self.rules.page, self.rules.candidates[drawn], self.rules.labels[drawn])
         may = steering.may_stand(*about, rows, variant)
         has_some = pa.array(may.eligible.any(axis=1))
         if pc.any(has_some).as_py():
             yield self.draw_epoch(rows.filter(has_some), drawn, may.filter(has_some), variant)
-        defaults = rows.filter(pc.and_(pc.starts_with(rows["subject"], DEFAULT_PREFIX), pc.invert(has_some)))
+        is_default, has_none = pc.starts_with(rows["subject"], DEFAULT_PREFIX), pc.invert(has_some)
+        defaults = rows.filter(pc.and_(is_default, has_none))
         if defaults.num_rows:
             yield self.draw_epoch(defaults, drawn, None, variant)
+        left = pc.and_(pc.invert(is_default), has_none)
+        if pc.any(left).as_py():
+            yield self._nothing(rows.filter(left), drawn, may.filter(left), variant)
+
+    def _nothing(self, rows: pa.RecordBatch, drawn: date, may: steering.May, variant: str) -> pa.RecordBatch:
+        """Return empty layouts, with no name, since nothing was drawn."""
+        empty = maps.lists_where(pa.array([""] * rows.num_rows), np.zeros((rows.num_rows, 1), dtype=bool))
+        lists = ("widgets", "scores", "bonuses", "propensities", "reasons", "candidates")
+        return self._batch(
+            rows,
+            {
+                **dict.fromkeys(field.name for field in self.schema),
+                **{name: empty.cast(self.schema.field(name).type) for name in lists},
+                "drawn_date": drawn,
+                "policy_version": self._version(drawn),
+                "terms": self._terms(rows, drawn),
+                "filtered": may.filtered,
+                "variant": variant,
+            },
+        )
+
+    def _terms(self, rows: pa.RecordBatch, drawn: date) -> pa.Array:
+        """Return what each was drawn by: all that its day's draws have in common, and who it is for."""
+        terms = pa.array([self.rules.terms.get(drawn, "")] * rows.num_rows)
+        who = [pc.fill_null(rows[name], "") for name in WHO] if self.rules.asks_who else []
+        return pc.binary_join_element_wise(terms, *who, BETWEEN)
 
     def draw_epoch(
         self, rows: pa.RecordBatch, drawn: date, may: steering.May | None, variant: str
@@ -169,6 +225,7 @@ class _PageDraw:
             "action_context": maps.lists_where(own, of_own),
             "drawn_date": drawn,
             "policy_version": self._version(drawn),
+            "terms": self._terms(rows, drawn),
             "rules": None if may is None else may.texts,
             "filtered": None if may is None else may.filtered,
             "variant": variant,
@@ -192,16 +249,14 @@ class _PageDraw:
         start += f"{variant}|" if variant else ""
         candidates = self.rules.candidates[drawn]
         if may is None:
-            return pa.array(draw_ids(start + "|".join(candidates), subjects, content))
+            return pa.array(draw_ids([start + "|".join(candidates)] * len(subjects), subjects, content))
         contexts, own, slates, propensities = content
         # What was kept out of a draw does not name it.
         own = np.where(eligible[:, :, None], own, 0)
-        names = np.empty(len(subjects), dtype=object)
+        commons, names = np.empty(len(subjects), dtype=object), np.array(candidates, dtype=object)
         for text, at in may.alike():
-            common = f"{start}{'|'.join(np.array(candidates, dtype=object)[eligible[at[0]]])}|{text}"
-            parts = [part[at] for part in (contexts, own, slates, propensities)]
-            names[at] = draw_ids(common, [subjects[row] for row in at], parts)
-        return pa.array(names, pa.string())
+            commons[at] = f"{start}{'|'.join(names[eligible[at[0]]])}|{text}"
+        return pa.array(draw_ids(commons.tolist(), subjects, [contexts, own, slates, propensities]))
 
     def _version(self, drawn: date) -> str:
         fitted = self.rules.fitted.get(drawn)
@@ -263,18 +318,21 @@ def _pinned(why: pa.Array, slates: NDArray[np.int32], rules: Rules) -> pa.Array:
     return pc.if_else(pa.array(is_pinned.ravel()), PINNED, why)
 
 
-def draw_ids(common: str, subjects: Sequence[str], content: Sequence[NDArray[Any]]) -> list[str]:
+def draw_ids(commons: Sequence[str], subjects: Sequence[str], content: Sequence[NDArray[Any]]) -> list[str]:
     """Return the names of draws, 128-bit hashes of all that was drawn from and of what was drawn.
+
+    commons : what each draw shares with others; those that follow one another mostly share it.
 
     The content counts too: should late data change the features of an epoch's day, the draw gets a new name,
     and a name stands for one context and its propensities forever.
     """
-    start = hashlib.blake2b(common.encode(), digest_size=16)
     rows = np.hstack(
         [np.ascontiguousarray(part).reshape(len(subjects), -1).view(np.uint8) for part in content]
     )
-    names = []
-    for subject, row in zip(subjects, rows, strict=True):
+    names, last = [], None
+    for common, subject, row in zip(commons, subjects, rows, strict=True):
+        if common is not last:
+            start, last = hashlib.blake2b(common.encode(), digest_size=16), common
         own = start.copy()
         own.update(subject.encode())
         own.update(row.tobytes())

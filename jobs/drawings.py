@@ -33,7 +33,7 @@ WORDS = (
     ("bag", r"SNACK|CHIPS|NUTS|POPCORN|SALAD MIX|POTATOES|CHARCOAL|SEEDS"),
     ("can", r"SOUP|SHELF STABLE|CANNED|BEAN|HISPANIC|TUNA|CHILI"),
     ("loaf", r"BREAD|BUNS|ROLLS|BAKED|BAGEL|SWEET|PASTRY|CAKES|PIES"),
-    ("banana", r"TROPICAL"),
+    ("pineapple", r"TROPICAL"),
     ("berries", r"BERRIES|GRAPES|STONE FRUIT"),
     ("apple", r"APPLES|CITRUS|FRUIT|PEARS|MELON"),
     ("tomato", r"TOMATO|PEPPERS"),
@@ -59,13 +59,17 @@ WORDS = (
     ("box", r"GROCERY"),
 )
 
+# Of a category whose products look nothing alike: what a product's own name says.
+FINER = {"pineapple": (("banana", r"BANANA|PLANTAIN"), ("apple", r"APPLES"))}
 
-def shape_of(category: str, department: str) -> str:
+
+def shape_of(category: str, department: str, name: str = "") -> str:
     """Return the name of the shape that stands for a product."""
     for words in (category.upper(), department.upper()):
         for shape, pattern in WORDS:
             if re.search(pattern, words):
-                return shape
+                finer = (one for one, own in FINER.get(shape, ()) if re.search(own, name.upper()))
+                return next(finer, shape)
     return "parcel"
 
 

@@ -1,12 +1,12 @@
 """Why a layout looks as it does, position by position, in words: from its row of `layouts` and its policy's.
 
-Reads   layouts: the newest live night of a subject; policies: the versions that drew it
+Reads   layouts: those of a subject that stand on the newest night; policies: the versions that drew them
 Writes  nothing
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -15,11 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from jobs import algorithms, page_goals, steering
+from jobs import algorithms, page_goals, standing, steering
 from jobs.config import Config
 from jobs.page_filters import BETWEEN
 from jobs.page_words import named
-from jobs.scenarios import LIVE
 from jobs.store.variants import BETWEEN as BETWEEN_PARTS
 from jobs.tables import Tables
 from ml.bandits.linear import COLD
@@ -69,19 +68,29 @@ class Told:
 
 def of_subject(config: Config, subject: str) -> Iterator[str]:
     """Explain a subject's pages of the newest night; one line says so when there are none."""
-    mine = (ds.field("subject") == subject) & (ds.field("scenario") == LIVE)
-    rows = Tables(config.tables).read("layouts", mine, list(COLUMNS)).to_pylist()
+    tables = Tables(config.tables)
+    night = standing.newest_night(tables)
+    rows = standing.of_subject(tables, subject, night, COLUMNS) if night else []
     if not rows:
-        yield f"{subject} has no layout of their own: readers give them one of the page's defaults."
+        yield _nothing(tables, subject, night)
         return
-    newest = max(row["layout_date"] for row in rows)
-    own = sorted(
-        (row for row in rows if row["layout_date"] == newest),
-        key=lambda row: (str(row["page"]), str(row["variant"])),
-    )
-    policies = policies_of(Tables(config.tables), own)
+    own = sorted(rows, key=lambda row: (str(row["page"]), str(row["variant"])))
+    policies = policies_of(tables, own)
     for row in own:
         yield from explain(row, told(row, config, policies.get(row["policy_version"])))
+
+
+def _nothing(tables: Tables, subject: str, night: date | None) -> str:
+    """Say why a subject has no layout of their own, in one sentence."""
+    if night is None:
+        return "No layouts were drawn yet: run lake_etl, then nightly_layouts."
+    mine = ds.field("subject") == subject
+    if tables.pruned("subject_features", ["subject"], mine, first=night, last=night).num_rows:
+        return f"{subject} has no layout of their own: the rules leave them none, and readers get a default."
+    return (
+        f"Nothing is known of {subject} as of {night} (somebody new, who left, or a slip of the pen): readers"
+        " give them one of the page's defaults."
+    )
 
 
 def policies_of(tables: Tables, rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -114,13 +123,13 @@ def explain(row: Mapping[str, Any], of_positions: Sequence[Told]) -> Iterator[st
     yield from filtered(row)
 
 
-def filtered(row: Mapping[str, Any]) -> Iterator[str]:
+def filtered(row: Mapping[str, Any], title: Callable[[str], str] = str) -> Iterator[str]:
     """Tell what the page's filters did to a layout: whom they kept out and why, and where they gave way."""
     said = [str(told).split(BETWEEN, 1) for told in row.get("filtered") or ()]
     could = set(row["candidates"])
-    if out := [f"{widget} ({why})" for widget, why in said if widget not in could]:
+    if out := [f"{title(widget)} ({why})" for widget, why in said if widget not in could]:
         yield f"  Kept out of the whole page: {', '.join(out)}."
-    if all_the_same := [f"{widget} ({why})" for widget, why in said if widget in could]:
+    if all_the_same := [f"{title(widget)} ({why})" for widget, why in said if widget in could]:
         yield f"  Could stand all the same, so that the page is full: {', '.join(all_the_same)}."
 
 

@@ -1,8 +1,8 @@
 """exports: one row per generation of the store.
 
-Reads   layouts (scenario live), product_lists and subject_features (the strongest categories) of one night,
-        widgets and products as of it; policies and bandit_statistics, for who has no layout of their own;
-        segments, for feature flags
+Reads   layouts that stand on a night (jobs.standing); product_lists and subject_features (the strongest
+        categories) of it, widgets and products as of it; policies and bandit_statistics, for who has no
+        layout of their own; segments, for feature flags
 Writes  the dormant colour of the store, the pointer, exports
 On failure, mend the cause and clear the task: readers stay on the live colour until a new one is verified,
 and a rerun builds the same generation again, or confirms it.
@@ -31,11 +31,13 @@ import pyarrow.dataset as ds
 from jobs import flag_rows, request_policies, rotation, runs, shell
 from jobs.config import Config, ConfigError, Page
 from jobs.contracts import contract
-from jobs.kinds import FILL_BASKET, standing
+from jobs.kinds import FILL_BASKET
+from jobs.kinds import standing as of_moment
+from jobs.merged import UnsortedError
 from jobs.publish import Stopped
 from jobs.runs import Run
-from jobs.scenarios import LIVE
 from jobs.shell import Ask
+from jobs.standing_rows import batches as stand_on
 from jobs.store.aliases import under_both
 from jobs.store.bounds import Bounds
 from jobs.store.content import Inputs, newest
@@ -132,13 +134,12 @@ def read_inputs(
     own = ds.field("kind") == "own"
     of_day, of_features = ds.field("list_date") == day, ds.field("feature_date") == day
     present = ~ds.field("subject").isin(forgotten)
-    live = (ds.field("layout_date") == day) & (ds.field("scenario") == LIVE)
     shared = _reader(tables, versions, "product_lists", LIST_COLUMNS, of_day & ~own).read_all()
     products = newest(_as_of(tables, "products", versions, day), "product_id", "changed_date")
     main = sorted({config.variants.of(page)[0] for page in config.pages.values()} - {""})
     return Inputs(
         layouts=lambda columns: _kept_as(
-            _reader(tables, versions, "layouts", _with_variant(columns), live & present), columns, main
+            _standing(tables, versions, _with_variant(columns), day, forgotten), columns, main
         ),
         variants={
             name: told
@@ -148,7 +149,7 @@ def read_inputs(
         strongest=_reader(tables, versions, "subject_features", STRONGEST, of_features & present),
         own_lists=_reader(tables, versions, "product_lists", LIST_COLUMNS, of_day & own & present),
         shared_lists=shared,
-        widgets=standing(
+        widgets=of_moment(
             newest(_as_of(tables, "widgets", versions, day), "widget", "changed_date"),
             {name: page.moment for name, page in config.pages.items()},
             config.kinds,
@@ -179,6 +180,21 @@ def _kept_as(rows: pa.RecordBatchReader, columns: Sequence[str], main: Sequence[
     return pa.RecordBatchReader.from_batches(schema, map(named, rows))
 
 
+def _standing(
+    tables: Tables,
+    versions: Mapping[str, int | None],
+    columns: Sequence[str],
+    day: date,
+    forgotten: pa.Array,
+) -> pa.RecordBatchReader:
+    """Stream the layouts that stand on the night, of nobody who asked to be forgotten."""
+    schema = _schema("layouts", columns)
+    batches = stand_on(tables, day, versions, columns, forgotten) if versions["layouts"] is not None else ()
+    return pa.RecordBatchReader.from_batches(
+        schema, (_whole(batch, schema) for batch in batches if len(batch))
+    )
+
+
 def _as_of(tables: Tables, name: str, versions: Mapping[str, int | None], day: date) -> pa.Table:
     columns = tuple(contract(name).columns)
     return _reader(tables, versions, name, columns, ds.field("changed_date") <= day).read_all()
@@ -192,7 +208,7 @@ def _reader(
     where: ds.Expression,
 ) -> pa.RecordBatchReader:
     """Stream rows in the contract's types; a table without a version is not there yet."""
-    schema = pa.schema([contract(name).arrow_schema.field(column).remove_metadata() for column in columns])
+    schema = _schema(name, columns)
     if versions[name] is None:
         return pa.RecordBatchReader.from_batches(schema, [])
     dataset = tables.open(name, versions[name]).to_pyarrow_dataset()
@@ -201,6 +217,10 @@ def _reader(
     return pa.RecordBatchReader.from_batches(
         schema, (_whole(batch, schema) for batch in batches if len(batch))
     )
+
+
+def _schema(name: str, columns: Sequence[str]) -> pa.Schema:
+    return pa.schema([contract(name).arrow_schema.field(column).remove_metadata() for column in columns])
 
 
 def _whole(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -238,7 +258,7 @@ def run_export(ask: Ask, config: Config) -> Run:
                 at=manifest.started_at,
                 accept=accept,
             )
-        except StoreError as error:
+        except (StoreError, UnsortedError) as error:
             raise Stopped(str(error)) from None
         manifest.output, manifest.output_version = "exports", tables.version("exports")
         manifest.content_digest, manifest.rows_in = done.live.digest, done.live.layouts

@@ -16,6 +16,7 @@ import pyarrow.dataset as ds
 
 from jobs import algorithms, runs
 from jobs.config import Config, Page
+from jobs.contracts import contract
 from jobs.credit import DIRECT
 from jobs.epochs import widgets_as_of
 from jobs.judging import Judged, Labels, Seen
@@ -106,7 +107,7 @@ def read(config: Config, page: Page, days: int, most: int) -> GoalsLog:
             f"Page {page.page} has no servings from {first} to {last} on which {spec} knew what comes with a"
             " reward: run policies for these days first."
         )
-    rows = _with_audience(tables, rows, first, last)
+    rows = _with_audience(tables, rows, page)
     judged = {
         name: Judged(
             config.policies[name],
@@ -124,21 +125,26 @@ def read(config: Config, page: Page, days: int, most: int) -> GoalsLog:
 
 
 def _servings(tables: Tables, page: str, first: date, last: date, most: int) -> tuple[pa.Table, Seen]:
-    """Return a page's servings, and the share of sights by position of the day before each day."""
+    """Return a page's servings, and the share of sights by position of the day before each day.
+
+    All of them are only counted: of those that are judged alone everything is read.
+    """
     day = ds.field("decision_date")
     within = (day >= first - timedelta(1)) & (day <= last) & (ds.field("page") == page)
-    table = tables.read("feedback", within, list(FEEDBACK)).sort_by(
-        [("decision_id", "ascending"), ("position", "ascending")]
-    )
-    if not table.num_rows:
+    counted = tables.read("feedback", within, ["decision_date", "subject", "position", "is_seen"])
+    some = _some(counted.filter(pc.field("decision_date") >= first), most)
+    if not len(some):
         raise NoLog(f"Page {page} was not served from {first} to {last}: there is no log to preview from.")
-    shares = table.append_column("share", table["is_seen"].cast(pa.float64())).group_by(
+    shares = counted.append_column("share", counted["is_seen"].cast(pa.float64())).group_by(
         ["decision_date", "position"]
     )
     seen: dict[tuple[str, date], list[float]] = {}
     for row in shares.aggregate([("share", "mean")]).sort_by("position").to_pylist():
         seen.setdefault((page, row["decision_date"] + timedelta(1)), []).append(row["share_mean"])
-    table = _some(table.filter(pc.field("decision_date") >= first), most)
+    asked = within & (day >= first) & ds.field("subject").isin(some)
+    table = tables.read("feedback", asked, list(FEEDBACK)).sort_by(
+        [("decision_id", "ascending"), ("position", "ascending")]
+    )
     ids = table["decision_id"].combine_chunks().dictionary_encode().indices
     owner, position = np.asarray(ids), np.asarray(table["position"])
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
@@ -163,13 +169,13 @@ def _servings(tables: Tables, page: str, first: date, last: date, most: int) -> 
     return pa.table(columns), seen
 
 
-def _some(table: pa.Table, most: int) -> pa.Table:
-    """Keep whole subjects, by the order of their pseudonyms, which are hashes, until there are enough."""
-    counts = table.filter(pc.field("position") == 0).group_by("subject").aggregate([("decision_id", "count")])
+def _some(table: pa.Table, most: int) -> pa.Array:
+    """Choose whole subjects, by the order of their pseudonyms, which are hashes, until there are enough."""
+    counts = table.filter(pc.field("position") == 0).group_by("subject").aggregate([("position", "count")])
     ordered = counts.sort_by("subject")
-    total = np.cumsum(np.asarray(ordered["decision_id_count"]))
+    total = np.cumsum(np.asarray(ordered["position_count"]))
     kept = ordered["subject"].slice(0, max(int(np.searchsorted(total, most, side="right")), 1))
-    return table.filter(pc.is_in(table["subject"], kept.combine_chunks()))
+    return pa.concat_arrays(kept.chunks) if kept.num_chunks else pa.array([], pa.string())
 
 
 def _with_contexts(tables: Tables, rows: pa.Table, feature_set: str, first: date, last: date) -> pa.Table:
@@ -192,10 +198,15 @@ def _with_contexts(tables: Tables, rows: pa.Table, feature_set: str, first: date
     return rows
 
 
-def _with_audience(tables: Tables, rows: pa.Table, first: date, last: date) -> pa.Table:
-    """Give each serving what rules ask of its subject, as of the evening before."""
-    day = ds.field("feature_date")
-    within = (day >= first - timedelta(1)) & (day < last)
+def _with_audience(tables: Tables, rows: pa.Table, page: Page) -> pa.Table:
+    """Give each serving what rules ask of its subject, as of the evening before; nothing if none ask."""
+    if page.rules is None or not (page.rules.eligible or page.rules.filters.text):
+        columns = contract("subject_features").columns
+        for name in AUDIENCE[1:]:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, columns[name].arrow))
+        return rows
+    days = [day - timedelta(1) for day in pc.unique(rows["decision_date"]).to_pylist()]
+    within = ds.field("feature_date").isin(pa.array(days, pa.date32()))
     own = ds.field("subject").isin(pc.unique(rows["subject"]))
     known = tables.read("subject_features", within & own, ["subject", "feature_date", *AUDIENCE])
     evenings = zip(known["subject"].to_pylist(), known["feature_date"].to_pylist(), strict=True)

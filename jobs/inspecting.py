@@ -7,23 +7,25 @@ Writes  nothing
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from jobs import standing
 from jobs.config import Config
-from jobs.explaining import COLUMNS, Told, policies_of, told
+from jobs.explaining import COLUMNS, Told, filtered, policies_of, told
 from jobs.ids import subject_bucket
-from jobs.scenarios import LIVE
+from jobs.page_words import title_of_widget
 from jobs.store import Layout, Page
 from jobs.tables import Tables
 
 HISTORY_DAYS = 56
 MOST_DAYS = 12
-LONGEST_DRAW = 7
+LONGEST_DRAW = 14
+"""Days back to a draw that the store may still have: it stands for a week, and then while it is valid."""
 FALLBACK = "fallback"
 BOUGHT = ("sales_cents", "lines", "category_visits")
 OWN = re.compile(r"[a-z0-9]+-[0-9a-f]{32}")
@@ -56,7 +58,7 @@ class Inspection:
     """All that stands beside a subject's pages.
 
     told : by draw id what is known of its positions. before : by page. who : a few words on the subject.
-    is_known : whether it has features.
+    is_known : whether it has features. filtered : by draw id what the page's filters did to it.
     """
 
     told: Mapping[str, Sequence[Told]]
@@ -65,6 +67,7 @@ class Inspection:
     who: Sequence[str]
     until: date
     is_known: bool = True
+    filtered: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def inspect(
@@ -84,6 +87,7 @@ def inspect(
         _who(features),
         own.last,
         bool(features),
+        {name: [line.strip() for line in filtered(row, title_of_widget)] for name, row in by_draw.items()},
     )
 
 
@@ -101,11 +105,15 @@ class _Own:
     ) -> list[dict[str, Any]]:
         """Return its rows of the last day and so many before it."""
         mine = ds.field("subject") == self.subject
-        only = {} if self.bucket is None else {"subject_bucket": self.bucket}
         asked = mine if where is None else mine & where
         first = self.last - timedelta(days)
-        read = self.tables.pruned(table, columns, asked, first=first, last=self.last, only=only)
+        read = self.tables.pruned(table, columns, asked, first=first, last=self.last, only=self.only)
         return list(read.to_pylist())
+
+    @property
+    def only(self) -> dict[str, int]:
+        """The partitions that hold its rows."""
+        return {} if self.bucket is None else {"subject_bucket": self.bucket}
 
 
 def _drawn(own: _Own, layouts: Sequence[Layout]) -> list[dict[str, Any]]:
@@ -129,19 +137,14 @@ def _bucket(subject: str, config: Config) -> int | None:
 
 
 def _before(own: _Own, main: Mapping[str, str]) -> dict[str, Before]:
-    """Return by page the subject's newest layout of a night before the last one."""
-    earlier = (ds.field("scenario") == LIVE) & (ds.field("layout_date") < own.last)
-    rows: list[dict[str, Any]] = []
-    for days in (1, LONGEST_DRAW):
-        rows = rows or own.rows(
-            "layouts", ("layout_date", "page", "variant", "draw_id", "widgets"), days, earlier
-        )
+    """Return by page the subject's layout that stood on the night before the last one."""
+    night = standing.newest_night(own.tables, before=own.last)
+    if night is None:
+        return {}
+    rows = standing.of_subject(own.tables, own.subject, night, ("draw_id",), own.only)
     # What the inspector shows is the main variant: that which the reader gives to who asks for none.
-    newest = sorted(
-        (row for row in rows if (row["variant"] or "") == main.get(row["page"], "")),
-        key=lambda row: row["layout_date"],
-    )
-    return {row["page"]: Before(row["layout_date"], row["draw_id"], row["widgets"]) for row in newest}
+    of_main = (row for row in rows if (row["variant"] or "") == main.get(row["page"], ""))
+    return {row["page"]: Before(night, row["draw_id"], row["widgets"]) for row in of_main}
 
 
 def _history(own: _Own) -> list[Day]:

@@ -35,6 +35,8 @@ from ml.rank import ruled
 
 BETWEEN = "\x1f"
 ROUNDING = 1e-6
+MOST_MODELS = 64
+"""Lists of candidates whose models are kept: under a page's filters everyone may have a list of their own."""
 LEAST_SHOWN = 0.01
 """Least probability of the first position that `first` names: at most 100 a row, however many widgets."""
 
@@ -50,6 +52,7 @@ class Judged:
     features: FeatureSet
     page: Page | None
     fitted: Mapping[date, Mapping[str, Any]]
+    restored: dict[date, Linear] = field(default_factory=dict, compare=False)
     models: dict[tuple[date, str], Linear] = field(default_factory=dict, compare=False)
 
     def model(self, day: date, candidates: Sequence[str]) -> Linear:
@@ -57,10 +60,13 @@ class Judged:
         key = (day, BETWEEN.join(candidates))
         if key not in self.models:
             row = self.fitted[day]
+            if day not in self.restored:
+                self.restored[day] = algorithms.restore(self.spec, self.features, row, self.page)
             places = {widget: place for place, widget in enumerate(row["widgets"])}
             arms = np.array([places.get(widget, COLD) for widget in candidates])
-            whole = algorithms.restore(self.spec, self.features, row, self.page)
-            self.models[key] = whole.select(arms)
+            if len(self.models) >= MOST_MODELS:
+                self.models.clear()
+            self.models[key] = self.restored[day].select(arms)
         return self.models[key]
 
 

@@ -1,23 +1,29 @@
-"""layouts: one draw per subject and page, drawn at the end of layout_date and shown on the next day.
+"""layouts: one draw per subject and page, drawn at the end of layout_date and shown from the next day on.
+
+A night draws for whom an epoch begins, and whose draw cannot stand, since what it was drawn by changed: the
+page's settings, policy, candidates or labels, the subject's role or region, the features of its day, or the
+code. Everybody else's draws stand where they are (`jobs.standing`). Of several nights at once only the first
+leans on what stands, the others are drawn whole; so are nights of other scenarios.
 
 Reads   subject_features (of the days and the 7 before), policies and widgets (up to the days), and layouts
-        (of the days: rows of other scenarios are handed through, since a day is replaced as a whole);
-        releases, which say what policy is live as of a night: until one does, the page's own is
+        (of the days and the 6 before; rows of other scenarios of the days are handed through, since a day is
+        replaced as a whole); releases, which say what policy is live as of a night: until one does, the
+        page's own is
 Writes  layouts, partition layout_date and subject_bucket
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 
-A subject's draw stands while its epoch lasts. An epoch begins on the day on which the subject was last
-active, on its own day of every `epoch_days` by hash, or on the day since when the page has its policy or
-candidates, whichever came last. Features and policy are those of that day, so any order of nights gives
-the same layouts. Positions, temperature, floor, goals and rules are those of the run: when they change,
-every draw does. Whom a widget is for is asked of a subject's role and region as of the night.
+An epoch begins on the day on which the subject was last active, on its own day of every `epoch_days` by hash,
+or on the day since when the page has its policy or candidates, whichever came last. Features and policy are
+those of that day, so any order of nights gives the same layouts. Positions, temperature, floor, goals and
+rules are those of the run: when they change, every draw does. Whom a widget is for is asked of a subject's
+role and region as of the night.
 """
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -28,8 +34,9 @@ from jobs import steering
 from jobs.algorithms import PARAMETERS
 from jobs.config import ConfigError, FeatureSet, Page, Policy
 from jobs.contracts import contract
-from jobs.drawing import PageRules, draw_pages
-from jobs.epochs import EPOCH_ZERO, Epochs, widgets_as_of
+from jobs.drawing import WHO, PageRules, draw_pages
+from jobs.due import KEYS, EpochRow, due, of_night, stood_before
+from jobs.epochs import Epochs, widgets_as_of
 from jobs.inputs import MissingInput
 from jobs.kinds import NOTHING_SAID, Kinds
 from jobs.labels import LABELS
@@ -37,20 +44,15 @@ from jobs.live import POLICY, LivePolicies
 from jobs.page_words import named
 from jobs.scenarios import BACKFILL, LIVE
 from jobs.shell import Days, Job, State, Until
+from jobs.standing import NIGHTS, AsDrawn
 from jobs.subject_features import MAPS
 from jobs.variants import NO_NAMES, VariantNames
 
-LONGEST_EPOCH = 7
+LONGEST_EPOCH = NIGHTS
 DEFAULT_VARIANTS = 64
 DEFAULT = "default:"
 
-# layout_date, own epoch day, day of the draw, page bit
-EpochRow = tuple[date, date, date, int]
-EPOCH_ROW = "layout_date date, own_date date, feature_date date, page_bit long"
-
 LOG = logging.getLogger(__name__)
-KEYS = ("layout_date", "subject", "subject_bucket", "feature_date")
-WHO = ("role", "region")
 
 
 def build(
@@ -69,13 +71,14 @@ def build(
     kinds: Kinds = NOTHING_SAID,
     variants: VariantNames = NO_NAMES,
     served_until: date | None = None,
+    as_drawn: AsDrawn | None = None,
     scenario: str = LIVE,
     epoch_days: int = LONGEST_EPOCH,
 ) -> DataFrame:
-    """Draw every page for every subject with features, and the defaults for those without.
+    """Draw pages for subjects with features whose draw does not stand, and the defaults for those without.
 
     `served_until` is the night of the live generation: what readers saw of it and of older nights stays as
-    it was served.
+    it was served. `as_drawn` says what the first of the days may lean on; without it every page is drawn.
 
     Raises
     ------
@@ -95,30 +98,47 @@ def build(
         days=days, pages=pages, specs=specs, kinds=kinds, length=epoch_days,
     )  # fmt: skip
     _require_features(plans)
-    rows = _epoch_rows(plans)
-    rules = [
-        replace(one, variants=variants.of(one.page))
-        for one in _rules(plans, rows, policies, specs, feature_sets, seed=seed, scenario=scenario)
-    ]
-    to_draw = _subject_rows(subject_features, rows, days, epoch_days).unionByName(
-        _default_rows(subject_features, plans, subject_buckets)
-    )
+    rules = _rules(plans, policies, specs, feature_sets, seed=seed, scenario=scenario, names=variants)
+    epochs = _epoch_rows(plans, rules)
+    is_live = scenario == LIVE
+    served = [day for day in days if is_live and served_until is not None and day <= served_until]
+    may_stand = as_drawn if is_live and not served else None
+    stood = stood_before(layouts, days[0], may_stand) if may_stand else None
+    found = due(subject_features, epochs, days, epoch_days, stood)
+    to_draw = found.rows.unionByName(_default_rows(subject_features, plans, subject_buckets))
     ordered = to_draw.repartition("subject").sortWithinPartitions("layout_date", "subject", "feature_date")
     about = contract("layouts")
     drawn = ordered.mapInArrow(partial(draw_pages, rules=rules, schema=about.arrow_schema), about.ddl)
-    earlier = layouts.where(F.col("layout_date").isin(list(days))).select(*about.columns)
-    if scenario == LIVE and served_until is not None and days[0] <= served_until:
-        return _beside_served(drawn, earlier, served_until)
-    return drawn.unionByName(earlier.where(F.col("scenario") != scenario))
+    kept = layouts.select(*about.columns)
+    earlier = kept.where(F.col("layout_date").isin(list(days)))
+    if served:
+        stands = [of_night(kept, subject_features, day) for day in served]
+        return _beside_served(drawn, earlier, reduce(DataFrame.unionByName, stands), served[-1])
+    rows = drawn.unionByName(earlier.where(F.col("scenario") != scenario))
+    return rows.unionByName(found.told(days[0]), allowMissingColumns=True) if found.stood else rows
 
 
-def _beside_served(drawn: DataFrame, earlier: DataFrame, served_until: date) -> DataFrame:
-    """Keep the live rows of nights that were served; what is drawn otherwise now is a backfill's."""
+def _beside_served(drawn: DataFrame, earlier: DataFrame, stood: DataFrame, served_until: date) -> DataFrame:
+    """Keep the live rows of nights that were served; what is drawn otherwise now is a backfill's.
+
+    stood : the layouts that stand on those nights.
+    """
     is_served = F.col("layout_date") <= F.lit(served_until)
     served = earlier.where(is_served & (F.col("scenario") == LIVE))
-    differing = drawn.where(is_served).exceptAll(served).withColumn("scenario", F.lit(BACKFILL))
+    now = drawn.where(is_served & (F.size("widgets") > 0))
+    differing = now.exceptAll(stood).withColumn("scenario", F.lit(BACKFILL))
     kept = earlier.where(~F.col("scenario").isin(LIVE, BACKFILL))
     return drawn.where(~is_served).unionByName(served).unionByName(differing).unionByName(kept)
+
+
+def late(
+    layouts: DataFrame, *, days: Sequence[date], served_until: date | None = None, scenario: str = LIVE
+) -> DataFrame:
+    """Name the later nights that lean on these: they are drawn again, unless they were served."""
+    written = [day for day in days if served_until is None or day > served_until]
+    is_later = F.col("layout_date") > F.lit(min(written, default=date.max))
+    is_live = (F.col("scenario") == LIVE) & F.lit(scenario == LIVE)
+    return layouts.where(is_later & is_live).select(F.col("layout_date").alias("day")).distinct()
 
 
 def default_subject(page: str, number: int) -> str:
@@ -193,27 +213,36 @@ def _require_features(plans: Sequence[Plan]) -> None:
                 )
 
 
-def _epoch_rows(plans: Sequence[Plan]) -> list[EpochRow]:
+def _drawn_days(plan: Plan) -> list[date]:
+    """Return the days that a plan's draws may be of, in rising order."""
+    of = plan.epochs
+    return sorted({of.begins(day, own) for day in plan.nights for own in of.own_days(day)})
+
+
+def _epoch_rows(plans: Sequence[Plan], rules: Sequence[PageRules]) -> list[EpochRow]:
     return [
-        (day, own, plan.epochs.begins(day, own), 1 << place)
-        for place, plan in enumerate(plans)
+        EpochRow(
+            day, own, drawn := plan.epochs.begins(day, own),
+            1 << place, rule.page.page, len(rule.variants), rule.terms[drawn], rule.asks_who,
+        )
+        for place, (plan, rule) in enumerate(zip(plans, rules, strict=True))
         for day in plan.nights
         for own in plan.epochs.own_days(day)
-    ]
+    ]  # fmt: skip
 
 
 def _rules(
     plans: Sequence[Plan],
-    rows: Sequence[EpochRow],
     policies: DataFrame,
     specs: Mapping[str, Policy],
     feature_sets: Mapping[str, FeatureSet],
     *,
     seed: int,
     scenario: str,
+    names: VariantNames,
 ) -> list[PageRules]:
     """Give each plan its policies and candidates by day of the draw, as plain values for the workers."""
-    drawn_days = [sorted({row[2] for row in rows if row[3] == 1 << place}) for place in range(len(plans))]
+    drawn_days = [_drawn_days(plan) for plan in plans]
     versions = [
         {drawn: f"{plan.spec}@{newest}" for drawn in days if (newest := plan.epochs.policy_day(drawn))}
         for plan, days in zip(plans, drawn_days, strict=True)
@@ -242,7 +271,9 @@ def _rules(
         spec = specs[plan.spec]
         models = {drawn: fitted[version] for drawn, version in by_day.items()}
         features = feature_sets[spec.feature_set]
-        rules.append(PageRules(page, spec, features, seed, scenario, models, candidates, labels))
+        of = names.of(page)
+        rule = PageRules(page, spec, features, seed, scenario, models, candidates, labels, of)
+        rules.append(replace(rule, terms={drawn: rule.terms_of(drawn) for drawn in days}))
     return rules
 
 
@@ -273,29 +304,6 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     return row | {name: np.array(row[name] or (), dtype=np.float64) for name in PARAMETERS}
 
 
-def _subject_rows(
-    subject_features: DataFrame, rows: Sequence[EpochRow], days: Sequence[date], epoch_days: int
-) -> DataFrame:
-    """Pick the rows of features that draw something: those of the day on which a subject's epoch began."""
-    keys = ["layout_date", "own_date", "feature_date"]
-    listed = subject_features.sparkSession.createDataFrame(list(rows), EPOCH_ROW)
-    epochs = listed.groupBy(*keys).agg(F.sum("page_bit").alias("pages"))
-    shown_from = F.greatest("feature_date", F.lit(min(days)))
-    shown_to = F.least(F.date_add("feature_date", epoch_days - 1), F.lit(max(days)))
-    dated = subject_features.where(shown_from <= shown_to).withColumn(
-        "layout_date", F.explode(F.sequence(shown_from, shown_to))
-    )
-    number = F.pmod(F.xxhash64("subject"), F.lit(epoch_days))
-    age = F.pmod(F.datediff("layout_date", F.lit(EPOCH_ZERO)) - number, F.lit(epoch_days)).cast("int")
-    own_date = F.greatest(F.date_sub("layout_date", age), F.least("last_active_date", "feature_date"))
-    chosen = dated.withColumn("own_date", own_date).join(F.broadcast(epochs), on=keys, how="inner")
-    # Who left, or took consent back, since the epoch began has no features of the night itself.
-    # Whom a widget is for is asked as of the night, too.
-    present = subject_features.select(F.col("feature_date").alias("layout_date"), "subject", *WHO)
-    kept = chosen.drop(*WHO).join(present, on=["layout_date", "subject"], how="inner")
-    return kept.select(*KEYS, *MAPS, *WHO, "pages")
-
-
 def _default_rows(subject_features: DataFrame, plans: Sequence[Plan], subject_buckets: int) -> DataFrame:
     rows = [
         (
@@ -323,10 +331,12 @@ JOB = Job(
         Until("subject_features", before=LONGEST_EPOCH),
         Until("policies"),
         Until("widgets"),
-        Days("layouts"),
+        Days("layouts", before=NIGHTS - 1),
         State("releases"),
     ),
     writes="layouts",
+    late=late,
+    late_reads=(Days("layouts", after=NIGHTS - 1),),
 )
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def render(view: View) -> str:
 def body(view: View) -> str:
     """Return what stands on the page, without the page around it."""
     slots = [slot for page in view.pages for slot in page.slots]
-    shapes = {shape_of(tile.category, tile.department) for slot in slots for tile in slot.tiles}
+    shapes = {shape_of(tile.category, tile.department, tile.name) for slot in slots for tile in slot.tiles}
     inspected = ' class="inspected"' if view.inspection else ""
     return "\n".join(
         [
@@ -125,9 +125,11 @@ def _page(view: View, page: Page) -> str:
     about = f"{PAGES.get(layout.page, 'a page of the shop')} · {count} position{'s' if count != 1 else ''}"
     why = f" · {layout.why}" if layout.why else ""
     name = escape(layout.page)
+    filtered = inspection.filtered.get(layout.draw_id, ()) if inspection else ()
+    notes = "".join(f'<p class="note">{escape(line)}</p>' for line in filtered)
     return (
         f'<section class="page" aria-labelledby="page-{name}">'
-        f'<h2 id="page-{name}">{name.capitalize()} <small>{escape(about + why)}</small></h2>'
+        f'<h2 id="page-{name}">{name.capitalize()} <small>{escape(about + why)}</small></h2>{notes}'
         f'{f"""<div class="nights"><div>{slots}</div>{aside}</div>""" if aside else slots}</section>'
     )
 
@@ -181,7 +183,7 @@ def _tile(tile: Tile) -> str:
         if tile.is_own
         else ""
     )
-    shape = shape_of(tile.category, tile.department)
+    shape = shape_of(tile.category, tile.department, tile.name)
     drawn = (
         f'<div class="pane" style="--h:{hue_of(tile.product_id, shape)}">{picture(tile.product_id, shape)}'
     )

@@ -127,13 +127,18 @@ def stale(tables: Tables, job: str, name: str, days: Sequence[date], version: in
         if row["status"] in DONE
         for day in row["days"]
     }
-    replaced = {
+    replaced = replaced_at(tables, name, version)
+    return {day for day in days if day in made and replaced.get(day, NEVER) > made[day]}
+
+
+def replaced_at(tables: Tables, name: str, version: int) -> dict[date, int]:
+    """Return by day of a table the version that replaced it last, up to a version."""
+    return {
         day: row["output_version"]
         for row in _sorted(tables, ds.field("output") == name)
         if row["status"] == "published" and row["output_version"] <= version
         for day in row["days"]
     }
-    return {day for day in days if day in made and replaced.get(day, NEVER) > made[day]}
 
 
 def of_job(tables: Tables, job: str) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs import checks, erased, inputs, publish, rotation, runs, store, telemetry, usage
+from jobs import checks, erased, inputs, publish, rotation, runs, standing, store, telemetry, usage
 from jobs.config import Config, ConfigError, load
 from jobs.contracts import contract
 from jobs.inputs import Buckets, Days, Lake, MissingInput, Read, State, Until
@@ -33,7 +33,7 @@ from jobs.tables import Tables
 
 __all__ = ["Buckets", "Days", "Job", "Lake", "State", "Until", "run_job"]
 
-OF_RUN = ("days", "served_until", "input_versions")
+OF_RUN = ("days", "served_until", "input_versions", "as_drawn")
 
 
 @dataclass(frozen=True)
@@ -307,11 +307,14 @@ def _typed(value: Any, parameter: inspect.Parameter, where: str) -> Any:
 def _of_run(
     build: Callable[..., object], days: Sequence[date], config: Config, versions: dict[str, int]
 ) -> dict[str, Any]:
-    """Arguments of the run: its days, versions it reads, the last night whose layouts readers saw."""
+    """Arguments of the run: its days, versions it reads, and of layouts what was served, what may stand."""
     known: dict[str, Callable[[], Any]] = {
         "days": lambda: days,
         "input_versions": lambda: versions,
         "served_until": lambda: _served_until(config),
+        "as_drawn": lambda: standing.as_drawn(
+            Tables(config.tables), days[0], versions.get("subject_features")
+        ),
     }
     return {name: value() for name, value in known.items() if name in inspect.signature(build).parameters}
 

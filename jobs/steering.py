@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from jobs.labels import LABELS
 from jobs.page_filters import Spoken, give_way
-from jobs.page_specs import Page
+from jobs.page_specs import Page, PageRules
 from jobs.variants import parts_of
 from ml.rank.rules import KINDS, NO_CAP, NOBODY, Rules
 
@@ -87,8 +87,8 @@ def may_stand(
 
     Whom the rules leave nothing is eligible for nothing.
     """
-    text = bind(page, candidates, labels)
-    if text is None:
+    of_page, text = page.steered, bind(page, candidates, labels)
+    if of_page is None or text is None:
         raise ValueError(f"page {page.page} has no rules")
     rules = read(text)
     eligible, filtered = audience(page, candidates, rows, variant), None
@@ -98,8 +98,7 @@ def may_stand(
         eligible = give_way(eligible, against, rules.stands, page.positions)
     eligible = eligible & np.any(eligible & rules.stands, axis=1, keepdims=True)
     groups, whose = np.unique(eligible, axis=0, return_inverse=True)
-    names = np.array(candidates, dtype=object)
-    texts = [bind(page, list(names[group]), labels) for group in groups]
+    texts = bind_each(page, of_page, candidates, labels, groups)
     codes = pa.array(whose.ravel().astype(np.int32))
     return May(rules, eligible, pa.DictionaryArray.from_arrays(codes, pa.array(texts, pa.string())), filtered)
 
@@ -122,29 +121,57 @@ def bind(page: Page, candidates: Sequence[str], labels: Labels) -> str | None:
 
     What a rule says of a widget that is no candidate is left out.
     """
-    rules = page.steered
-    if rules is None:
+    if page.steered is None:
         return None
-    place = {widget: column for column, widget in enumerate(candidates)}
+    return bind_each(page, page.steered, candidates, labels, np.ones((1, len(candidates)), dtype=np.bool_))[0]
+
+
+def bind_each(
+    page: Page, rules: PageRules, candidates: Sequence[str], labels: Labels, groups: NDArray[np.bool_]
+) -> list[str]:
+    """Return for each of some groups of candidates (g, k) the rules of a page, bound to these alone.
+
+    Under filters hardly two subjects have the same candidates, so what groups share is computed once.
+    """
+    columns = np.cumsum(groups, axis=1) - 1
     coded = {label: _codes([labels.get(widget, {}).get(label) for widget in candidates]) for label in LABELS}
+    within = {label: _codes_within(codes, groups) for label, codes in coded.items()}
     themes = sorted({labels.get(widget, {}).get("theme") or "" for widget in candidates} - {""})
-    bound = {
-        "pins": [place.get(rules.pins.get(at + 1, ""), NOBODY) for at in range(page.positions)],
-        "themes": coded["theme"],
-        "caps": [rules.caps.get(theme) for theme in themes],
-        "spacing": rules.spacing,
-        "blocked": sorted(
-            sorted((place[one], place[other])) for one, other in rules.blocked if {one, other} <= place.keys()
-        ),
-    }
-    if filters := rules.filters.text:
-        bound["filters"] = filters
-    if rules.diversity.kind != "none":
-        bound |= {
-            "diversity": [rules.diversity.kind, rules.diversity.strength],
-            "labels": list(coded.values()),
+    place = {widget: column for column, widget in enumerate(candidates)}
+    pinned = [place.get(rules.pins.get(at + 1, ""), NOBODY) for at in range(page.positions)]
+    blocked = [(place[one], place[other]) for one, other in rules.blocked if {one, other} <= place.keys()]
+    filters, alike = rules.filters.text, [rules.diversity.kind, rules.diversity.strength]
+    texts = []
+    for number, group in enumerate(groups):
+        column = columns[number].tolist()
+        own = {label: codes[number, group].tolist() for label, codes in within.items()}
+        known = {code for code, there in zip(coded["theme"], group, strict=True) if there}
+        bound: dict[str, Any] = {
+            "pins": [column[at] if at != NOBODY and group[at] else NOBODY for at in pinned],
+            "themes": own["theme"],
+            "caps": [rules.caps.get(theme) for code, theme in enumerate(themes) if code in known],
+            "spacing": rules.spacing,
+            "blocked": sorted(
+                sorted((column[one], column[other])) for one, other in blocked if group[one] and group[other]
+            ),
         }
-    return json.dumps(bound, separators=(",", ":"))
+        if filters:
+            bound["filters"] = filters
+        if alike[0] != "none":
+            bound |= {"diversity": alike, "labels": list(own.values())}
+        texts.append(json.dumps(bound, separators=(",", ":")))
+    return texts
+
+
+def _codes_within(codes: Sequence[int], groups: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Number the values of each group (g, k) anew, in their order: those that it lacks are left out."""
+    columns = np.array(codes, dtype=np.int64)
+    there = np.stack(
+        [groups[:, columns == code].any(axis=1) for code in range(max(codes, default=NOBODY) + 1)]
+        or [np.zeros(len(groups), dtype=np.bool_)],
+        axis=1,
+    )
+    return np.where(columns == NOBODY, NOBODY, (np.cumsum(there, axis=1) - 1)[:, columns])
 
 
 @lru_cache(maxsize=1024)

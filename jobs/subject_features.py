@@ -45,6 +45,8 @@ MAPS = {
     "features": "",
 }
 """Which map column holds the features whose names begin so."""
+BY_WHOLE_NAME = ("lately",)
+"""Map columns whose keys are whole names; those of others are what follows."""
 
 
 def build(
@@ -128,7 +130,7 @@ def feature_columns(batch: pa.RecordBatch | pa.Table, names: Sequence[str]) -> d
         own = [name for name in names if name.startswith(prefix) and name not in found]
         if not own:
             continue
-        values = maps.table(batch.column(column), [name.removeprefix(prefix) for name in own])
+        values = maps.table(batch.column(column), [_key(column, prefix, name) for name in own])
         found |= {name: values[:, j] for j, name in enumerate(own)}
     return found
 
@@ -144,8 +146,12 @@ def names_tastes(sets: Mapping[str, FeatureSet], specs: Mapping[str, Segmentatio
 def feature_column(name: str) -> Column:
     """Return a feature as a column of subject_features, by the same names; null where missing."""
     column, prefix = next((column, prefix) for column, prefix in MAPS.items() if name.startswith(prefix))
-    value = F.col(column)[name.removeprefix(prefix)]
+    value = F.col(column)[_key(column, prefix, name)]
     return F.when(~F.isnan(value), value)
+
+
+def _key(column: str, prefix: str, name: str) -> str:
+    return name if column in BY_WHOLE_NAME else name.removeprefix(prefix)
 
 
 def _population(past: DataFrame, days: Sequence[date], shown: Collection[str]) -> Population:

@@ -20,6 +20,7 @@ def known_subject(made: Config) -> Config:
     for row in own:
         row |= {"scenario": "live", "bonuses": [0.0] * len(row["widgets"]), "drawn_date": nights.DAY}
         row |= {"candidates": row["widgets"], "layout_date": nights.DAY}
+        row |= {"filtered": ["category:soft-drinks: bought 3 days before"]}
         row |= {"subject_bucket": subject_bucket(who, made.subject_buckets)}
     before = [
         {**row, "layout_date": nights.DAY - timedelta(1), "draw_id": "older", "widgets": row["widgets"][::-1]}

@@ -45,7 +45,7 @@ def test_a_subjects_newest_night_is_read(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("VITRINE_HOME", str(tmp_path))
     config = load(overlays="demo,test")
     assert list(of_subject(config, "nobody")) == [
-        "nobody has no layout of their own: readers give them one of the page's defaults."
+        "No layouts were drawn yet: run lake_etl, then nightly_layouts."
     ]
     rows = [
         {
@@ -59,6 +59,11 @@ def test_a_subjects_newest_night_is_read(tmp_path, monkeypatch) -> None:
     ]
     Tables(config.tables).append("layouts", rows)
     assert next(of_subject(config, "s")) == "home, drawn on 2017-10-12 by new:"
+    known = {"subject": "ruled-out", "feature_date": date(2017, 10, 12)}
+    Tables(config.tables).append("subject_features", [known])
+    (unknown,), (ruled_out,) = of_subject(config, "x"), of_subject(config, "ruled-out")
+    assert unknown.startswith("Nothing is known of x as of 2017-10-12 (somebody new, who left, or a slip of")
+    assert ruled_out.startswith("ruled-out has no layout of their own: the rules leave them none")
 
 
 def test_its_policy_tells_goals_and_the_features_that_lift_a_widget(tmp_path, monkeypatch) -> None:

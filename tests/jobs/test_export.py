@@ -47,9 +47,8 @@ def tables(config):
 
 def night(tables, day, rows, scenario="live", lists=True):
     """Add a night's layouts and lists."""
-    tables.append(
-        "layouts", [{**row, "layout_date": day, "subject_bucket": 0, "scenario": scenario} for row in rows]
-    )
+    of_night = {"layout_date": day, "subject_bucket": 0, "scenario": scenario}
+    tables.append("layouts", [{**row, **of_night} for row in sorted(rows, key=lambda row: row["subject"])])
     if lists:
         tables.append("product_lists", [{**row, "list_date": day} for row in nights.lists(range(10))])
 
@@ -220,7 +219,8 @@ def test_flags_are_decided_by_role_and_the_newest_segments(config, tables):
     config = config.model_copy(update={"flags": {"hero": flag}})
     roles = {0: "recruiter", 1: "recruiter", 2: "customer", 3: None, 4: None}
     features = [{"subject": subject(n), "role": role, "feature_date": DAY} for n, role in roles.items()]
-    tables.append("subject_features", [{**row, "subject_bucket": 0} for row in features])
+    by_subject = sorted(features, key=lambda row: row["subject"])
+    tables.append("subject_features", [{**row, "subject_bucket": 0} for row in by_subject])
     named = [
         (2, DAY - timedelta(1), "loyal"),
         (3, DAY - timedelta(1), "lost"),

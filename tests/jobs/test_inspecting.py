@@ -48,6 +48,7 @@ def test_one_file_shows_it_all_and_needs_no_other(config: Any, tmp_path: Any, ca
     assert "2.00" in text
     assert "Soft drinks" in text
     assert "Yesterday" in text
+    assert text.count("Kept out of the whole page: Soft drinks (bought 3 days before).") == 2
     assert all(source.startswith("#") for source in page.sources)
     for name in ("why-home-1", "why-start-1"):
         assert html.count(f'aria-describedby="{name}"') == html.count(f'id="{name}"') == 1

@@ -3,11 +3,14 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
 from jobs.config import Feature, FeatureSet, Page
 from jobs.lately import Asked, with_lately
+from jobs.subject_features import feature_columns
 from tests.jobs.given import rows, table
 
 FIRST = date(2017, 9, 1)
@@ -31,6 +34,13 @@ def test_pages_and_sets_say_what_is_asked() -> None:
     assert Asked.of({}, {"f": looked}) == Asked(False, frozenset(), True)
     assert Asked.of({}, {"f": named}) == Asked(False, frozenset({("start", 7)}))
     assert Asked.of({}, {}) == Asked(False, frozenset())
+
+
+def test_a_feature_set_reads_them_by_their_names() -> None:
+    kind = pa.map_(pa.string(), pa.float64())
+    rows = pa.table({"lately": pa.array([[("lately/after/soup", 0.25)], None], kind)})
+    (values,) = feature_columns(rows, ["lately/after/soup"]).values()
+    assert np.array_equal(values, [0.25, np.nan], equal_nan=True)
 
 
 def test_purchases_sights_and_looks_count_from_the_day_that_is_served(spark: SparkSession) -> None:

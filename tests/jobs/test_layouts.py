@@ -521,8 +521,10 @@ def test_whom_rules_leave_nothing_gets_defaults_and_the_operator_is_told(
     for row in known:
         row["role"] = "consultant" if row["subject"] == subject_name(3) else None
     found = built(spark, [20], pages={"home": home}, widgets=LABELLED, features=known)
-    own = [row["subject"] for row in found if not layouts.is_default(row["subject"])]
-    assert own == [subject_name(3)]
+    own = {row["subject"]: row for row in found if not layouts.is_default(row["subject"])}
+    assert [subject for subject, row in own.items() if row["widgets"]] == [subject_name(3)]
+    assert {(row["draw_id"], len(row["widgets"])) for row in own.values()} >= {(None, 0)}
+    assert len(own) == 12
     defaults = [row for row in found if layouts.is_default(row["subject"])]
     assert len(defaults) == 64
     assert {row["rules"] for row in defaults} == {None}

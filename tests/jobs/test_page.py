@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from jobs.config import load
-from jobs.drawings import WORDS, _shapes, hue_of, picture, shape_of
+from jobs.drawings import FINER, WORDS, _shapes, hue_of, picture, shape_of
 from jobs.ids import pseudonym
 from jobs.page import SIMULATED, View, render
 from jobs.page_words import spelled
@@ -126,7 +126,7 @@ def test_names_of_the_catalogue_are_spelled_out(name, words):
         ("FLUID MILK PRODUCTS", "GROCERY", "carton"),
         ("FROZEN PIZZA", "GROCERY", "pizza"),
         ("EGGS", "GROCERY", "eggs"),
-        ("TROPICAL FRUIT", "PRODUCE", "banana"),
+        ("TROPICAL FRUIT", "PRODUCE", "pineapple"),
         ("BEEF", "MEAT", "meat"),
         ("BATH TISSUES", "DRUG GM", "roll"),
         ("WHATEVER", "COSMETICS", "pump"),
@@ -137,8 +137,17 @@ def test_a_product_is_drawn_by_its_category_then_its_department(category, depart
     assert shape_of(category, department) == shape
 
 
+def test_fruit_of_one_category_is_told_apart_by_its_name():
+    drawn = [
+        shape_of("TROPICAL FRUIT", "PRODUCE", name) for name in ("Bananas", "Mango", "Apples wedge/slices")
+    ]
+    assert drawn == ["banana", "pineapple", "apple"]
+    assert shape_of("BREAD", "GROCERY", "Banana bread") == "loaf"
+
+
 def test_every_shape_is_there_and_colours_stay_near_their_own():
-    assert {shape for shape, _ in WORDS} | {"parcel"} == set(_shapes())
+    finer = {shape for of in FINER.values() for shape, _ in of}
+    assert {shape for shape, _ in WORDS} | finer | {"parcel"} == set(_shapes())
     for shape, about in _shapes().items():
         hue, turn = int(about["data-hue"]), int(about["data-turn"])
         for number in range(50):

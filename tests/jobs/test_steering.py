@@ -44,6 +44,19 @@ def test_rules_by_name_become_rules_by_column() -> None:
     assert steering.unknown(asked, CANDIDATES) == ["rules.pins names 'gone'"]
 
 
+def test_groups_of_candidates_are_bound_as_if_each_were_alone() -> None:
+    asked = page(
+        caps={"food": 1, "travel": 2}, spacing=1, pins={1: "c", 2: "gone"}, blocked=[["d", "a"], ["b", "c"]],
+        diversity={"kind": "mmr", "strength": 0.5}, already_bought={"days": 3},
+    )  # fmt: skip
+    groups = np.array([[(number >> place) % 2 for place in range(4)] for number in range(16)], dtype=bool)
+    assert asked.rules is not None
+    assert steering.bind_each(asked, asked.rules, CANDIDATES, LABELS, groups) == [
+        steering.bind(asked, [name for name, is_in in zip(CANDIDATES, group, strict=True) if is_in], LABELS)
+        for group in groups
+    ]
+
+
 def test_likeness_spans_a_volume() -> None:
     """DPP needs a similarity without negative eigenvalues; shares of labels in common have none."""
     codes = np.random.default_rng(1).integers(-1, 3, (3, 12)).tolist()
