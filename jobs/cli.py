@@ -161,19 +161,40 @@ def health(
 def sweep(
     day: Annotated[datetime, typer.Argument(help="as of this day, as 2017-10-12", formats=["%Y-%m-%d"])],
     vacuum_hours: Annotated[
-        int,
-        typer.Option(min=0, help="files that left a table so long ago are deleted; runs need those of a day"),
-    ] = 168,
+        int | None,
+        typer.Option(
+            min=0,
+            help="files that left a table so long ago are deleted; by default as conf/ says",
+        ),
+    ] = None,
 ) -> None:
     """Remove what tables may no longer hold: days beyond their retention, and who asked to be forgotten."""
     from jobs import sweep as broom
     from jobs.config import load
 
-    swept = broom.sweep(load(), day.date(), vacuum_hours=vacuum_hours)
+    config = load()
+    hours = config.maintenance.vacuum_hours if vacuum_hours is None else vacuum_hours
+    swept = broom.sweep(config, day.date(), vacuum_hours=hours)
     for one in swept:
         typer.echo(str(one))
     if not swept:
         typer.echo("Nothing is to be removed.")
+
+
+@app.command()
+def maintenance(
+    day: Annotated[datetime, typer.Argument(help="as of this loaded day", formats=["%Y-%m-%d"])],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only say what would go, and what stays")
+    ] = False,
+    dag_run: Annotated[str | None, typer.Option(help="the Airflow run this belongs to")] = None,
+) -> None:
+    """Keep house: sweep, compact, old rows of runs, reports, logs, models' files, Airflow's runs."""
+    from jobs import maintenance as house_keeping
+    from jobs import runs
+    from jobs.config import load
+
+    house_keeping.run(load(), day.date(), runs.now(), dry_run=dry_run, dag_run=dag_run, tell=typer.echo)
 
 
 @app.command()
