@@ -185,6 +185,13 @@ def tell_verdicts(context: Any) -> None:
     telling.verdicts(context)
 
 
+def tell_drift(context: Any) -> None:
+    """Tell whom conf/ names of what has newly moved beyond a bound."""
+    from jobs import telling
+
+    telling.drifted(context)
+
+
 def _scheduled(cron: str, params: Mapping[str, Param]) -> dict[str, Any]:
     zone, end = configured("business_time_zone"), configured("airflow", "end_date")
     return {
