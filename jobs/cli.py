@@ -198,6 +198,21 @@ def maintenance(
 
 
 @app.command()
+def plan(
+    dag: Annotated[str, typer.Argument(help="a dated DAG, as lake_etl")],
+    start: Annotated[datetime, typer.Argument(help="first day, as 2017-10-12", formats=["%Y-%m-%d"])],
+    end: Annotated[datetime, typer.Argument(help="last day, included", formats=["%Y-%m-%d"])],
+) -> None:
+    """Say which partitions of which tables a backfill would replace, and what it took last time."""
+    from rich.console import Console
+
+    from jobs import plan as plans
+    from jobs.config import load
+
+    plans.show(load(), dag, start.date(), end.date(), Console(width=140, soft_wrap=True))
+
+
+@app.command()
 def rekey(
     drop_unknown: Annotated[
         bool,

@@ -24,7 +24,7 @@ PAGES = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table; `kind` is good, watch, bad or quiet, `small` stands beside the text, `svg` after it."""
+    """A cell of a table; `kind` is good, watch, bad or quiet, `small` stands beside, `svg` after the text."""
 
     text: str
     small: str = ""

@@ -6,6 +6,7 @@ import pytest
 import wiring
 from airflow.timetables.interval import CronDataIntervalTimetable
 
+from jobs import plan
 from jobs.config import load
 from jobs.shell import with_arguments
 
@@ -149,3 +150,41 @@ def test_a_night_is_late_only_where_conf_says_so(monkeypatch):
     deadline = wiring._deadline()
     # A date's night is due at three on the next day.
     assert (deadline.interval, deadline.callback.path) == (timedelta(hours=27), "jobs.telling.late")
+
+
+def test_a_run_that_only_plans_waits_for_nothing_and_runs_nothing(dags, render, run):
+    """`pin` prints the plan and is skipped, and so is what comes after it."""
+    for dag_id in ("lake_etl", "policy_evaluation", "nightly_layouts", "drift"):
+        dag, by_hand = dags[dag_id], run(day=OCTOBER_3)
+        told = {
+            task.task_id: render(
+                task, task.bash_command, by_hand, "r1", plan=True, start="2017-10-01", end="2017-10-02"
+            )
+            for task in dag.tasks
+            if task.task_id == "pin" or task.task_id.startswith("wait_for_")
+        }
+        assert told.pop("pin") == f"vitrine plan {dag_id} 2017-10-01 2017-10-02 && exit 99"
+        assert set(told.values()) <= {"true"}
+        assert dag.get_task("pin").skip_on_exit_code == [99]
+        others = set(dag.task_ids) - {"pin", *told}
+        assert others == {one.task_id for one in dag.get_task("pin").get_flat_relatives(upstream=False)}
+        assert {dag.get_task(name).trigger_rule.value for name in others} == {"all_success"}
+
+
+def test_forms_say_that_a_second_backfill_is_refused(dags):
+    for dag_id in ("lake_etl", "policy_evaluation", "nightly_layouts", "drift"):
+        params = dags[dag_id].params
+        assert "Airflow takes one of a DAG at a time" in params.get_param("start").description
+        assert params.get_param("plan").schema["type"] == "boolean"
+        assert params["plan"] is False
+
+
+def test_a_plan_knows_what_a_dag_writes_and_waits_for(dags, home):
+    steps = plan.steps_of("nightly_layouts", load())
+    assert list(steps.writes.items()) == [
+        ("product_lists", "product_lists"), ("layouts", "layouts"), ("export", "exports"),
+    ]  # fmt: skip
+    assert sorted(steps.waits) == ["gate", "subject_features"]
+    assert plan.steps_of("policy_evaluation", load()).writes["gate"] == "releases"
+    with pytest.raises(plan.PlanError, match=r"There is no DAG 'lake'; there are closing_training, drift, l"):
+        plan.steps_of("lake", load())

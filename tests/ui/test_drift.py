@@ -1,4 +1,4 @@
-"""The page Drift: what moved comes first, for everyone and by segment, and says how far; steady is left out."""
+"""The page Drift: what moved comes first, for everyone and by segment, and says how far."""
 
 from datetime import timedelta
 from typing import Any
