@@ -33,6 +33,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 SPARK_POOL: Final = "spark"
 # A night keeps its slots while models are trained: nobody waits for those.
 TRAINING_POOL: Final = "training"
+# Tonight's tasks get a slot before those of backfills; a plugin of jobs/house/plugins.
+NIGHT_FIRST: Final = "jobs.house.priority.NightFirst"
 # Before all data: a run of a day before a DAG's start date succeeds without running a task.
 BEFORE_ALL_DATA: Final = datetime(2016, 1, 1, tzinfo=UTC)
 FROM: Final = "{{ from_day(params, dag_run) }}"
@@ -242,6 +244,7 @@ def _common(params: Mapping[str, Param]) -> dict[str, Any]:
             "max_retry_delay": timedelta(minutes=10),
             "execution_timeout": timedelta(hours=3),
             "on_failure_callback": tell_failure,
+            "weight_rule": NIGHT_FIRST,
         },
         "tags": ["vitrine"],
     }

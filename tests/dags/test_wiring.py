@@ -1,6 +1,7 @@
 """Which days a run is for, in every kind of run; where a job's task is run."""
 
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 import wiring
@@ -188,3 +189,20 @@ def test_a_plan_knows_what_a_dag_writes_and_waits_for(dags, home):
     assert plan.steps_of("policy_evaluation", load()).writes["gate"] == "releases"
     with pytest.raises(plan.PlanError, match=r"There is no DAG 'lake'; there are closing_training, drift, l"):
         plan.steps_of("lake", load())
+
+
+def test_tonights_tasks_get_their_slots_before_a_backfills(dags):
+    """As the scheduler reads the DAG back; of one run's tasks those that most wait for go first."""
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    read = DagSerialization.from_dict(DagSerialization.to_dict(dags["lake_etl"]))
+
+    def weight(task_id, run_id):
+        task = read.get_task(task_id)
+        return task.weight_rule.get_weight(SimpleNamespace(task=task, run_id=run_id))
+
+    night, backfill = "scheduled__2017-10-13T07:00:00+00:00", "backfill__2017-08-19T07:00:00+00:00"
+    first, last = "pin", "closing"
+    assert weight(last, night) > weight(first, backfill) > weight(last, backfill) == 1
+    assert weight(last, "manual__2017-10-13") < weight(last, "asset_triggered__2017-10-13")
+    assert weight(first, night) - weight(last, night) == len(dags["lake_etl"].tasks) - 1

@@ -72,8 +72,8 @@ def test_a_plan_says_what_a_backfill_would_meet(home: Path, monkeypatch: pytest.
     names = ("orders", "order_lines", "layouts")
     steps = Steps(dict(zip(names, names, strict=True)), ["subject_features"])
     assert "\n".join(plan.notes(steps, DAYS, tables, config)) == (
-        "The lake has no folder of orders for 2017-10-12 and 2017-10-14: orders would stop there. Deliver it, or"
-        " name other days.\n"
+        "The lake has no folder of orders for 2017-10-12 and 2017-10-14: orders would stop there. Deliver it,"
+        " or name other days.\n"
         "The lake has no folder of order_lines for 2017-10-13 to 2017-10-14: order_lines would stop there."
         " Deliver it, or name other days.\n"
         "It would wait for subject_features of 2017-10-13 to 2017-10-14: run what makes it first.\n"
