@@ -39,9 +39,13 @@ def main() -> None:
     try:
         app()
     except (ValueError, RuntimeError, LookupError, OSError) as error:
-        if not _for_users(error):
+        from jobs import full_disk
+        from jobs.config import home
+
+        said = str(error) if _for_users(error) else full_disk.sentence(error, home())
+        if said is None:
             raise
-        print(f"vitrine: {error}", file=sys.stderr)
+        print(f"vitrine: {said}", file=sys.stderr)
         sys.exit(2)
 
 

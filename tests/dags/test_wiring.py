@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 import wiring
+from airflow.sdk.exceptions import ParamValidationError
+from airflow.timetables.base import TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from jobs import plan
@@ -206,3 +208,46 @@ def test_tonights_tasks_get_their_slots_before_a_backfills(dags):
     assert weight(last, night) > weight(first, backfill) > weight(last, backfill) == 1
     assert weight(last, "manual__2017-10-13") < weight(last, "asset_triggered__2017-10-13")
     assert weight(first, night) - weight(last, night) == len(dags["lake_etl"].tasks) - 1
+
+
+@pytest.mark.parametrize(
+    ("zone", "change", "hours"),
+    [
+        ("America/New_York", date(2017, 3, 12), 23),
+        ("America/New_York", date(2017, 11, 5), 25),
+        ("Europe/Helsinki", date(2017, 3, 26), 23),  # where three o'clock does not exist
+        ("Europe/Helsinki", date(2017, 10, 29), 25),
+        ("Australia/Lord_Howe", date(2017, 4, 2), 24.5),
+    ],
+)
+def test_each_day_has_one_run_when_the_clocks_change(run, monkeypatch, zone, change, hours):
+    monkeypatch.setattr(wiring, "configured", lambda *_: zone)
+    timetable = CronDataIntervalTimetable("0 3 * * *", timezone=zone)
+    first, last = (datetime(day.year, day.month, day.day, 12, tzinfo=UTC) for day in
+                   (change - timedelta(3), change + timedelta(4)))  # fmt: skip
+    restriction = TimeRestriction(earliest=first, latest=last, catchup=True)
+    interval, found, lengths = None, [], []
+    while info := timetable.next_dagrun_info(last_automated_data_interval=interval, restriction=restriction):
+        interval = info.data_interval
+        found.append(wiring.own_day(run(data_interval_start=interval.start)))
+        lengths.append((interval.end - interval.start) / timedelta(hours=1))
+    assert found == [found[0] + timedelta(number) for number in range(len(found))]
+    assert found[0] <= change - timedelta(1) <= change <= change + timedelta(1) <= found[-1]
+    assert sum(lengths) == 24 * len(lengths) + hours - 24
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "name", "bad"),
+    [
+        ("lake_etl", "start", "2017-13-01"),
+        ("lake_etl", "start", "10/11/2026"),
+        ("nightly_layouts", "end", 20171012),
+        ("drift", "plan", "perhaps"),
+        ("maintenance", "as_of", "yesterday"),
+        ("segmentation", "k", "one"),
+        ("closing_training", "closing_id", 7),
+    ],
+)
+def test_a_form_refuses_what_cannot_be(dags, dag_id, name, bad):
+    with pytest.raises(ParamValidationError):
+        dags[dag_id].params.get_param(name).resolve(bad)
