@@ -89,15 +89,13 @@ def of_verdicts(releases: Iterable[Row], dag_run: str, link: str) -> list[Event]
     return found
 
 
-def of_drift(
-    drift: Iterable[Row], day: date | None, grown: Iterable[str], dag_run: str, link: str
-) -> list[Event]:
+def of_drift(drift: Iterable[Row], day: date, grown: Iterable[str], dag_run: str, link: str) -> list[Event]:
     """Return the event of what has newly moved on a run's last day; days before the newest are no news.
 
     `drift` are rows of that day and of the days before it; `grown` are names of what moves by nature.
     """
     rows = list(drift)
-    if day is None or any(row["drift_date"] > day for row in rows):
+    if any(row["drift_date"] > day for row in rows):
         return []
     found = drifting.news(rows, day, grown)
     if found is None:

@@ -76,9 +76,11 @@ def drifted(context: Mapping[str, Any]) -> None:
     mine = (ds.field("dag_run") == dag_run) & (ds.field("job") == "drift")
     ran = tables.read("runs", mine, ["days"])["days"].to_pylist()
     day = max((one for days in ran for one in days or ()), default=None)
+    if day is None:
+        return
     columns = ["drift_date", "kind", "name", "who", "against", "psi", "shift", "level"]
-    first = day - timedelta(DRIFT_DAYS) if day else None
-    rows = tables.pruned("drift", columns, ds.field("who") == "everyone", first=first).to_pylist()
+    everyone, first = ds.field("who") == "everyone", day - timedelta(DRIFT_DAYS)
+    rows = tables.pruned("drift", columns, everyone, first=first).to_pylist()
     grown = by_nature(config.model_specs, {row["name"] for row in rows})
     link = str(getattr(task, "log_url", "") or "")
     tell(config, alerts.of_drift(rows, day, grown, dag_run, link))

@@ -149,7 +149,6 @@ def test_drift_is_told_in_words() -> None:
         " deviations); and 2 more. Mend a feed that broke, if one did; Drift in Airflow's menu tells what"
         " moved, and for whom. x"
     )
-    assert of_drift(rows, None, (), DRIFT_RUN, "x") == []
     (watched,) = of_drift([moved("f", "watch", 0.15)], NIGHT, (), DRIFT_RUN, "x")
     assert alert(watched).what == (
         "Newly beyond drift's lower bound: 1 quantity of 2017-10-12 (drift, run scheduled__1)."

@@ -164,6 +164,7 @@ def test_the_house_is_kept_once_and_then_nothing_is_left_to_do(
 ) -> None:
     for number in range(20):
         tables.append("runs", [run("orders", 400 - number, DAY + timedelta(number // 2))])
+    tables.append("runs", [run("pin", 200, None)])
     tables.append("orders", [{"order_id": "1", "order_date": DAY}])
     names = ("reports/policies/1.html", "reports/policies/2.html", "airflow/logs/dag_id=x/1.log")
     old, new, log = (home / name for name in names)
@@ -179,7 +180,7 @@ def test_the_house_is_kept_once_and_then_nothing_is_left_to_do(
     assert {name: tables.version(name) for name in before} == before
     assert [old.exists(), log.exists()] == [True, True]
     planned = [line for line in told if not line.startswith(" ")]
-    assert "runs: 10 rows that nothing rests on" in planned
+    assert "runs: 11 rows that nothing rests on" in planned
     assert planned[-1] == "Nothing was removed, this only looked."
 
     told.clear()
@@ -192,7 +193,7 @@ def test_the_house_is_kept_once_and_then_nothing_is_left_to_do(
     assert [old.exists(), new.exists(), log.exists(), log.parent.exists()] == [False, True, False, False]
     (row,) = runs.of_job(tables, "maintenance")
     assert (row["status"], row["from_date"]) == ("published", DAY)
-    assert "runs: 10 rows that nothing rests on" in row["message"]
+    assert "runs: 11 rows that nothing rests on" in row["message"]
     assert runs.newest_day(tables, "orders") == newest
     assert runs.is_ready(tables, "orders", [DAY + timedelta(n) for n in range(10)])
 
