@@ -133,11 +133,12 @@ def environment(config: Config, data_home: Path, *, database: str) -> dict[str, 
     return {**tasks, **ours, **operators}
 
 
-def programs(data_home: Path) -> dict[str, list[str]]:
+def programs(_: Path) -> dict[str, list[str]]:
     """Return the programs' commands, for the supervisor: a database of our own is kept running as well."""
     airflow = _program()
-    is_ours = str(data_home / "postgres") in os.environ.get(DATABASE, "")
-    keeper = {"airflow-database": [sys.executable, "-m", "jobs.house.postgres"]} if is_ours else {}
+    keeper = (
+        {"airflow-database": [sys.executable, "-m", "jobs.house.postgres"]} if postgres.is_running() else {}
+    )
     return {
         **keeper,
         "airflow-api-server": [airflow, "api-server"],
