@@ -13,22 +13,21 @@ Writes              a row in `runs`
 On failure, mend what the sentence names and run it again: it goes on with the rest.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from deltalake.exceptions import DeltaError
-
 from jobs import compaction, lineage, old_artifacts, old_files, old_runs, shell, sweep
 from jobs.compaction import APPENDED
 from jobs.config import Config
 from jobs.contracts import all_tables
-from jobs.house import HouseError
 from jobs.shell import Ask
-from jobs.store import StoreError, care
+from jobs.store import care
 from jobs.tables import Tables
 
+LOG = logging.getLogger(__name__)
 NAME = "maintenance"
 MIB = 2**20
 
@@ -104,7 +103,8 @@ def _all(house: House, tell: Callable[[str], None]) -> list[Step]:
     for step in STEPS:
         try:
             one = step(house)
-        except (DeltaError, HouseError, OSError, StoreError, sweep.SweepError) as error:
+        except Exception as error:  # whatever it met: the others are to be done
+            LOG.exception("%s", step.__doc__)
             said = str(error).strip().partition("\n")[0].rstrip(".")
             failed.append(f"{(step.__doc__ or '').partition('.')[0]}: {said}")
             continue

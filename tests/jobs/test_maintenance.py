@@ -5,11 +5,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from deltalake.exceptions import DeltaError
 
 from jobs import compaction, lineage, maintenance, old_files, old_runs, runs, sweep
 from jobs.config import Config, Maintenance, load
+from jobs.contracts import contract
 from jobs.house import airflow
 from jobs.ids import pseudonym
 from jobs.tables import Tables
@@ -31,10 +33,9 @@ def tables(config: Config) -> Tables:
 
 def examples(tables: Tables, subject: str) -> int:
     """Replace the examples of a closing by one subject's; return the version."""
-    tables.append("closing_examples", [{"subject": "x", "as_of_date": DAY}])
-    rows = tables.read("closing_examples").slice(0, 1)
-    named = rows.set_column(rows.schema.get_field_index("subject"), rows.schema.field("subject"), [[subject]])
-    tables.replace("closing_examples", named, f"as_of_date = '{DAY}'")
+    row = {"closing_id": "2017-10", "closing_date": DAY, "subject": subject, "subject_bucket": 0}
+    rows = pa.Table.from_pylist([row], schema=contract("closing_examples").arrow_schema)
+    tables.replace("closing_examples", rows, f"closing_date = '{DAY}'")
     version = tables.version("closing_examples")
     assert version is not None
     return version
@@ -74,7 +75,7 @@ def test_versions_that_champions_and_generations_are_from_are_read_as_they_were(
     model(tables, "churn@2", "yes", second)
     model(tables, "churn@3", "no", refused)
     for day in (DAY, DAY + timedelta(1)):
-        tables.append("layouts", [{"subject": "s", "layout_date": day}])
+        tables.append("layouts", [{"subject": "s", "layout_date": day, "subject_bucket": 0}])
     drawn = tables.version("layouts")
     tables.replace("layouts", tables.read("layouts").slice(0, 0), "layout_date is not null")
     tables.append("runs", [run("export", 1, inputs=[("layouts", drawn)])])
@@ -108,7 +109,8 @@ def test_who_is_forgotten_goes_though_a_champion_learned_from_them(config: Confi
 
 
 def test_a_needed_version_does_not_outlive_its_days_retention(config: Config, tables: Tables) -> None:
-    tables.append("contexts", [{"subject": "s", "context_date": DAY - timedelta(401)}])
+    old = {"subject": "s", "decision_date": DAY - timedelta(401), "subject_bucket": 0}
+    tables.append("contexts", [old])
     version = tables.version("contexts")
     tables.append("runs", [run("export", 1, inputs=[("contexts", version)])])
     tables.append("exports", [{"run_id": "export-1-", "flipped_at": AT, "generation": 7}])
@@ -225,8 +227,8 @@ def test_many_small_files_become_one_with_the_same_rows(tables: Tables) -> None:
 def test_a_log_that_is_summed_up_reaches_back_as_far_as_lineage_needs(tables: Tables) -> None:
     def aged(name: str) -> int:
         """Make a version, and let its log be of 40 days ago."""
-        for number in range(3):
-            tables.append(name, [{"closing_id": str(number)} if name == "closings" else {"order_id": "1"}])
+        for _ in range(3):
+            tables.append(name, [{"changed_date": DAY} if name == "closings" else {"order_date": DAY}])
         for file in (Path(tables.path(name)) / "_delta_log").glob("*.json"):
             began = datetime.now(UTC).timestamp() - 40 * 86400
             os.utime(file, (began, began))
