@@ -169,7 +169,7 @@ def store_cleared(house: House) -> Step:
     """Clear up the store."""
     kept = "both colours stay, for readers and `vitrine store rollback`"
     if house.dry_run:
-        return Step("store", 0, "left behind by killed exports (not looked at)", [kept])
+        return Step("store", 0, "left behind by killed exports", ["not looked at", kept])
     told = care.collect(house.config.store_url, house.config.store_terms)
     gone = [line for line in told if line not in (care.NO_STORE, care.NOTHING_LEFT)]
     return Step("store", len(gone), "left behind by killed exports", [*gone, kept])

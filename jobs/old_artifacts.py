@@ -39,7 +39,7 @@ def find(config: Config, before: datetime) -> list[Refused]:
         version = one.tags.get("model_version", "")
         is_old = one.creation_timestamp < before.timestamp() * 1000
         if is_old and version and version not in promoted:
-            address = client.get_run(one.run_id).info.artifact_uri
+            address = client.get_run(str(one.run_id)).info.artifact_uri
             if _repository(address).list_artifacts():
                 found.append(Refused(version, address))
     return sorted(found, key=lambda one: one.version)

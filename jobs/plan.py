@@ -190,17 +190,19 @@ def show(config: Config, dag_id: str, start: date, end: date, console: Console) 
     for heading in ("table", "job", "days", "of them there", "rows there", "took last time"):
         table.add_column(heading, justify="left" if heading in ("table", "job") else "right")
     for one in found:
-        seconds = "never ran" if one.seconds is None else f"{one.seconds / 60:,.1f} min"
+        seconds = "never ran" if one.seconds is None else _long(one.seconds)
         mark = " *" if one.seconds is not None and one.reckoned else ""
         held = "adds rows" if one.held is None else f"{one.held:,}"
         table.add_row(one.table, one.job, f"{one.days:,}", held, f"{one.rows:,}", seconds + mark)
     console.print(table)
     total = sum(one.seconds or 0.0 for one in found)
-    console.print(
-        f"One task after another {total / 60:,.1f} minutes; tasks run side by side, so a run takes less."
-    )
+    console.print(f"One task after another {_long(total)}; tasks run side by side, so a run takes less.")
     if any(one.reckoned and one.seconds is not None for one in found):
         console.print("* with days that were never done, reckoned as the job's median day.")
     for note in notes(steps, days, tables, config):
         console.print(note)
     console.print("Nothing was run.")
+
+
+def _long(seconds: float) -> str:
+    return f"{seconds / 60:,.1f} min" if seconds >= 60 else f"{seconds:.1f} s"

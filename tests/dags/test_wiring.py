@@ -139,12 +139,13 @@ def test_tasks_get_the_stores_login_from_the_connection_that_conf_names(monkeypa
     }
 
 
-def test_every_task_tells_of_its_failure_and_gates_of_their_verdicts(dags):
+def test_every_task_tells_of_its_failure_and_those_that_judge_of_their_news(dags):
+    verdicts, drift = [wiring.tell_verdicts], [wiring.tell_drift]
+    news = {"gate": verdicts, "model_gate": verdicts, "drift": drift}
     for dag in dags.values():
         for task in dag.tasks:
             assert list(task.on_failure_callback) == [wiring.tell_failure], task.task_id
-            told = [wiring.tell_verdicts] if task.task_id in ("gate", "model_gate") else []
-            assert list(task.on_success_callback) == told, task.task_id
+            assert list(task.on_success_callback) == news.get(task.task_id, []), task.task_id
 
 
 def test_a_night_is_late_only_where_conf_says_so(monkeypatch):
@@ -230,7 +231,7 @@ def test_each_day_has_one_run_when_the_clocks_change(run, monkeypatch, zone, cha
     while info := timetable.next_dagrun_info(last_automated_data_interval=interval, restriction=restriction):
         interval = info.data_interval
         found.append(wiring.own_day(run(data_interval_start=interval.start)))
-        lengths.append((interval.end - interval.start) / timedelta(hours=1))
+        lengths.append((interval.end - interval.start).total_seconds() / 3600)
     assert found == [found[0] + timedelta(number) for number in range(len(found))]
     assert found[0] <= change - timedelta(1) <= change <= change + timedelta(1) <= found[-1]
     assert sum(lengths) == 24 * len(lengths) + hours - 24

@@ -1,6 +1,6 @@
 """Registers the rule by which tonight's tasks go before those of backfills: jobs/house/priority.py."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -11,4 +11,4 @@ class Priorities(AirflowPlugin):
     """Adds the rule."""
 
     name = "vitrine_priorities"
-    priority_weight_strategies: ClassVar[list[Any]] = [NightFirst]
+    priority_weight_strategies: list[Any] = [NightFirst]
