@@ -38,7 +38,7 @@ with DAG("closing_training", doc_md=__doc__, description="Models after each clos
             execution_timeout=timedelta(minutes=5),
             doc_md="Finds the closing's last day; fails where it is not over, or was called off.",
         ),
-        "pin": pin(),
+        "pin": pin(is_dated=False),
         "closing_examples": job("closing_examples", **SHARED),
         "is_new": BashOperator(
             task_id="is_new",

@@ -107,7 +107,7 @@ with DAG(
 
     tasks = {
         "as_of": as_of,
-        "pin": pin(),
+        "pin": pin(is_dated=False),
         "segmentations": job("segmentations", days=DAY, given=ASKED),
         "segment_profiles": job("segment_profiles", days=DAY, given=ASKED),
         "segment_report": job("segment_report", writes="", days=DAY, given=ASKED, on_engine=False),

@@ -33,10 +33,15 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 SPARK_POOL: Final = "spark"
 # A night keeps its slots while models are trained: nobody waits for those.
 TRAINING_POOL: Final = "training"
+# Tonight's tasks get a slot before those of backfills; a plugin of jobs/house/plugins.
+NIGHT_FIRST: Final = "jobs.house.priority.NightFirst"
 # Before all data: a run of a day before a DAG's start date succeeds without running a task.
 BEFORE_ALL_DATA: Final = datetime(2016, 1, 1, tzinfo=UTC)
 FROM: Final = "{{ from_day(params, dag_run) }}"
 TO: Final = "{{ to_day(params, dag_run) }}"
+PLANS: Final = "params.get('plan')"
+INCLUDED: Final = "{{ from_day(params, dag_run) }} {{ until_day(params, dag_run) }}"
+PLAN: Final = f"vitrine plan {{{{ dag.dag_id }}}} {INCLUDED} && exit 99"
 # Two DAGs' backfills of a day have the same run id: with its DAG it names one run.
 RUN: Final = "{{ (dag.dag_id ~ '/' ~ run_id) | quote }}"
 
@@ -96,6 +101,11 @@ def to_day(params: Mapping[str, Any], dag_run: Any) -> str:
     return (run_days(params, dag_run)[1] + timedelta(days=1)).isoformat()
 
 
+def until_day(params: Mapping[str, Any], dag_run: Any) -> str:
+    """Return a run's last day, included."""
+    return run_days(params, dag_run)[1].isoformat()
+
+
 def last_day(params: Mapping[str, Any], dag_run: Any) -> str:
     """Return how `vitrine newest` is told a longer run's day: the one asked for, else its interval's last.
 
@@ -124,9 +134,19 @@ def daily(more: Mapping[str, Param] | None = None) -> dict[str, Any]:
     """
     days = {
         "start": Param(
-            None, type=["null", "string"], format="date", description="first day; the run's own if empty"
+            None,
+            type=["null", "string"],
+            format="date",
+            description="first day of one run over many; the run's own if empty. A run a day is a backfill:"
+            " Airflow takes one of a DAG at a time, and refuses a second until it has ended",
         ),
         "end": Param(None, type=["null", "string"], format="date", description="last day, included"),
+        "plan": Param(
+            False,
+            type="boolean",
+            description="only say, in the log of the task pin, which partitions would be replaced, how many"
+            " rows they hold and what they took last time; nothing is changed",
+        ),
     }
     return {
         **_scheduled("0 3 * * *", {**days, **(more or {})}),
@@ -185,6 +205,13 @@ def tell_verdicts(context: Any) -> None:
     telling.verdicts(context)
 
 
+def tell_drift(context: Any) -> None:
+    """Tell whom conf/ names of what has newly moved beyond a bound."""
+    from jobs import telling
+
+    telling.drifted(context)
+
+
 def _scheduled(cron: str, params: Mapping[str, Param]) -> dict[str, Any]:
     zone, end = configured("business_time_zone"), configured("airflow", "end_date")
     return {
@@ -204,6 +231,7 @@ def _common(params: Mapping[str, Param]) -> dict[str, Any]:
         "user_defined_macros": {
             "from_day": from_day,
             "to_day": to_day,
+            "until_day": until_day,
             "last_day": last_day,
             "closing_id": closing_id,
         },
@@ -216,6 +244,7 @@ def _common(params: Mapping[str, Param]) -> dict[str, Any]:
             "max_retry_delay": timedelta(minutes=10),
             "execution_timeout": timedelta(hours=3),
             "on_failure_callback": tell_failure,
+            "weight_rule": NIGHT_FIRST,
         },
         "tags": ["vitrine"],
     }
@@ -267,11 +296,15 @@ def table(name: str) -> Asset:
     return Asset(name=name, uri=f"vitrine://tables/{name}")
 
 
-def pin() -> BaseOperator:
-    """Make the first task of a run: all tasks after it read the tables at the versions it noted."""
+def pin(*, is_dated: bool = True) -> BaseOperator:
+    """Make the first task of a run: all tasks after it read the tables at the versions it noted.
+
+    In a run of a dated DAG that only plans, it prints the plan and skips the rest.
+    """
+    command = f"vitrine pin --dag-run {RUN}"
     return BashOperator(
         task_id="pin",
-        bash_command=f"vitrine pin --dag-run {RUN}",
+        bash_command=f"{{% if {PLANS} %}}{PLAN}{{% else %}}{command}{{% endif %}}" if is_dated else command,
         trigger_rule="none_failed",
         execution_timeout=timedelta(minutes=5),
         doc_md="Notes the version of every table, so that all tasks of this run read the same data.",
@@ -331,9 +364,11 @@ def wait_for(name: str, *, at_most: timedelta | None = None) -> BaseOperator:
     It waits for the days, not for another DAG's run: so a backfill and a run by hand find theirs too. What it
     can do without it awaits `at_most` so long: then the task is skipped, and those after it go on.
     """
+    command = f"vitrine ready {name} --from {FROM} --to {TO}"
     return BashSensor(
         task_id=f"wait_for_{name}",
-        bash_command=f"vitrine ready {name} --from {FROM} --to {TO}",
+        # A plan says itself what it would wait for.
+        bash_command=f"{{% if {PLANS} %}}true{{% else %}}{command}{{% endif %}}",
         retry_exit_code=1,
         mode="reschedule",
         poke_interval=60,

@@ -6,9 +6,13 @@ Plain values in, plain values out: who is told, and that nobody is told twice, i
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal
 
-Kind = Literal["failed", "stopped", "not flipped", "late", "refused", "kept"]
+from jobs import drifting
+from jobs.drift_counts import ALARM
+
+Kind = Literal["failed", "stopped", "not flipped", "late", "refused", "kept", "alarms", "watched"]
 Row = Mapping[str, Any]
 
 EXPORT = "export"
@@ -85,6 +89,23 @@ def of_verdicts(releases: Iterable[Row], dag_run: str, link: str) -> list[Event]
     return found
 
 
+def of_drift(drift: Iterable[Row], day: date, grown: Iterable[str], dag_run: str, link: str) -> list[Event]:
+    """Return the event of what has newly moved on a run's last day; days before the newest are no news.
+
+    `drift` are rows of that day and of the days before it; `grown` are names of what moves by nature.
+    """
+    rows = list(drift)
+    if any(row["drift_date"] > day for row in rows):
+        return []
+    found = drifting.news(rows, day, grown)
+    if found is None:
+        return []
+    dag_id, _, run_id = dag_run.partition("/")
+    kind: Kind = "alarms" if found.level == ALARM else "watched"
+    count = f"{len(found.rows):,} {'quantity' if len(found.rows) == 1 else 'quantities'} of {day}"
+    return [Event(kind, dag_id, run_id, count, found.why, link)]
+
+
 def _before(known: Iterable[Row], row: Row) -> str | None:
     """Return the verdict on a policy of the night before the one of a row, if there is one."""
     earlier = [
@@ -123,6 +144,14 @@ def alert(event: Event) -> Alert:
         "kept": (
             f"The model {event.task_id} was trained anew and not promoted ({run}).",
             "Nothing must be done, the champion stays; Models in Airflow's menu tells more.",
+        ),
+        "alarms": (
+            f"Newly beyond drift's bound of alarm: {event.task_id} ({run}).",
+            "Mend a feed that broke, if one did; Drift in Airflow's menu tells what moved, and for whom.",
+        ),
+        "watched": (
+            f"Newly beyond drift's lower bound: {event.task_id} ({run}).",
+            "Nothing must be done yet; Drift in Airflow's menu tells what has moved, and for whom.",
         ),
     }[event.kind]
     unknown = "" if event.kind == "late" else UNKNOWN

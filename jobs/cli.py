@@ -39,9 +39,13 @@ def main() -> None:
     try:
         app()
     except (ValueError, RuntimeError, LookupError, OSError) as error:
-        if not _for_users(error):
+        from jobs import full_disk
+        from jobs.config import home
+
+        said = str(error) if _for_users(error) else full_disk.sentence(error, home())
+        if said is None:
             raise
-        print(f"vitrine: {error}", file=sys.stderr)
+        print(f"vitrine: {said}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -161,19 +165,55 @@ def health(
 def sweep(
     day: Annotated[datetime, typer.Argument(help="as of this day, as 2017-10-12", formats=["%Y-%m-%d"])],
     vacuum_hours: Annotated[
-        int,
-        typer.Option(min=0, help="files that left a table so long ago are deleted; runs need those of a day"),
-    ] = 168,
+        int | None,
+        typer.Option(
+            min=0,
+            help="files that left a table so long ago are deleted; by default as conf/ says",
+        ),
+    ] = None,
 ) -> None:
     """Remove what tables may no longer hold: days beyond their retention, and who asked to be forgotten."""
     from jobs import sweep as broom
     from jobs.config import load
 
-    swept = broom.sweep(load(), day.date(), vacuum_hours=vacuum_hours)
+    config = load()
+    hours = config.maintenance.vacuum_hours if vacuum_hours is None else vacuum_hours
+    swept = broom.sweep(config, day.date(), vacuum_hours=hours)
     for one in swept:
         typer.echo(str(one))
     if not swept:
         typer.echo("Nothing is to be removed.")
+
+
+@app.command()
+def maintenance(
+    day: Annotated[datetime, typer.Argument(help="as of this loaded day", formats=["%Y-%m-%d"])],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only say what would go, and what stays")
+    ] = False,
+    dag_run: Annotated[str | None, typer.Option(help="the Airflow run this belongs to")] = None,
+) -> None:
+    """Keep house: sweep, compact, old rows of runs, reports, logs, models' files, Airflow's runs."""
+    from jobs import maintenance as house_keeping
+    from jobs import runs
+    from jobs.config import load
+
+    house_keeping.run(load(), day.date(), runs.now(), dry_run=dry_run, dag_run=dag_run, tell=typer.echo)
+
+
+@app.command()
+def plan(
+    dag: Annotated[str, typer.Argument(help="a dated DAG, as lake_etl")],
+    start: Annotated[datetime, typer.Argument(help="first day, as 2017-10-12", formats=["%Y-%m-%d"])],
+    end: Annotated[datetime, typer.Argument(help="last day, included", formats=["%Y-%m-%d"])],
+) -> None:
+    """Say which partitions of which tables a backfill would replace, and what it took last time."""
+    from rich.console import Console
+
+    from jobs import plan as plans
+    from jobs.config import load
+
+    plans.show(load(), dag, start.date(), end.date(), Console(width=140, soft_wrap=True))
 
 
 @app.command()

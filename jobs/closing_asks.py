@@ -13,7 +13,7 @@ from jobs import runs
 from jobs.closing_periods import ended, periods
 from jobs.config import Config
 from jobs.drift_counts import ALARM, EVERYONE, REWARD, TRAINING
-from jobs.example_arrays import expand
+from jobs.drifting import by_nature
 from jobs.tables import Tables
 
 TRAINED = ("models", "model_gate", "subject_scores")
@@ -42,8 +42,7 @@ def drifted_in(config: Config, start: date, end: date) -> list[str]:
     wanted = (ds.field("level") == ALARM) & (ds.field("against") == TRAINING)
     wanted &= (ds.field("who") == EVERYONE) & (ds.field("kind") != REWARD)
     read = tables.read("drift", wanted & (day < end), ["drift_date", "name"]).to_pylist()
-    patterns = sorted({pattern for spec in config.model_specs.values() for pattern in spec.bounds.grows})
-    grown = set(expand(patterns, sorted({row["name"] for row in read})))
+    grown = by_nature(config.model_specs, {row["name"] for row in read})
     alarmed = sorted({row["drift_date"] for row in read if row["name"] not in grown})
     for first in (one for one in alarmed if one >= start):
         over = [one for one in known if one.last_date < first]

@@ -41,6 +41,8 @@ from jobs.variants import VariantNames
 ROOT = Path(__file__).resolve().parent.parent
 SHORTEST_DAY_HOURS = 23  # the one on which summer time begins
 MOST_SEGMENTS = 20
+WHERE_IT_RUNS = {"engine", "airflow", "prices", "alerts", "maintenance"}
+"""Sections that change no row."""
 
 
 class ConfigError(ValueError):
@@ -205,6 +207,29 @@ class Alerts(Strict):
     email: list[str] = []
     late_hours: float | None = Field(default=None, gt=0)
     quiet_minutes: int = Field(default=60, ge=0)
+
+
+class Maintenance(Strict):
+    """How long what is not needed any more stays; the DAG `maintenance` goes by it, once a week.
+
+    vacuum_hours : files that left a table: time travel, and DAG runs that are cleared, read them so long.
+    lineage_days : a table's log, where a champion or a generation names the version that it was made from.
+    small_files, small_mib : a partition of so many files below so many MiB becomes few.
+    log_commits : a table's log is summed up after so many commits.
+    The others are days that rows of `runs`, reports, logs, Airflow's runs and the files of models that were
+    never promoted stay.
+    """
+
+    vacuum_hours: int = Field(default=168, ge=24)
+    lineage_days: int = Field(default=800, ge=30)
+    small_files: int = Field(default=16, ge=2)
+    small_mib: int = Field(default=16, gt=0)
+    log_commits: int = Field(default=20, gt=0)
+    runs_days: int = Field(default=100, ge=60)
+    reports_days: int = Field(default=400, ge=1)
+    logs_days: int = Field(default=30, ge=1)
+    airflow_days: int = Field(default=100, ge=30)
+    artifacts_days: int = Field(default=100, ge=1)
 
 
 class Prices(Strict):
@@ -376,6 +401,7 @@ class Config(Strict):
     airflow: Airflow
     prices: Prices | None = None
     alerts: Alerts = Alerts()
+    maintenance: Maintenance = Maintenance()
     gate: Gate = Gate()
     sources: dict[str, Source]
     quiet_days: list[date] = []
@@ -407,7 +433,7 @@ class Config(Strict):
     @cached_property
     def digest(self) -> str:
         """Hash of everything configured but where things run."""
-        return _digest(self.model_dump(mode="json", exclude={"engine", "airflow", "prices", "alerts"}))
+        return _digest(self.model_dump(mode="json", exclude=WHERE_IT_RUNS))
 
     @property
     def reward_hours(self) -> int:

@@ -183,6 +183,17 @@ def lake_files(config: Config, read: Lake, days: Sequence[date]) -> list[tuple[A
     return found
 
 
+def missing_days(config: Config, table: str, days: Sequence[date]) -> dict[str, list[date]]:
+    """Return by source the days without a folder in the lake, where the job of a table would stop."""
+    found = {}
+    for name, source in config.feeding(table).items():
+        by_day = _by_day(f"{config.lake}/{source.path}") if source.daily else {}
+        due = [day for day in days if source.daily and day >= (source.since or day)]
+        if missing := [day for day in due if day not in by_day]:
+            found[name] = missing
+    return found
+
+
 def all_files(config: Config, read: Lake) -> list[tuple[Any, ...]]:
     """List the sources' files of all days that the lake holds: rows of FILES."""
     return [

@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -22,8 +22,20 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs import checks, erased, inputs, publish, rotation, runs, standing, store, telemetry, usage
-from jobs.config import Config, ConfigError, load
+from jobs import (
+    checks,
+    erased,
+    full_disk,
+    inputs,
+    publish,
+    rotation,
+    runs,
+    standing,
+    store,
+    telemetry,
+    usage,
+)
+from jobs.config import Config, ConfigError, home, load
 from jobs.contracts import contract
 from jobs.inputs import Buckets, Days, Lake, MissingInput, Read, State, Until
 from jobs.publish import Stopped
@@ -124,6 +136,10 @@ def main(
         done = run(Ask(asked.start, asked.end or asked.start + timedelta(1), asked.dag_run), config)
     except (ConfigError, EngineGone, MissingInput, Stopped, runs.StalePin) as error:
         sys.exit(f"{name}: {error}")
+    except Exception as error:  # a disk is full in many words; all else is shown as it came
+        if (full := full_disk.sentence(error, home())) is None:
+            raise
+        sys.exit(f"{name}: {full}")
     print(describe(done))
 
 
@@ -247,8 +263,11 @@ class Recorder:
         if self.engine is not None and engine is not None and engine >= self.engine:
             self.run.engine_cpu_seconds = round(engine - self.engine, 3)
         if error is not None:
-            self.run.status, self.run.message = "stopped", str(error).partition("\n")[0][:500]
-        runs.record(Tables(self.config.tables), self.run)
+            told = full_disk.sentence(error, self.config.home) or str(error).partition("\n")[0]
+            self.run.status, self.run.message = "stopped", told[:500]
+        # What cannot be kept, as the disk is full, must not hide why the run ended.
+        with suppress(OSError) if error is not None else nullcontext():
+            runs.record(Tables(self.config.tables), self.run)
 
 
 def bind(build: Callable[..., object], name: str, config: Config, *, strict: bool = True) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from deltalake.transaction import AddAction, RemoveAction
 from jobs.contracts import Contract, contract
 
 COMMIT_TRIES = 20
+HOUSEKEEPING = ("VACUUM START", "VACUUM END", "OPTIMIZE", "SET TBLPROPERTIES")
+"""Delta's commits that change no row."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,11 @@ class Tables:
         return DeltaTable(self.path(name), version=version)
 
     def writers(self, name: str, after: int) -> list[str | None]:
-        """Run ids of the commits that came after a version; None for one that no job made."""
-        newer = (self.version(name) or 0) - after
-        return [commit.get("run_id") for commit in self.open(name).history(newer)] if newer > 0 else []
+        """Run ids of commits after a version that changed rows; None for one that no job made, or lost."""
+        newer = max((self.version(name) or 0) - after, 0)
+        commits = self.open(name).history(newer) if newer else []
+        known = [one.get("run_id") for one in commits if one.get("operation") not in HOUSEKEEPING]
+        return [*known, *[None] * (newer - len(commits))]
 
     def create(self, about: Contract) -> None:
         """Make an empty table from its contract, with each column's meaning as comment."""

@@ -3,7 +3,7 @@
 The DAGs' callbacks end here. The same trouble is told once in `alerts.quiet_minutes`, and the next time how
 often it came meanwhile. Who cannot be reached is a line in the log, and holds nobody else up.
 
-Reads   `runs` and `releases` of the DAG run; addresses from Airflow's connections
+Reads   `runs`, `releases` and `drift` of the DAG run; addresses from Airflow's connections
 Writes  alerts/ in the data home: what was told, and when
 """
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SECONDS = 10
 BACKFILL = "backfill"
+DRIFT_DAYS = 14  # further back no day is looked for that was compared before
 
 log = logging.getLogger("vitrine.alerts")
 
@@ -60,6 +61,29 @@ def verdicts(context: Mapping[str, Any]) -> None:
     releases = Tables(config.tables).read("releases", None, columns).to_pylist()
     link = str(getattr(task, "log_url", "") or "")
     tell(config, alerts.of_verdicts(releases, f"{task.dag_id}/{task.run_id}", link))
+
+
+def drifted(context: Mapping[str, Any]) -> None:
+    """Tell of what has newly moved beyond a bound on the last day of a run of `drift`."""
+    import pyarrow.dataset as ds
+
+    from jobs.config import load
+    from jobs.drifting import by_nature
+    from jobs.tables import Tables
+
+    config, task = load(), context["ti"]
+    tables, dag_run = Tables(config.tables), f"{task.dag_id}/{task.run_id}"
+    mine = (ds.field("dag_run") == dag_run) & (ds.field("job") == "drift")
+    ran = tables.read("runs", mine, ["days"])["days"].to_pylist()
+    day = max((one for days in ran for one in days or ()), default=None)
+    if day is None:
+        return
+    columns = ["drift_date", "kind", "name", "who", "against", "psi", "shift", "level"]
+    everyone, first = ds.field("who") == "everyone", day - timedelta(DRIFT_DAYS)
+    rows = tables.pruned("drift", columns, everyone, first=first).to_pylist()
+    grown = by_nature(config.model_specs, {row["name"] for row in rows})
+    link = str(getattr(task, "log_url", "") or "")
+    tell(config, alerts.of_drift(rows, day, grown, dag_run, link))
 
 
 def late(context: Any = None, **_: Any) -> None:

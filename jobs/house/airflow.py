@@ -9,9 +9,11 @@ import base64
 import importlib.metadata
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,6 +28,9 @@ TRAINING_POOL = "training"
 DAGS = ROOT / "dags"
 READY_SECONDS = 300
 DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+NOT_FOR_TASKS = "airflow-db-not-allowed:"  # what a task finds there instead of the address
+CLEANED = ("dag_run", "job", "log", "import_error")
+"""Tables of Airflow's database that grow; what hangs on a run goes with it. Events that are awaited stay."""
 
 
 def start(config: Config | None = None) -> Rest:
@@ -70,6 +75,33 @@ def command_line(arguments: list[str]) -> int:
     return subprocess.run([_program(), *arguments], env=variables, check=False).returncode
 
 
+def clean(before: datetime, *, dry_run: bool) -> int | None:
+    """Delete from Airflow's database what is of before an instant; each DAG's last run stays.
+
+    Returns how many rows (in a dry run, would be): None where no database of Airflow's is at hand.
+
+    Raises
+    ------
+    HouseError
+        When Airflow's own command fails.
+
+    """
+    told = os.environ.get(DATABASE, "")
+    known = "" if told.startswith(NOT_FOR_TASKS) else told
+    if not known and not postgres.is_running():
+        return None
+    variables = environment(load(), home(), database=known or postgres.start())
+    if not known:
+        variables[DATABASE] = postgres.start()  # the task's own variable holds no address
+    command = [_program(), "db", "clean", "--clean-before-timestamp", before.isoformat(), "--yes"]
+    command += ["--skip-archive", "--tables", ",".join(CLEANED), *(["--dry-run"] if dry_run else [])]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().rpartition("\n")[2]
+        raise HouseError(f"Airflow's database could not be cleaned: {said}")
+    return sum(int(found) for found in re.findall(r"Found (\d+) rows", done.stdout))
+
+
 def environment(config: Config, data_home: Path, *, database: str) -> dict[str, str]:
     """Return the environment of Airflow's programs and, through them, of every task."""
     known = _secrets(config, data_home)
@@ -102,9 +134,13 @@ def environment(config: Config, data_home: Path, *, database: str) -> dict[str, 
 
 
 def programs(_: Path) -> dict[str, list[str]]:
-    """Return the programs' commands, for the supervisor."""
+    """Return the programs' commands, for the supervisor: a database of our own is kept running as well."""
     airflow = _program()
+    keeper = (
+        {"airflow-database": [sys.executable, "-m", "jobs.house.postgres"]} if postgres.is_running() else {}
+    )
     return {
+        **keeper,
         "airflow-api-server": [airflow, "api-server"],
         "airflow-scheduler": [airflow, "scheduler", "--skip-serve-logs"],
         "airflow-dag-processor": [airflow, "dag-processor"],

@@ -148,7 +148,7 @@ def room(data_home: Path, free: int | None = None) -> Iterator[Finding]:
     left = shutil.disk_usage(there).free if free is None else free
     told = f"{left / GIB:,.1f} GiB free for {data_home}"
     if left < LEAST_FREE:
-        do = "Free some: a full disk stops the night; vitrine sweep DAY removes what tables no longer need."
+        do = "Free some: a full disk stops the night; vitrine maintenance DAY removes what nobody needs."
         yield Finding("disk", "mend", told, do)
     elif left < ENOUGH_FREE:
         yield Finding("disk", "note", told, "A night of the demo writes far less; watch it.")

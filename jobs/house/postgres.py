@@ -1,8 +1,15 @@
-"""Airflow's metadata database: an embedded PostgreSQL under {home}/postgres, reached by a socket there."""
+"""Airflow's metadata database: an embedded PostgreSQL under {home}/postgres, reached by a socket there.
+
+As a program (`python -m jobs.house.postgres`, kept running beside Airflow's) it starts the database again
+whenever that has ended; Airflow's programs try again until it answers.
+"""
 
 import getpass
 import os
 import pwd
+import subprocess
+import sys
+import time
 import warnings
 from pathlib import Path
 from subprocess import CalledProcessError
@@ -13,6 +20,7 @@ from jobs.house import HouseError
 # A scheduler that is killed leaves workers that hold its connection, and so the locks of what it was at: its
 # run would wait for ever.
 LONGEST_IDLE = "60s"
+LOOK_SECONDS = 5.0
 
 
 def start() -> str:
@@ -51,6 +59,25 @@ def is_running() -> bool:
     return True
 
 
+def revive() -> bool:
+    """Start the database if it has ended; say whether it had."""
+    if is_running():
+        return False
+    # In a process of its own: the package takes a server that it once started to be there for ever.
+    command = [sys.executable, "-c", "from jobs.house import postgres; postgres.start()"]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def keep() -> None:
+    """Look after the database for ever."""
+    while True:
+        if revive():
+            print(
+                f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} the database had ended: started it again", flush=True
+            )
+        time.sleep(LOOK_SECONDS)
+
+
 def _data(data_home: Path) -> Path:
     return data_home / "postgres" / "data"
 
@@ -66,3 +93,7 @@ def _control(*arguments: str) -> None:
     user = owner if os.geteuid() == 0 and owner != getpass.getuser() else None
     command = ("-D", str(_data(home())), *arguments)
     pgexec("pg_ctl", command, bin_path=POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION], user=user)
+
+
+if __name__ == "__main__":
+    keep()

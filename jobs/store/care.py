@@ -16,6 +16,8 @@ from jobs.store.walks import Differences, Move, counts_problem
 from jobs.store.writers import writer_of
 
 BY_HAND = "rollback"
+NO_STORE = "There is no store yet: nothing to remove."
+NOTHING_LEFT = "Nothing was left behind."
 DRAWS = (keys.LAYOUT, keys.DEFAULT_PREFIX.encode())
 
 
@@ -122,9 +124,9 @@ def collect(url: Address, terms: Terms | None = None) -> list[str]:
     """
     writer = writer_of(url, terms)
     if writer.backend.pointer() is None:
-        return ["There is no store yet: nothing to remove."]
+        return [NO_STORE]
     with writer.alone():
-        return writer.clear() or ["Nothing was left behind."]
+        return writer.clear() or [NOTHING_LEFT]
 
 
 def _pointer(backend: Backend) -> Pointer:

@@ -1,4 +1,4 @@
-"""The pages' addresses, for who is logged in: /layouts, /policies, /segments, /models, /health and so on.
+"""The pages' addresses, for who is logged in: /layouts, /policies, /models, /drift, /health and so on.
 
 Mounted at /vitrine in Airflow's API server by jobs/house/plugins/pages.py. A page reads what it shows when it
 is asked for; what it needs to import is imported beside the server's start, or with the first page.
@@ -24,7 +24,7 @@ HEADERS = {
 }
 LONGEST_SUBJECT = 200
 OF_TABLES = ("policies", "health")
-OF_CONFIG = ("segments", "models", "cost")
+OF_CONFIG = ("segments", "models", "drift", "cost")
 
 Subject = Annotated[str, Query(max_length=LONGEST_SUBJECT)]
 Kind = Annotated[str, Query(pattern="^(user|device)$")]

@@ -17,14 +17,14 @@ TEMPLATES = Path(__file__).with_name("templates")
 REPORT_STYLES = ("segment_page.css", "policy_page.css", "ui/pages.css")
 PAGES = {
     "layouts": "Layouts", "policies": "Policies", "segments": "Segments", "models": "Models",
-    "health": "Health", "cost": "Cost", "reports": "Reports",
+    "drift": "Drift", "health": "Health", "cost": "Cost", "reports": "Reports",
 }  # fmt: skip
 """Pages by the end of their address, in the order of the navigation."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table; `kind` is good, bad or quiet, `small` stands beside the text, `svg` after it."""
+    """A cell of a table; `kind` is good, watch, bad or quiet, `small` stands beside, `svg` after the text."""
 
     text: str
     small: str = ""

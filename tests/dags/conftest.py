@@ -18,6 +18,7 @@ SCRATCH = tempfile.TemporaryDirectory(prefix="vitrine-dags-")
 os.environ.setdefault("AIRFLOW_HOME", SCRATCH.name)
 os.environ.setdefault("AIRFLOW_CONFIG", str(ROOT / "conf" / "airflow" / "airflow.cfg"))
 os.environ.setdefault("AIRFLOW__CORE__DAGS_FOLDER", str(ROOT / "dags"))
+os.environ.setdefault("AIRFLOW__CORE__PLUGINS_FOLDER", str(ROOT / "jobs" / "house" / "plugins"))
 os.environ.setdefault("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{SCRATCH.name}/airflow.db")
 sys.path.insert(0, str(ROOT / "dags"))
 

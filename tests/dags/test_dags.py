@@ -13,7 +13,7 @@ EXPECTED = Path(__file__).parent / "expected"
 DAG_IDS = ("lake_etl", "policy_evaluation", "nightly_layouts", "drift")
 EVERY_ID = (*DAG_IDS, "segmentation", "closing_training", "maintenance")
 # What is no job: it decides how the run goes on.
-STEPS = ("pin", "as_of", "approval", "approved", "closing", "is_new", "sweep")
+STEPS = ("pin", "as_of", "approval", "approved", "closing", "is_new", "plan", "keep_house")
 # Jobs without Spark.
 LIGHT = ("segment_report", "releases")
 
@@ -84,9 +84,9 @@ def test_each_job_emits_its_table_and_uses_the_pool(dags):
             uris = [asset.uri for asset in task.outlets if asset.uri != "vitrine://closing/ended"]
             assert uris == ([f"vitrine://tables/{table}"] if makes_table else [])
             pool = "training" if dag.dag_id == "closing_training" else "spark"
-            in_pool = (is_job and task.task_id not in LIGHT) or task.task_id == "sweep"
+            in_pool = (is_job and task.task_id not in LIGHT) or task.task_id == "keep_house"
             assert task.pool == (pool if in_pool else "default_pool")
-            assert task.pool_slots == (3 if task.task_id == "sweep" else 1)
+            assert task.pool_slots == (3 if task.task_id == "keep_house" else 1)
 
 
 def test_every_table_is_made_by_one_task(dags):

@@ -1,4 +1,4 @@
-"""maintenance: swept as of the newest day that is loaded, alone among the jobs, on Sundays."""
+"""maintenance: house is kept as of the newest day that is loaded, alone among the jobs, on Sundays."""
 
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
@@ -20,18 +20,28 @@ def command(dags):
     def render(name, run_type="scheduled", **params):
         task = dags["maintenance"].get_task(name)
         run = SimpleNamespace(run_type=run_type, data_interval_end=SUNDAY)
-        context = {"params": {"as_of": None, **params}, "dag_run": run, "dag": task.dag, "ti": ti}
+        context = {"params": {"as_of": None, "plan": False, **params}, "dag_run": run, "run_id": "r1"}
+        context |= {"dag": task.dag, "ti": ti}
         return task.render_template(task.bash_command, context, task.dag.get_template_env())
 
     return render
 
 
-def test_it_sweeps_as_of_a_day_that_is_loaded(dags, command):
+def test_it_keeps_house_as_of_a_day_that_is_loaded(dags, command):
     assert command("as_of") == "vitrine newest erasures --upto 2017-10-14"
     assert command("as_of", "manual") == "vitrine newest erasures "
     assert command("as_of", "manual", as_of="2017-10-12") == "vitrine newest erasures --day 2017-10-12"
-    assert command("sweep") == "vitrine sweep 2017-10-14"
-    assert dags["maintenance"].get_task("sweep").upstream_task_ids == {"as_of"}
+    assert command("plan") == "vitrine maintenance 2017-10-14 --dry-run"
+    assert command("keep_house") == "vitrine maintenance 2017-10-14 --dag-run maintenance/r1"
+    assert dags["maintenance"].get_task("plan").upstream_task_ids == {"as_of"}
+    assert dags["maintenance"].get_task("keep_house").upstream_task_ids == {"plan"}
+
+
+def test_a_run_that_only_plans_removes_nothing(dags, command):
+    task = dags["maintenance"].get_task("keep_house")
+    assert command("keep_house", "manual", plan=True).endswith(f"exit {task.skip_on_exit_code[0]}")
+    assert "vitrine" not in command("keep_house", "manual", plan=True)
+    assert command("plan", "manual", plan=True) == "vitrine maintenance 2017-10-14 --dry-run"
 
 
 def test_it_runs_on_sundays_at_noon(dags):
@@ -60,5 +70,5 @@ def test_its_task_takes_the_whole_pool_of_the_jobs(dags, monkeypatch):
 
     monkeypatch.setattr(airflow.engine, "remote", lambda _: "sc://127.0.0.1:15002/;token=t")
     airflow._furnish(Api(), load())
-    task = dags["maintenance"].get_task("sweep")
+    task = dags["maintenance"].get_task("keep_house")
     assert task.pool_slots == made[task.pool]

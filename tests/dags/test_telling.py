@@ -167,3 +167,19 @@ def test_verdicts_and_lateness_are_told(home: Any, server: str, monkeypatch: Any
     ]
     assert Heard.got[1][1]["why"] == "Why: it was to end by 2017-10-13 06:00."
     assert Heard.got[1][1]["link"] == "http://a/dags/lake_etl/runs/scheduled__2"
+
+
+def test_drift_is_told_of_the_days_of_its_run(home: Any, server: str, monkeypatch: Any) -> None:
+    asked = config(webhook="hook")
+    monkeypatch.setattr("jobs.config.load", lambda: asked)
+    tables, day = Tables(asked.tables), NOW.date()
+    telling.drifted(task("drift"))
+    tables.append("runs", [{"run_id": "1", "job": "drift", "dag_run": "lake_etl/scheduled__1", "days": [day],
+                            "started_at": NOW}])  # fmt: skip
+    about = {"drift_date": day, "kind": "feature", "who": "everyone", "against": "training", "level": "alarm",
+             "psi": 0.4, "shift": 0.5}  # fmt: skip
+    # Of these models say that days since the first visit grow by nature.
+    tables.append("drift", [{**about, "name": name} for name in ("recency", "tenure")])
+    telling.drifted(task("drift"))
+    (told,) = [body["text"] for _, body in Heard.got]
+    assert "1 quantity of 2017-10-13 (lake_etl, run scheduled__1). Why: feature recency since" in told

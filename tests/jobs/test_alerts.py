@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobs.alerts import Event, alert, of_failure, of_verdicts
+from jobs.alerts import Event, alert, of_drift, of_failure, of_verdicts
 
 NIGHT = date(2017, 10, 12)
 AT = datetime(2017, 10, 13, 3, tzinfo=UTC)
@@ -94,3 +94,62 @@ def test_only_what_is_news_among_verdicts_is_told() -> None:
         for kind, name in (("refused", "fallen"), ("refused", "new"), ("kept", "churn"), ("kept", "buys"))
     ]
     assert of_verdicts(known, "policy_evaluation/none", "l") == []
+
+
+def moved(name: str, level: str, psi: float = 0.3, ago: int = 0, **more: Any) -> dict[str, Any]:
+    about = {"kind": "feature", "who": "everyone", "against": "training", "shift": 0.5, "psi": psi}
+    return {"drift_date": NIGHT - timedelta(ago), "name": name, "level": level, **about, **more}
+
+
+DRIFT_RUN = "drift/scheduled__1"
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "names"),
+    [
+        ([moved("new", "alarm"), moved("still", "alarm"), moved("still", "alarm", ago=1)], "alarms", ["new"]),
+        ([moved("rose", "alarm"), moved("rose", "watch", ago=1)], "alarms", ["rose"]),
+        ([moved("fell", "watch"), moved("fell", "alarm", ago=1)], None, []),
+        ([moved("new", "watch"), moved("other", "steady", ago=1)], "watched", ["new"]),
+        # An alarm goes before what is watched; the strongest of each is told first.
+        ([moved("a", "watch"), moved("b", "alarm", 0.3), moved("c", "alarm", 0.9)], "alarms", ["c", "b"]),
+        # One champion's training is told, and as the higher level of both.
+        ([moved("twice", "watch"), moved("twice", "alarm")], "alarms", ["twice"]),
+        ([moved("tenure", "alarm")], None, []),
+        ([moved("few", "alarm", who="rare")], None, []),
+        # A backfill of an older day is no news.
+        ([moved("new", "alarm"), moved("later", "steady", ago=-1)], None, []),
+        # The day before may have been left out; what was two days ago stands.
+        ([moved("still", "alarm"), moved("still", "alarm", ago=2)], None, []),
+        (
+            [moved("apart", "alarm"), moved("apart", "alarm", ago=1, against="last period")],
+            "alarms",
+            ["apart"],
+        ),
+    ],
+)
+def test_what_newly_moved_is_told_once(
+    rows: list[dict[str, Any]], kind: str | None, names: list[str]
+) -> None:
+    found = of_drift(rows, NIGHT, {"tenure"}, DRIFT_RUN, "l")
+    assert [event.kind for event in found] == ([kind] if kind else [])
+    told = [part.split()[1] for event in found for part in event.why.split("; ")]
+    assert told == names
+
+
+def test_drift_is_told_in_words() -> None:
+    rows = [moved(f"f{n}", "alarm", 0.5 - n / 10, shift=0.72) for n in range(4)]
+    (event,) = of_drift(
+        [*rows, moved("s", "alarm", 0.45, kind="score", shift=1e9)], NIGHT, (), DRIFT_RUN, "x"
+    )
+    assert alert(event).text == (
+        "Newly beyond drift's bound of alarm: 5 quantities of 2017-10-12 (drift, run scheduled__1). Why:"
+        " feature f0 since training (index 0.50, 0.7 standard deviations); score s since training (index"
+        " 0.45, over 100 standard deviations); feature f1 since training (index 0.40, 0.7 standard"
+        " deviations); and 2 more. Mend a feed that broke, if one did; Drift in Airflow's menu tells what"
+        " moved, and for whom. x"
+    )
+    (watched,) = of_drift([moved("f", "watch", 0.15)], NIGHT, (), DRIFT_RUN, "x")
+    assert alert(watched).what == (
+        "Newly beyond drift's lower bound: 1 quantity of 2017-10-12 (drift, run scheduled__1)."
+    )

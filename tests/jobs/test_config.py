@@ -64,6 +64,14 @@ def test_the_whole_replay_begins_earlier_and_is_else_the_demo() -> None:
             "engine: {kind: connect}\nengine: {kind: local}",
             "broken.yaml, line 2: the key 'engine' is given twice.",
         ),
+        (
+            "maintenance: {vacuum_hours: 23}",
+            "maintenance.vacuum_hours = 23 cannot be: input should be greater than or equal to 24.",
+        ),
+        (
+            "maintenance: {runs_days: 59}",
+            "maintenance.runs_days = 59 cannot be: input should be greater than or equal to 60.",
+        ),
         ("told: [seed]", "broken.yaml: told is not a known key; remove it or mend its spelling."),
         ("- a list", "broken.yaml must hold keys and values, not a list."),
         (
@@ -152,6 +160,8 @@ def test_a_spec_is_checked_against_its_algorithm(conf: Path, spec: str, sentence
 def test_digest_moves_with_what_matters_and_not_with_where_it_runs(conf: Path) -> None:
     before = load(conf, overlays="demo").digest
     assert load(conf, overlays="demo,test").digest == before
+    (conf / "kept.yaml").write_text("maintenance: {runs_days: 999}")
+    assert load(conf, overlays="demo,kept").digest == before
     (conf / "other.yaml").write_text("seed: 1")
     assert load(conf, overlays="demo,other").digest != before
 

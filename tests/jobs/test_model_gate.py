@@ -6,10 +6,10 @@ from typing import Any
 import mlflow
 import pytest
 
-from jobs import champions, runs
+from jobs import champions, model_registry, old_artifacts, runs
 from jobs.champions import champion
 from jobs.cli import app
-from jobs.config import load
+from jobs.config import Config, load
 from jobs.model_commands import promote, roll_back
 from jobs.model_gate import closing_ends, decided, run_gate
 from jobs.publish import Stopped
@@ -187,6 +187,23 @@ def test_verdicts_are_kept_mirrored_and_rolled_back(
     shown = capsys.readouterr().out
     assert shown.count("champion") == 1
     assert "auc 0.850" in shown
+
+    _files_of_the_refused_go(config, client)
+
+
+def _files_of_the_refused_go(config: Config, client: mlflow.MlflowClient) -> None:
+    """Both that were promoted keep theirs: a roll-back may bring either back."""
+    said = {"verdict": "no", "why": "worse", "decided_by": "the gate"}
+    model_registry.mirror(config, candidate(version="churn@x"), said, {"auc": 0.5})
+    assert old_artifacts.find(config, runs.now() - timedelta(1)) == []
+    (refused,) = old_artifacts.find(config, runs.now() + timedelta(1))
+    assert refused.version == "churn@x"
+    old_artifacts.remove(refused)
+    assert old_artifacts.find(config, runs.now() + timedelta(1)) == []
+    versions = {one.tags["model_version"]: one.run_id for one in client.search_model_versions()}
+    files = {name: len(client.list_artifacts(run, "model")) for name, run in versions.items()}
+    assert files.pop("churn@x") == 0
+    assert set(files.values()) == {2}
 
 
 def test_what_cannot_be_promoted_is_said(decided_home: Tables) -> None:

@@ -52,6 +52,9 @@ def _filled(made: Config) -> Config:
           "release_id": "r", "why": EVIL}],
     )  # fmt: skip
     tables.append("policy_values", [value("linucb-home", 1.25)])
+    moved = {"drift_date": NIGHT, "kind": "feature", "name": EVIL, "who": ODD, "against": "training",
+             "psi": 0.5, "shift": 0.5, "level": "alarm", "against_date": NIGHT}  # fmt: skip
+    tables.append("drift", [moved])
     return made
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-PAGES = ("Layouts", "Policies", "Segments", "Models", "Health", "Cost", "Reports")
+PAGES = ("Layouts", "Policies", "Segments", "Models", "Drift", "Health", "Cost", "Reports")
 
 
 class Vitrine(AirflowPlugin):
