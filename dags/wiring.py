@@ -185,6 +185,16 @@ def tell_verdicts(context: Any) -> None:
     telling.verdicts(context)
 
 
+def hand_on_trace(_: Any) -> None:
+    """Name the span of this attempt to what it starts: the job's span hangs under it."""
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        from opentelemetry import propagate
+
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        os.environ.update({name.upper(): value for name, value in carrier.items() if name == "traceparent"})
+
+
 def _scheduled(cron: str, params: Mapping[str, Param]) -> dict[str, Any]:
     zone, end = configured("business_time_zone"), configured("airflow", "end_date")
     return {
@@ -216,6 +226,7 @@ def _common(params: Mapping[str, Param]) -> dict[str, Any]:
             "max_retry_delay": timedelta(minutes=10),
             "execution_timeout": timedelta(hours=3),
             "on_failure_callback": tell_failure,
+            "pre_execute": hand_on_trace,
         },
         "tags": ["vitrine"],
     }

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from jobs import telemetry
 from jobs.config import ROOT, Config, home, load
 from jobs.house import HouseError, engine, postgres, process
 from jobs.house.rest import Rest
@@ -97,6 +98,10 @@ def environment(config: Config, data_home: Path, *, database: str) -> dict[str, 
         "GX_ANALYTICS_ENABLED": "false",
         "PYTHONUNBUFFERED": "1",
     }
+    if telemetry.is_on():
+        # gRPC is Airflow's own default; jobs and `vitrine serve` speak HTTP.
+        exporter = os.environ.get("OTEL_TRACES_EXPORTER", "otlp_proto_http")
+        ours |= {"AIRFLOW__TRACES__OTEL_ON": "True", "OTEL_TRACES_EXPORTER": exporter}
     operators = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW__")}
     return {**tasks, **ours, **operators}
 

@@ -30,6 +30,7 @@ from jobs.store.export import export
 from jobs.store.flags import read_flags, share
 from jobs.tables import Tables
 from tests.jobs.sources.lake import message, put, span, tag
+from tests.jobs.test_metrics import parsed as prometheus
 from tests.jobs.test_on_request import ABOUT
 from tests.store import given as nights
 
@@ -333,3 +334,22 @@ def test_a_layout_comes_with_the_versions_of_flags(tmp_path):
     export(str(tmp_path), later, replace(inputs, flags=flags))
     status, told = served.get("/v1/layouts/home?user=u1")
     assert (status, "versions" in told, len(told["widgets"])) == (200, False, 2)
+
+
+def test_reads_are_told_to_prometheus(served):
+    for user in ("h1", "h1", "stranger"):
+        served.get(f"/v1/layouts/home?user={user}")
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/metrics", "query_string": b"", "headers": ()}
+    asyncio.run(served.application(scope, None, send))
+    assert dict(sent[0]["headers"])[b"content-type"].startswith(b"text/plain; version=0.0.4")
+    assert prometheus(sent[1]["body"].decode()) == {
+        "vitrine_reads_total": {
+            (("page", "home"), ("outcome", "fallback")): 1,
+            (("page", "home"), ("outcome", "fresh")): 2,
+        }
+    }
