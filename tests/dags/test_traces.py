@@ -71,8 +71,8 @@ def test_airflows_dag_runs_of_a_night_are_in_one_trace(plugin):
     try:
         made = [
             DagRun(
-                dag_id=dag_id, run_id=f"backfill__{START.isoformat()}", run_type="backfill", logical_date=START,
-                data_interval=interval, run_after=START,
+                dag_id=dag_id, run_id=f"backfill__{START.isoformat()}", run_type="backfill",
+                logical_date=START, data_interval=interval, run_after=START,
             )
             for dag_id in ("lake_etl", "policy_evaluation", "nightly_layouts")
         ]  # fmt: skip
