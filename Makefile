@@ -17,7 +17,7 @@ INSTALLED := $(VENV)/.installed
 PEERS := $(or $(VITRINE_HOME),var)/peers
 LOCK := $(UV) pip compile setup.cfg --extra dev --python-version 3.11 --custom-compile-command "make lock" --quiet
 
-.PHONY: help setup lock check lock-in-step format test test-slow demo up down status bench bench-peers lock-peers
+.PHONY: help setup lock check lock-in-step format test test-slow week night demo up down status bench bench-peers lock-peers
 
 help: ## Print this list
 	@grep -hE '^[a-z][a-z%-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
@@ -60,6 +60,12 @@ test: setup ## Run the tests
 
 test-slow: setup ## Run the tests that make test leaves out: the store on Cassandra, a replica that takes over
 	$(BIN)/pytest -m slow
+
+week: setup ## Run a week of nights by the real scheduler, with faults, as tests/week tells (about an hour)
+	@$(BIN)/python -m tests.week
+
+night: setup ## Run the next night of the demo that is there, and say how long it took
+	@$(BIN)/python -m tests.week --demo
 
 demo: setup ## The main job on real baskets: lake, tables, bandit, layouts, store, and what the policy is worth
 	@$(BIN)/vitrine demo

@@ -212,6 +212,16 @@ def tell_drift(context: Any) -> None:
     telling.drifted(context)
 
 
+def hand_on_trace(_: Any) -> None:
+    """Name the span of this attempt to what it starts: the job's span hangs under it."""
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        from opentelemetry import propagate
+
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        os.environ.update({name.upper(): value for name, value in carrier.items() if name == "traceparent"})
+
+
 def _scheduled(cron: str, params: Mapping[str, Param]) -> dict[str, Any]:
     zone, end = configured("business_time_zone"), configured("airflow", "end_date")
     return {
@@ -245,6 +255,7 @@ def _common(params: Mapping[str, Param]) -> dict[str, Any]:
             "execution_timeout": timedelta(hours=3),
             "on_failure_callback": tell_failure,
             "weight_rule": NIGHT_FIRST,
+            "pre_execute": hand_on_trace,
         },
         "tags": ["vitrine"],
     }

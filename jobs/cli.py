@@ -161,6 +161,26 @@ def health(
         raise typer.Exit(1)
 
 
+@app.command("metrics")
+def show_metrics(
+    reference: Annotated[
+        bool, typer.Option("--reference", help="say what there is to measure, as a table in Markdown")
+    ] = False,
+) -> None:
+    """Print what tables and store say as Prometheus reads it, as for node_exporter's textfile collector."""
+    from jobs import metrics
+
+    if reference:
+        typer.echo(metrics.as_table(), nl=False)
+        return
+    from jobs.config import load
+    from jobs.ui.metrics import gather
+    from jobs.ui.shelf import Shelf
+
+    config = load()
+    typer.echo(metrics.as_text(gather(Shelf(config.tables), config)), nl=False)
+
+
 @app.command()
 def sweep(
     day: Annotated[datetime, typer.Argument(help="as of this day, as 2017-10-12", formats=["%Y-%m-%d"])],

@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from jobs import flag_rows, request_policies, rotation, runs, shell
+from jobs import flag_rows, request_policies, rotation, runs, shell, telemetry
 from jobs.config import Config, ConfigError, Page
 from jobs.contracts import contract
 from jobs.kinds import FILL_BASKET
@@ -257,6 +257,7 @@ def run_export(ask: Ask, config: Config) -> Run:
                 run_id=manifest.run_id,
                 at=manifest.started_at,
                 accept=accept,
+                step=telemetry.marks("export"),
             )
         except (StoreError, UnsortedError) as error:
             raise Stopped(str(error)) from None

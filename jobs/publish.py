@@ -22,6 +22,7 @@ from jobs.checks import Finding
 from jobs.contracts import Contract, contract
 from jobs.runs import Run
 from jobs.tables import Tables, discard, holds_files, located
+from jobs.telemetry import step
 from jobs.volume import Unusual
 
 # What a build may say about a row that it rejects: why, from which file and line, and the redacted row. A row
@@ -79,10 +80,13 @@ def publish(
     tables.open(about.table)
     folder = f"data/{run.run_id}"
     staged = Staged(folder, f"{tables.path(about.table)}/{folder}")
-    write(accept(built, about, run.days), about, staged, is_bucketed=is_bucketed)
-    rejected, told = quarantine(staged, about, tables, run)
+    with step("write", table=about.table):
+        write(accept(built, about, run.days), about, staged, is_bucketed=is_bucketed)
+    with step("quarantine", table=about.table):
+        rejected, told = quarantine(staged, about, tables, run)
     discard(staged.bad)  # quarantine has them, with personal data redacted
-    measured = checks.measure(_read(spark, staged.good, about), about)
+    with step("audit", table=about.table):
+        measured = checks.measure(_read(spark, staged.good, about), about)
     run.rows_out, run.rows_rejected, run.content_digest = (
         measured[checks.ROWS],
         rejected,
@@ -110,9 +114,10 @@ def publish(
             f"Another run changed {about.table} while this one was at work, and its rows would be lost."
             " Nothing was published; run it again."
         )
-    run.output_version = tables.publish(
-        about.table, f"{folder}/rejected=false", days=run.days, run_id=run.run_id
-    )
+    with step("publish", table=about.table):
+        run.output_version = tables.publish(
+            about.table, f"{folder}/rejected=false", days=run.days, run_id=run.run_id
+        )
     run.status = "published"
 
 

@@ -8,6 +8,7 @@
 | …&device_kind=KIND | which of the page's variants, if it has any; else the browser tells |
 | …&role=, &region=, &recent=CATEGORY, … | what ranks a page at once for who has no layout (jobs/misses.py) |
 | /health | which generation is live |
+| /metrics | reads by page and outcome, as Prometheus reads them |
 
 Ids are the shop's own: they become pseudonyms here, as everywhere. Each layout that is given is a decision:
 it gets an id, and a span `layout.served` with all that the lake reads of one (ids of the shop included, as
@@ -31,8 +32,10 @@ import orjson
 from jobs.config import Config
 from jobs.decision_spans import Value, to_collector
 from jobs.ids import pseudonyms
+from jobs.metrics import CONTENT_TYPE, OF_SERVE, as_text, pushed
 from jobs.misses import Answer, Misses
 from jobs.on_request import Known
+from jobs.reads import Reads
 from jobs.store import Layout, Store, StoreError, StoreGone
 from jobs.store.flags import Flags
 from jobs.store.keys import page_key
@@ -45,6 +48,7 @@ Log = Callable[[Mapping[str, Value]], None]
 
 SERVICE = "layout"
 SPAN = "layout.served"
+METRICS = "metrics"  # the only answer that is no JSON
 MOST_ID = 200
 MOST_RECENT = 20
 # How long a thread behind (rankings, spans) may keep requests waiting; Python's own is ten times as long.
@@ -64,6 +68,7 @@ class Application:
         self.log = log
         self.misses = Misses(store)
         self.flags = Flags(store)
+        self.reads = Reads()
         self._pages: tuple[int, dict[str, list[str]]] = (0, {})
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -75,8 +80,11 @@ class Application:
         # that is done on a local one.
         remote = self.store.is_remote
         status, content = await asyncio.to_thread(self.answer, scope) if remote else self.answer(scope)
-        body = orjson.dumps(content)
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        self.reads.note(status, content)
+        text = content.get(METRICS)
+        body = orjson.dumps(content) if text is None else text.encode()
+        kind = b"application/json" if text is None else CONTENT_TYPE.encode()
+        headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
@@ -106,6 +114,8 @@ class Application:
                 case ["health"]:
                     pointer = self.store.generation().pointer
                     return 200, {"generation": pointer.generation, "serves_date": str(pointer.serves_date)}
+                case ["metrics"]:
+                    return 200, {METRICS: as_text(self.reads.samples())}
         except StoreGone as gone:
             return 503, {"error": "The store is gone."} | (_told(gone.layout) if gone.layout else {})
         except StoreError:
@@ -178,10 +188,12 @@ def application(url: str, clock: Any, key: bytes, key_id: str, log: Log | None) 
 
 
 def run(config: Config, host: str, port: int) -> None:
-    """Serve until it is told to end; spans go where OTEL_EXPORTER_OTLP_ENDPOINT says, if it does."""
+    """Serve until told to end; spans and counts go where OTEL_EXPORTER_OTLP_ENDPOINT says, if it does."""
     ids = config.ids
     with to_collector(SERVICE, SPAN) as log:
-        serve(application(config.store_url, config.store.clock, ids.key, ids.key_id, log), host, port)
+        made = application(config.store_url, config.store.clock, ids.key, ids.key_id, log)
+        with pushed(OF_SERVE, made.reads.samples):
+            serve(made, host, port)
 
 
 def serve(made: Any, host: str, port: int) -> None:

@@ -193,10 +193,12 @@ def run_job(job: Job, ask: Ask, config: Config, spark: SparkSession | None = Non
         spark = spark or session(config)
         arguments = bind(job.build, job.writes, config)
         if job.late:
-            days = _named(job, spark, days, config, versions)
+            with telemetry.step("late days", table=job.writes):
+                days = _named(job, spark, days, config, versions)
         run.days = days
-        frames = {read.name: inputs.open_read(spark, read, days, config, versions) for read in job.reads}
-        built = job.build(**frames, **arguments, **_of_run(job.build, days, config, run.inputs))
+        with telemetry.step("build", table=job.writes):
+            frames = {read.name: inputs.open_read(spark, read, days, config, versions) for read in job.reads}
+            built = job.build(**frames, **arguments, **_of_run(job.build, days, config, run.inputs))
         built = erased.turned_away(built, contract(job.writes), tables, spark)
         quiet = config.quiet_days
         publish.publish(built, spark, tables, run, is_bucketed=job.is_bucketed, quiet_days=quiet)

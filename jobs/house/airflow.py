@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from jobs import telemetry
 from jobs.config import ROOT, Config, home, load
 from jobs.house import HouseError, engine, postgres, process
 from jobs.house.rest import Rest
@@ -129,6 +130,10 @@ def environment(config: Config, data_home: Path, *, database: str) -> dict[str, 
         "GX_ANALYTICS_ENABLED": "false",
         "PYTHONUNBUFFERED": "1",
     }
+    if telemetry.is_on():
+        # gRPC is Airflow's own default; jobs and `vitrine serve` speak HTTP.
+        exporter = os.environ.get("OTEL_TRACES_EXPORTER", "otlp_proto_http")
+        ours |= {"AIRFLOW__TRACES__OTEL_ON": "True", "OTEL_TRACES_EXPORTER": exporter}
     operators = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW__")}
     return {**tasks, **ours, **operators}
 

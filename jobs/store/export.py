@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from jobs.contracts import contract
 from jobs.store import keys, verify
 from jobs.store.backends import Address, Backend, Colour
-from jobs.store.bounds import Bounds, Verdict, judge, nights_between
+from jobs.store.bounds import Bounds, Moves, Verdict, judge, nights_between
 from jobs.store.codec import Names
 from jobs.store.content import Content, Inputs
 from jobs.store.encode import NameBook
@@ -41,11 +41,18 @@ class ExportError(StoreError):
 class Refused(ExportError):
     """A generation was made and is not fit to be shown; `row` is its row of `exports`."""
 
-    def __init__(self, pointer: Pointer, heartbeat: Heartbeat, problem: str, advice: str = "") -> None:
+    def __init__(
+        self,
+        pointer: Pointer,
+        heartbeat: Heartbeat,
+        moves: Mapping[str, Moves],
+        problem: str,
+        advice: str = "",
+    ) -> None:
         super().__init__(
             f"Generation {pointer.generation} is not shown, the one before stays: {problem}{advice}"
         )
-        self.row = row_of(pointer, heartbeat, refused=problem)
+        self.row = row_of(pointer, heartbeat, moves, refused=problem)
 
 
 @dataclass(frozen=True)
@@ -98,15 +105,21 @@ class Exported:
     live: Pointer
     message: str
     heartbeat: Heartbeat | None = None
+    moves: Mapping[str, Moves] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
         """Return the live generation as a row of `exports`."""
-        return row_of(self.live, self.heartbeat)
+        return row_of(self.live, self.heartbeat, self.moves)
 
 
-def row_of(pointer: Pointer, heartbeat: Heartbeat | None, refused: str = "") -> dict[str, Any]:
+def row_of(
+    pointer: Pointer, heartbeat: Heartbeat | None, moves: Mapping[str, Moves], refused: str = ""
+) -> dict[str, Any]:
     """Return a generation as a row of `exports`; readers never move to one that was refused."""
     known = {**asdict(pointer), "bytes": pointer.size, "verified": not refused, "rewards": {}, "why": refused}
+    known["moved"] = {
+        f"{page} {what}": count for page, of in sorted(moves.items()) for what, count in asdict(of).items()
+    }
     if heartbeat:
         known["rewards"] = {page: figures.reward for page, figures in heartbeat.pages.items()}
         known["why"] = refused or heartbeat.why
@@ -155,7 +168,7 @@ def export(
         generation = max(live.generation if live else 0, numbered_after) + 1
         name = live.dormant if live else COLOURS[0]
         same = live if is_again else None
-        pointer, heartbeat = _build(writer, name, colour, content, generation, night, step, same)
+        pointer, heartbeat, moves = _build(writer, name, colour, content, generation, night, step, same)
         writer.flip(live, pointer)
         step("flipped")
         told = (
@@ -164,7 +177,7 @@ def export(
         )
         if heartbeat.why:
             told += f" Bounds did not hold: {heartbeat.why}."
-        return Exported("exported", pointer, told, heartbeat)
+        return Exported("exported", pointer, told, heartbeat, moves)
 
 
 def _build(
@@ -176,7 +189,7 @@ def _build(
     night: Night,
     step: Callable[[str], None],
     same: Pointer | None,
-) -> tuple[Pointer, Heartbeat]:
+) -> tuple[Pointer, Heartbeat, Mapping[str, Moves]]:
     """Build a colour beside the live one, and verify it; `same`: that of this very night, as served."""
     building = writer.build(name)
     try:
@@ -207,17 +220,17 @@ def _build(
                 raise ExportError(f"what was served stays, and {changes.other:,} of its values would change.")
             pointer = replace(pointer, fresh_until=same.fresh_until, valid_until=same.valid_until)
         if verdict.problem:
-            raise Refused(pointer, heartbeat, f"{verdict.problem}.", HOW_TO_ACCEPT)
+            raise Refused(pointer, heartbeat, changes.moves, f"{verdict.problem}.", HOW_TO_ACCEPT)
         building.finish(heartbeat)
         step("finished")
         if problem := verify.problem_of(building, heartbeat, pointer, content.samples):
-            raise Refused(pointer, heartbeat, problem)
+            raise Refused(pointer, heartbeat, changes.moves, problem)
         step("verified")
         building.install()
         step("installed")
     finally:
         building.discard()
-    return pointer, heartbeat
+    return pointer, heartbeat, changes.moves
 
 
 def _judged(live: Colour | None, now: Heartbeat, changes: Differences, night: Night) -> Verdict:

@@ -1,18 +1,24 @@
 """The pages' addresses, for who is logged in: /layouts, /policies, /models, /drift, /health and so on.
 
+Beside them /metrics, for a machine: it has a token of its own, VITRINE_METRICS_TOKEN, and no login.
+
 Mounted at /vitrine in Airflow's API server by jobs/house/plugins/pages.py. A page reads what it shows when it
 is asked for; what it needs to import is imported beside the server's start, or with the first page.
 """
 
 import importlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from hmac import compare_digest
 from pathlib import Path
 from threading import Thread
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+from fastapi import APIRouter, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse
+
+from jobs import metrics, telemetry
 
 HEADERS = {
     # No script runs, nothing is fetched from elsewhere, and only Airflow's own pages may frame these.
@@ -23,6 +29,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 LONGEST_SUBJECT = 200
+TOKEN_VARIABLE = "VITRINE_METRICS_TOKEN"  # noqa: S105 - its name, not the token
 OF_TABLES = ("policies", "health")
 OF_CONFIG = ("segments", "models", "drift", "cost")
 
@@ -33,7 +40,8 @@ Kind = Annotated[str, Query(pattern="^(user|device)$")]
 def application(login: Sequence[Any]) -> FastAPI:
     """Return the app; `login` are dependencies that refuse who is not logged in."""
     # A mounted app is open to everyone, its documentation too, unless it says otherwise.
-    app = FastAPI(dependencies=list(login), docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    pages = APIRouter(dependencies=list(login))
 
     @app.middleware("http")
     async def guard(request: Request, call_next: Any) -> Response:
@@ -41,11 +49,13 @@ def application(login: Sequence[Any]) -> FastAPI:
         answer.headers.update(HEADERS)
         return answer
 
-    app.get("/")(lambda: RedirectResponse("/vitrine/health"))
-    app.get("/layouts")(layouts)
-    app.get("/reports")(listed)
-    app.get("/reports/{name:path}")(report)
-    app.get("/{name}")(page)
+    app.get("/metrics")(measured)
+    pages.get("/")(lambda: RedirectResponse("/vitrine/health"))
+    pages.get("/layouts")(layouts)
+    pages.get("/reports")(listed)
+    pages.get("/reports/{name:path}")(report)
+    pages.get("/{name}")(page)
+    app.include_router(pages)
     return app
 
 
@@ -57,6 +67,8 @@ def warm() -> None:
 def _warm() -> None:
     for name in ("finding", "reports", *OF_CONFIG, *OF_TABLES):
         _module(name)
+    if telemetry.is_on():
+        metrics.push(metrics.OF_HOUSE, _samples)
     _view("health")
 
 
@@ -112,6 +124,25 @@ def layouts(subject: Subject = "", kind: Kind = "user") -> HTMLResponse:
     except (ConfigError, DeltaError, OSError) as error:
         return _ill("layouts", error)
     return HTMLResponse(finding.render(found), status_code=404 if found.missing else 200)
+
+
+def measured(authorization: Annotated[str, Header()] = "") -> PlainTextResponse:
+    """Return what tables and store say, as Prometheus reads it, to who has the token that is set for it."""
+    token = os.environ.get(TOKEN_VARIABLE)
+    if not token:
+        raise HTTPException(
+            404, f"Nothing is told here: set {TOKEN_VARIABLE} in the environment of Airflow's API server."
+        )
+    if not compare_digest(authorization.encode(), f"Bearer {token}".encode()):
+        raise HTTPException(401, f"Give what {TOKEN_VARIABLE} holds as a bearer token.")
+    return PlainTextResponse(metrics.as_text(_samples()), media_type=metrics.CONTENT_TYPE)
+
+
+def _samples() -> list[metrics.Sample]:
+    from jobs.ui.house import config, shelf
+
+    found: list[metrics.Sample] = _module("metrics").gather(shelf(), config())
+    return found
 
 
 def listed() -> HTMLResponse:

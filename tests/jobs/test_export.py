@@ -61,7 +61,8 @@ def test_a_night_is_exported_and_noted(config, tables):
     done = run(config, tables, DAY, versions=versions(tables), run_id="r1", at=AT)
     assert (done.outcome, done.live.layouts) == ("exported", 20)
     rows = tables.read("exports").to_pylist()
-    assert [{**row, "rewards": dict(row["rewards"])} for row in rows] == [done.row()]
+    maps = ("rewards", "moved")
+    assert [row | {name: dict(row[name]) for name in maps} for row in rows] == [done.row()]
     assert (rows[0]["generation"], rows[0]["verified"], rows[0]["run_id"]) == (1, True, "r1")
     assert rows[0]["valid_until"] == datetime(2018, 1, 3, 5, tzinfo=UTC)
 

@@ -34,6 +34,7 @@ from jobs.store.export import export
 from jobs.store.flags import read_flags, share
 from jobs.tables import Tables
 from tests.jobs.sources.lake import message, put, span, tag
+from tests.jobs.test_metrics import parsed as prometheus
 from tests.jobs.test_on_request import ABOUT, steered
 from tests.store import given as nights
 
@@ -365,3 +366,22 @@ def test_a_layout_comes_with_the_versions_of_flags(tmp_path):
 @given(st.text(alphabet="ab=&%+20é", max_size=30).map(str.encode))
 def test_a_query_is_read_as_the_library_reads_it(query):
     assert asked(query) == parse_qs(query.decode())
+
+
+def test_reads_are_told_to_prometheus(served):
+    for user in ("h1", "h1", "stranger"):
+        served.get(f"/v1/layouts/home?user={user}")
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/metrics", "query_string": b"", "headers": ()}
+    asyncio.run(served.application(scope, None, send))
+    assert dict(sent[0]["headers"])[b"content-type"].startswith(b"text/plain; version=0.0.4")
+    assert prometheus(sent[1]["body"].decode()) == {
+        "vitrine_reads_total": {
+            (("page", "home"), ("outcome", "fallback")): 1,
+            (("page", "home"), ("outcome", "fresh")): 2,
+        }
+    }

@@ -86,6 +86,11 @@ def test_exports_row_is_the_generation(tmp_path):
         "valid_until": datetime(2018, 1, 3, 5, tzinfo=UTC),
         "run_id": "run-1",
         "rewards": {page: pytest.approx(reward, abs=1e-6) for page, reward in mean_rewards(range(3)).items()},
+        "moved": {
+            f"{page} {what}": count
+            for page in ("home", "start")
+            for what, count in (("new", 3), ("changed", 0), ("gone", 0))
+        },
         "why": "there is no generation before it to compare with",
     }
 

@@ -15,8 +15,9 @@ from jobs.ui import house
 from jobs.ui.app import application
 from jobs.ui.view import PAGES
 from tests.jobs.inspected import known_subject
+from tests.jobs.test_metrics import parsed as prometheus
 from tests.jobs.test_page import parsed
-from tests.ui.given import NIGHT, ODD, policy, run, value
+from tests.ui.given import AT, NIGHT, ODD, policy, run, value
 
 EVIL = "\"><script>alert('x')</script>"
 
@@ -193,3 +194,33 @@ def test_an_address_that_is_no_page_is_not_found(client: TestClient) -> None:
     for name in ("finding", "view", "__init__", "app", "nothing"):
         assert client.get(f"/{name}").status_code == 404
     assert client.get("/").headers["location"] == "/vitrine/health"
+
+
+def test_prometheus_gets_what_the_tables_say_by_a_token_of_its_own(config, monkeypatch):
+    def nobody():
+        raise HTTPException(401)
+
+    guarded = TestClient(application([Depends(nobody)]))
+    monkeypatch.delenv("VITRINE_METRICS_TOKEN", raising=False)
+    assert guarded.get("/metrics").status_code == 404
+    monkeypatch.setenv("VITRINE_METRICS_TOKEN", "s3cret")
+    assert guarded.get("/metrics").status_code == 401
+    assert guarded.get("/metrics", headers={"Authorization": "Bearer other"}).status_code == 401
+    told = guarded.get("/metrics", headers={"Authorization": "Bearer s3cret"})
+    assert told.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    found = prometheus(told.text)
+    of_orders = {name: values[(("job", "orders"),)] for name, values in found.items() if "_run_" in name}
+    assert of_orders == {
+        "vitrine_run_rows": 100,
+        "vitrine_run_rejected": 0,
+        "vitrine_run_duration_seconds": 10,
+        "vitrine_run_cpu_seconds": 5,
+        "vitrine_run_memory_bytes": 512 * 2**20,
+        "vitrine_run_started_timestamp_seconds": AT.timestamp(),
+        "vitrine_run_stopped": 0,
+    }
+    assert found["vitrine_table_behind_days"][(("table", "orders"),)] == 0
+    assert found["vitrine_table_stale"][(("table", "orders"),)] == 0
+    assert found["vitrine_table_rows"][(("table", "orders"),)] == 1
+    assert found["vitrine_quarantine_rows"] == {(("table", "orders"),): 1}
+    assert guarded.get("/health").status_code == 401

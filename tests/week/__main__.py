@@ -1,0 +1,130 @@
+"""A week of nights: `python -m tests.week` (`make week`), or one of the demo: `--demo` (`make night`).
+
+Each night its three DAGs are triggered together, as three o'clock does, on what the shop did the day before
+with the layouts that were live. In seven nights a task's process and the Connect server are killed, a day
+comes poisoned, a DAG is cleared while it runs, and the store's server dies. Only what an alert asks for is
+done by hand. Exit code 1 says that something was not as it should be.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from jobs.config import ROOT
+from jobs.demo.day import demo_day
+from jobs.store import live
+from jobs.store.care import verify
+from tests.week import demo, faults, judged, night
+from tests.week.faults import Fault
+from tests.week.night import Night
+from tests.week.place import FIRST, Place, place
+from tests.week.readers import Readers
+
+PLAN = (
+    Fault,
+    faults.KilledTask,
+    faults.PoisonedDay,
+    faults.DeadStore,
+    faults.KilledEngine,
+    faults.Cleared,
+    Fault,
+)
+LONGEST_SECONDS = 3600
+UNTOLD_SECONDS = 60  # a night that has failed and of which nobody is told is given up
+PAUSE_SECONDS = 1.0
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.week", description=__doc__)
+    parser.add_argument("--nights", type=int, nargs="*", help="numbers of the week's nights; all by default")
+    parser.add_argument("--demo", action="store_true", help="one night of the demo that is there")
+    asked = parser.parse_args()
+    console = Console(width=150)
+    if asked.demo:
+        demo.run(console)
+        return
+    plan = [PLAN[number - 1] for number in asked.nights or range(1, len(PLAN) + 1)]
+    fetched = Path(os.environ.get("VITRINE_HOME") or ROOT / "var").absolute()
+    with place(fetched) as where, Readers(where.config) as readers:
+        nights: list[Night] = []
+        for fault in plan:
+            nights.append(run(console, where, readers, nights, fault()))
+        problems = judged.problems(where, readers, nights)
+    console.print(judged.summary(nights, readers))
+    for problem in problems:
+        console.print(f"[bold]Not as it should be:[/bold] {problem}", highlight=False)
+    sys.exit(1 if problems else 0)
+
+
+def run(console: Console, where: Place, readers: Readers, before: list[Night], fault: Fault) -> Night:
+    """Run a night and tell of it."""
+    day = night.next_day(before[-1].day) if before else FIRST
+    if before:
+        console.print(demo_day(where.config, where.home, day).sentence, highlight=False)
+    fault.before(where, day)
+    run_id = f"night__{day}"
+    found = Night(day, fault, time.time())
+    night.trigger(where.api, day, run_id)
+    watch(where, found, run_id)
+    found.flipped = readers.live_since.get(day)
+    if found.flipped:
+        found.figures = night.figures(where.config, run_id, found.began, found.flipped)
+    pointer = live(where.config.store_url)
+    if pointer is None or pointer.layout_date != day:
+        found.problems.append(f"{day}: live is {pointer.layout_date if pointer else 'nothing'}")
+    if not fault.is_done:
+        found.problems.append(f"{day}: the fault did not strike: {fault.name}")
+    console.print(f"[bold]{day}[/bold], fault: {fault.name}", highlight=False)
+    told = found.figures.sentence if found.figures else "It never was live."
+    for text in (told, *found.alerts, *found.hands, *found.problems, verify(where.config.store_url)):
+        console.print(f"  - {text}", highlight=False)
+    return found
+
+
+def watch(where: Place, found: Night, run_id: str) -> None:
+    """Watch a night until it is over, let its fault strike, and lay hands on it as alerts ask for."""
+    failed_since = 0.0
+    while time.time() - found.began < LONGEST_SECONDS:
+        of_runs, of_tasks = night.states(where.api, run_id)
+        found.fault.look(where, of_tasks, run_id)
+        if help_out(where, found):
+            failed_since = 0.0
+        elif night.is_over(of_runs):
+            failed_since = failed_since or time.time()
+            if set(of_runs.values()) == {"success"}:
+                return
+            if time.time() - failed_since > UNTOLD_SECONDS:
+                break
+        # Whoever asks takes processor time from the night.
+        time.sleep(PAUSE_SECONDS)
+    ill = {dag: [task for task, state in of.items() if state == "failed"] for dag, of in of_tasks.items()}
+    found.problems.append(f"{found.day}: did not end well: {of_runs}; failed tasks: {ill}")
+
+
+def help_out(where: Place, found: Night) -> bool:
+    """Read what is told, and do what is asked for; say whether a hand was laid on the night."""
+    helped = False
+    for alert in where.told.new():
+        text, fault = alert["text"], found.fault
+        found.alerts.append(text)
+        if night.NOTHING_TO_DO in text:
+            continue
+        about = night.named_in(text)
+        if not fault.alert or fault.alert not in text or about is None:
+            found.problems.append(f"{found.day}: an alert that no fault explains: {text}")
+            continue
+        fault.mend(where, found.day)
+        faults.clear(where, *about)
+        dag_id, _, task = about
+        found.hands.append(f"mended, and {task} of {dag_id} cleared")
+        helped = True
+    return helped
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""What goes wrong in a week, when, and what a person does about it if an alert asks for it."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.house import airflow, engine, process
+from tests.week.place import Place
+
+States = Mapping[str, Mapping[str, str]]
+
+
+@dataclass
+class Fault:
+    """A fault, done once; `alert` is part of the one alert that it must lead to, empty where none is due."""
+
+    name: str = "none"
+    alert: str = ""
+    is_done: bool = True
+
+    def before(self, place: Place, day: date) -> None:
+        """Do what is done before the night."""
+
+    def look(self, place: Place, states: States, run_id: str) -> None:
+        """Strike if the time has come; `states` are those of the night's tasks, by DAG."""
+
+    def mend(self, place: Place, day: date) -> None:
+        """Do what the alert asks for; the task is cleared afterwards."""
+
+
+@dataclass
+class KilledTask(Fault):
+    """Both the process of a task and the job that it started are killed: Airflow tries again."""
+
+    name: str = "a task's process killed"
+    task: str = "outcomes"
+    is_done: bool = False
+
+    def look(self, place: Place, states: States, run_id: str) -> None:
+        """Kill the job, and the process that waits for it."""
+        for job in [] if self.is_done else _jobs(place.home, self.task):
+            parent = job.parent()
+            if parent is not None:
+                parent.kill()
+            job.kill()
+            self.is_done = True
+
+
+@dataclass
+class KilledEngine(Fault):
+    """Spark's Connect server is killed while a job is at work: it is started again, and so is the job."""
+
+    name: str = "the Connect server killed"
+    task: str = "feedback"
+    is_done: bool = False
+
+    def look(self, place: Place, states: States, run_id: str) -> None:
+        """Kill it."""
+        if self.is_done or not _jobs(place.home, self.task):
+            return
+        supervisor = process.running(engine.NAME, place.home)
+        for member in supervisor.children(recursive=True) if supervisor else []:
+            if any(engine.SERVER in word for word in member.cmdline()):
+                member.kill()
+                self.is_done = True
+
+
+@dataclass
+class PoisonedDay(Fault):
+    """Every second order comes without its customer: a check stops it, and the feed is sent again."""
+
+    name: str = "a poisoned day"
+    alert: str = "Task orders of lake_etl"
+    is_done: bool = False
+
+    def before(self, place: Place, day: date) -> None:
+        """Put a broken file in the place of the day's orders."""
+        file = _orders(place.home, day)
+        shutil.copy(file, _kept(place.home))
+        orders = pq.read_table(file)
+        users = [user if number % 2 else None for number, user in enumerate(orders["user_id"].to_pylist())]
+        at = orders.schema.get_field_index("user_id")
+        pq.write_table(orders.set_column(at, "user_id", pa.array(users, pa.string())), file)
+        self.is_done = True
+
+    def mend(self, place: Place, day: date) -> None:
+        """Have the feed sent again."""
+        shutil.copy(_kept(place.home), _orders(place.home, day))
+
+
+@dataclass
+class Cleared(Fault):
+    """Somebody clears the whole of lake_etl while it runs."""
+
+    name: str = "lake_etl cleared while it ran"
+    task: str = "feedback"
+    is_done: bool = False
+
+    def look(self, place: Place, states: States, run_id: str) -> None:
+        """Clear it."""
+        if self.is_done or not _jobs(place.home, self.task):
+            return
+        clear(place, "lake_etl", run_id)
+        self.is_done = True
+
+
+@dataclass
+class DeadStore(Fault):
+    """The store's server dies when the layouts are there: readers are told, and it is started again."""
+
+    name: str = "the store's server dead"
+    alert: str = "The new layouts of nightly_layouts"
+    is_done: bool = False
+
+    def look(self, place: Place, states: States, run_id: str) -> None:
+        """Kill it."""
+        night = states["nightly_layouts"]
+        if not self.is_done and night.get("layouts") == "success" and night.get("export") != "success":
+            place.redis.stop()
+            self.is_done = True
+
+    def mend(self, place: Place, day: date) -> None:
+        """Start it."""
+        place.restart_store()
+
+
+def clear(place: Place, dag_id: str, run_id: str, task: str = "") -> None:
+    """Clear a run, or a task of it with those after it."""
+    body = {"dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True, "dry_run": False}
+    some = {"task_ids": [task], "include_downstream": True} if task else {}
+    place.api.call("POST", f"dags/{dag_id}/clearTaskInstances", json=body | some)
+
+
+def _orders(home: Path, day: date) -> Path:
+    return home / "lake" / "orders" / f"date={day}" / "orders.parquet"
+
+
+def _kept(home: Path) -> Path:
+    return home / "orders.parquet"
+
+
+def _jobs(home: Path, task: str) -> list[psutil.Process]:
+    """Return the processes of this house that run a job."""
+    supervisor = process.running(airflow.NAME, home)
+    found = []
+    for member in supervisor.children(recursive=True) if supervisor else []:
+        try:
+            words = member.cmdline()
+        except psutil.Error:
+            continue
+        if "run" in words and words[words.index("run") + 1 : words.index("run") + 2] == [task]:
+            found.append(member)
+    return found
