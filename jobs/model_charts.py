@@ -65,5 +65,5 @@ def _frame(
         f'<text x="{(EDGE + SIZE) / 2}" y="{SIZE - 2}" text-anchor="middle">{axes[0]}</text>'
         f'<text x="{EDGE + 6}" y="{y(ticks[-1]) + 12:.1f}">{axes[1]}</text>'
     )
-    label = f'viewBox="0 0 {SIZE} {SIZE}" role="img" aria-label="{escape(title)}"'
+    label = f'class="square" viewBox="0 0 {SIZE} {SIZE}" role="img" aria-label="{escape(title)}"'
     return f"<svg {label}>{lines}{content}{names}</svg>"

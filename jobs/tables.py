@@ -120,12 +120,12 @@ class Tables:
         """Add rows to one of the small tables of the shell (runs, exports)."""
         self._widened(contract(name))
         batch = pa.Table.from_pylist([dict(row) for row in rows], schema=contract(name).arrow_schema)
-        write_deltalake(self.path(name), batch, mode="append")
+        write_deltalake(self.path(name), _uncommented(batch), mode="append")
 
     def replace(self, name: str, rows: pa.Table, predicate: str) -> None:
         """Replace the rows that meet a predicate by others (quarantine)."""
         self.open(name)
-        write_deltalake(self.path(name), rows, mode="overwrite", predicate=predicate)
+        write_deltalake(self.path(name), _uncommented(rows), mode="overwrite", predicate=predicate)
 
     def publish(self, name: str, staged: str, *, days: Iterable[date] | None, run_id: str) -> int:
         """Make staged files the content of these days, in one transaction; return the new version.
@@ -180,6 +180,11 @@ class Tables:
             return table
         table.alter.add_columns(gained)
         return self.open(about.table)
+
+
+def _uncommented(rows: pa.Table) -> pa.Table:
+    """Leave out what columns mean: a table keeps the words that it was made with, and refuses others."""
+    return pa.table(rows.columns, pa.schema([pa.field(one.name, one.type) for one in rows.schema]))
 
 
 def dataset_of(table: DeltaTable, asked: Sequence[tuple[str, str, str]] = ()) -> ds.Dataset:

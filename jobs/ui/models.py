@@ -142,7 +142,7 @@ def _versions(
         )
     heads = ["version", "became", "closing", "examples", "trees", *(SHOWN[metric] for metric in metrics)]
     note = "On closings that it has not seen, with 95 % intervals by subject. Lower is better, but for AUC."
-    return Table(f"Versions of {name}, the newest first", heads, rows, words=3, note=note)
+    return Table(f"Versions of {name}, the newest first", heads, rows, note=note)
 
 
 def _is_of(version: str, own: Sequence[Row]) -> bool:

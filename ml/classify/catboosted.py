@@ -22,6 +22,9 @@ from ml.classify.examples import THREADS, Codes, Examples, Floats, Shape
 
 UNKNOWN = "\x00"
 """The category of what is missing; no value of a table is so."""
+ASKED_BY_VALUE = 16
+"""Categories of so few values are asked about by value. Statistics of their values need several orders of the
+rows, each with predictions of its own: where no category needs them, a tree costs a fraction."""
 
 
 class CatBoosted:
@@ -59,6 +62,10 @@ class CatBoosted:
                 "random_seed": seed,
                 "thread_count": THREADS,
                 "max_ctr_complexity": max_ctr_complexity,
+                "one_hot_max_size": ASKED_BY_VALUE,
+                # Of several rewards, most unknown in each row, CatBoost takes some orders of the rows for
+                # one value only. Who has learnable answers was asked before.
+                "allow_const_label": shape.task == "rewards",
                 "od_type": "Iter",
                 "od_wait": patience,
                 "use_best_model": True,

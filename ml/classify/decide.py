@@ -103,13 +103,16 @@ def _compared(evidence: Evidence, rules: Rules) -> tuple[Verdict, str]:
         )
     if evidence.closings_since > rules.stale_closings:
         return "yes", (
-            f"As good: {told}; and the champion is {evidence.closings_since} closings old, more than"
-            f" {rules.stale_closings}."
+            f"As good: {told}; and the champion is {_old(evidence)}, more than {rules.stale_closings}."
         )
     return "no", (
-        f"As good, not better: {told}; the champion is {evidence.closings_since} closings old, which is no"
+        f"As good, not better: {told}; the champion is {_old(evidence)}, which is no"
         " reason to replace it, and stays."
     )
+
+
+def _old(evidence: Evidence) -> str:
+    return f"{evidence.closings_since} closing{'' if evidence.closings_since == 1 else 's'} old"
 
 
 def _broken(evidence: Evidence, rules: Rules) -> list[str]:

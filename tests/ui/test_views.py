@@ -1,5 +1,6 @@
 """What the pages make of rows: plain values, by hand."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from jobs.health import TableHealth
 from jobs.ui import cost, health, models, policies, reports, segments
 from jobs.ui.cost import Stored, shared, used
 from jobs.ui.health import Away
-from jobs.ui.view import Cell, Figure, Samples, Table, View, render
+from jobs.ui.view import PAGES, Cell, Figure, Samples, Table, View, render, styles
 from tests.ui.given import AT, NIGHT, ODD, policy, run, value
 
 
@@ -257,3 +258,9 @@ def test_every_page_can_be_walked_by_keyboard_and_screen_reader() -> None:
         assert html.count(part) == 1
     assert "http" not in html.replace("http-equiv", "")
     assert "<script" not in html
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_takes_its_name_for_something_that_reports_draw(page: str) -> None:
+    [name] = re.findall(r'<body class="([\w-]+)">', render(View(page, "Title")))
+    assert name not in re.findall(r"\.([a-z][\w-]*)", styles("segment_page.css", "policy_page.css"))

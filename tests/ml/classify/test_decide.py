@@ -38,6 +38,7 @@ def test_better_and_all_bounds_hold() -> None:
         ({"change": (0.02, 0.01, 0.03)}, "no", "Worse: loss +2.0%"),
         ({"change": (0.0, -0.03, 0.03)}, "cannot tell", "Neither better nor surely as good"),
         ({"change": AS_GOOD}, "no", "As good, not better"),
+        ({"change": AS_GOOD, "closings_since": 1}, "no", "is 1 closing old, which is no reason"),
         ({"change": AS_GOOD, "closings_since": 3}, "no", "is 3 closings old, which is no reason"),
         ({"change": AS_GOOD, "closings_since": 4}, "yes", "the champion is 4 closings old, more than 3"),
         ({"calibration_error": 0.06}, "no", "not calibrated: predictions are off by 0.060"),

@@ -132,3 +132,11 @@ def test_the_plain_table_is_the_mean_of_its_cell() -> None:
         own = y[kind == code]
         assert table.columns[0]["means"][cell] == pytest.approx((own.sum() + 5 * y.mean()) / (len(own) + 5))
     assert table.predict(train.features, train.codes)[0, 0] == table.columns[0]["means"][kind[0]]
+
+
+def test_rewards_of_few_values_are_learned_in_any_order_of_the_rows() -> None:
+    # With this seed CatBoost comes by an order of rows in which it would take the rewards for the same.
+    few = planted(40, task="rewards", seed=7)
+    few.targets[:] = np.where(np.isnan(few.targets), np.nan, np.where(few.targets > 0, 3.0, 0.0))
+    core = CatBoosted.fit(few, planted(100, task="rewards", seed=8), seed=0, trees=1)
+    assert np.unique(core.predict(few.features, few.codes)).size > 1
