@@ -69,8 +69,9 @@ def given(of: Of) -> dict[str, list[dict[str, Any]]]:
     whose = {row["subject"]: subject_bucket(row["subject"], 2) for row in rows[:2]}
     told["layouts"] = [
         {**row, "layout_date": NEXT, "scenario": "live", "subject_bucket": whose.get(row["subject"], 0)}
-        for row in rows
+        for row in sorted(rows, key=lambda row: row["subject"])
     ]
+    told["subject_features"].sort(key=lambda row: row["subject"])
     told["product_lists"] += [{**row, "list_date": NEXT} for row in nights.lists()]
     return told
 

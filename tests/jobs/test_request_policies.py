@@ -112,7 +112,7 @@ def test_a_policy_that_was_never_fitted_is_what_it_is_without_data(config, table
     tables.append(
         "layouts",
         [{**row, "layout_date": DAY, "subject_bucket": 0, "scenario": "live"}
-         for row in [nights.layout(nights.subject(1), "home"), *defaults("linucb-home@none")]],
+         for row in [*defaults("linucb-home@none"), nights.layout(nights.subject(1), "home")]],
     )  # fmt: skip
     _, kept = exported(config, tables)
     assert kept["theta"] == [[0.0] * WIDTH] * 3
