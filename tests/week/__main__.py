@@ -54,6 +54,8 @@ def main() -> None:
         nights: list[Night] = []
         for fault in plan:
             nights.append(run(console, where, readers, nights, fault()))
+            if nights[-1].flipped is None:
+                break  # nobody was served from it: there is no next day
         problems = judged.problems(where, readers, nights)
     console.print(judged.summary(nights, readers))
     for problem in problems:
