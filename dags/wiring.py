@@ -382,7 +382,7 @@ def wait_for(name: str, *, at_most: timedelta | None = None) -> BaseOperator:
         bash_command=f"{{% if {PLANS} %}}true{{% else %}}{command}{{% endif %}}",
         retry_exit_code=1,
         mode="reschedule",
-        poke_interval=60,
+        poke_interval=30,
         timeout=(at_most or timedelta(hours=3)).total_seconds(),
         soft_fail=at_most is not None,
         retries=0,

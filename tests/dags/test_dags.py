@@ -63,7 +63,7 @@ def test_every_job_retries_with_backoff_and_has_a_limit(dags, dag_id):
         assert task.owner == "vitrine"
         assert task.execution_timeout.total_seconds() <= 3 * 3600, task.task_id
         if task.task_id.startswith("wait_for_"):
-            assert (task.mode, task.poke_interval, task.retries) == ("reschedule", 60, 0)
+            assert (task.mode, task.poke_interval, task.retries) == ("reschedule", 30, 0)
             # A night goes on without a verdict after an hour: the live policy stays.
             assert (task.timeout, task.soft_fail) == (
                 (3600, True) if task.task_id == "wait_for_gate" else (10800, False)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,17 +36,23 @@ KEEPING = ("--appendonly", "yes")  # what it was told survives its end
 FETCHED = ("jars", "source", "java", "maven")
 
 
+# Whom an alert wakes needs some time. It is told while the task is about to fail: cleared in that moment, the
+# scheduler goes on to fail those after it, and then nobody is told of the run.
+REACTION_SECONDS = 20.0
+
+
 @dataclass
 class Told:
-    """What alerts said, in order; an operator reads what is new."""
+    """What alerts said and when, in order; an operator reads what is new, after a while."""
 
-    alerts: list[dict[str, Any]] = field(default_factory=list)
+    alerts: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
     read: int = 0
 
     def new(self) -> list[dict[str, Any]]:
-        """Return what came since the last call."""
-        found, self.read = self.alerts[self.read :], len(self.alerts)
-        return found
+        """Return what came since the last call, and not just now."""
+        ripe = [alert for at, alert in self.alerts[self.read :] if time.time() - at > REACTION_SECONDS]
+        self.read += len(ripe)
+        return ripe
 
 
 @dataclass
@@ -75,7 +82,9 @@ def place(fetched: Path) -> Iterator[Place]:
     [port] = free_ports(1)
     redis = Server(home / "redis", port, KEEPING).wait()
     with listening() as (told, address), receiving() as received:
-        overlay = {"store": {"url": f"redis://{HOST}:{port}/0?prefix=week"}, "alerts": {"webhook": "week"}}
+        # In a shop's first nights every draw is of the days that late data rebuilds: all layouts may change.
+        store = {"url": f"redis://{HOST}:{port}/0?prefix=week", "bounds": {"changed": 1.0}}
+        overlay = {"store": store, "alerts": {"webhook": "week"}}
         (home / "week.yaml").write_text(yaml.safe_dump(overlay))
         for name in [name for name in os.environ if name.startswith(("AIRFLOW", "OTEL"))]:
             del os.environ[name]
@@ -112,7 +121,8 @@ def listening() -> Iterator[tuple[Told, str]]:
 
     class Listen(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            told.alerts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            alert = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            told.alerts.append((time.time(), alert))
             self.send_response(200)
             self.end_headers()
 
