@@ -45,6 +45,7 @@ from ml.reasons import EXPLORED, PINNED, part_columns, phrase, reasons
 
 FORMAT = 2
 PURPOSE = "request"
+MOST_KNOWN = 100_000
 BY_REQUEST = "request:"
 ONE_OF = ("role/", "region/")
 
@@ -126,6 +127,7 @@ class Ranker:
         self._common = hashlib.blake2b(value, digest_size=16)
         self._shown = {widget: categories.get(widget, "") for widget in self.candidates}
         self._places = _places(self._features, self.candidates)
+        self._known: dict[tuple[bool, int, float], np.float32] = {}
         self._parts = part_columns(self._features.context, self._features.action, self.candidates)
 
     def rank(self, subject: str, day: date, known: Known) -> Ranking | None:
@@ -188,14 +190,24 @@ class Ranker:
         context, action = self._context.copy(), self._action.copy()
         for name, value in self._values(day, known):
             for arm, column in self._places.get(name, ()):
-                feature = (self._features.context if arm is None else self._features.action)[column]
-                missing = feature.name.startswith(MISSING)
-                x = scaled(np.array([0.0 if missing else value]), feature)[0]
+                x = self._scaled(arm is None, column, value)
                 if arm is None:
                     context[0, column] = x
                 else:
                     action[0, arm, column] = x
         return context, action
+
+    def _scaled(self, is_shared: bool, column: int, value: float) -> np.float32:
+        """Return a feature's number for a value; what requests tell is much the same, so it is kept."""
+        asked = (is_shared, column, value)
+        found = self._known.get(asked)
+        if found is None:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            feature = (self._features.context if is_shared else self._features.action)[column]
+            told = 0.0 if feature.name.startswith(MISSING) else value
+            found = self._known[asked] = scaled(np.array([told]), feature)[0]
+        return found
 
     def _values(self, day: date, known: Known) -> Iterable[tuple[str, float]]:
         """Yield what is known, by the names of features."""

@@ -47,6 +47,7 @@ class Steered:
         self.wanted(np.zeros((1, len(candidates))))  # says which shapes do not fit
         if self._page is not None and (text := steering.bind(self._page, candidates, self._labels)):
             self.rules = steering.read(text)
+        self._pinned = frozenset() if self.rules is None else frozenset(self.rules.pins.tolist())
         self._found: dict[tuple[str, ...], May | None] = {}
 
     def wanted(self, scores: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -71,7 +72,7 @@ class Steered:
 
     def is_pinned(self, column: int) -> bool:
         """Tell whether a candidate is pinned to a position."""
-        return self.rules is not None and column in self.rules.pins
+        return column in self._pinned
 
     def _may(self, seen: tuple[str, ...]) -> May | None:
         eligible = np.isin(self._candidates, seen)

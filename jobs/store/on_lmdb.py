@@ -48,8 +48,8 @@ class LmdbColour:
             readahead=False,
             max_spare_txns=16,
         )
-        # The file never changes, so a thread reads all it ever reads in one transaction: to begin one takes
-        # a fourth of what a read does.
+        # The file never changes, so a thread reads all it ever reads in one transaction: to begin one costs
+        # half as much again as to look up a key.
         self._own = local()
         self.heartbeat = read_heartbeat(self.get(keys.GENERATION), self.where)
         self.names: Names = decode_names(self.get(keys.NAMES) or b"")

@@ -42,7 +42,7 @@ class Pointer:
 
     @cached_property
     def fresh_seconds(self) -> float:
-        """`fresh_until` as a Unix time: to make an aware datetime of now takes as long as to read a key."""
+        """`fresh_until` as a Unix time, which a reader compares without making a datetime at each read."""
         return self.fresh_until.timestamp()
 
     @property

@@ -39,7 +39,7 @@ def three(folder) -> Iterator[tuple[list[Cassandra], Place]]:
         copies = "{{'class': 'SimpleStrategy', 'replication_factor': 3}}"
         client.ask(client.plain(f"CREATE KEYSPACE {{keyspace}} WITH replication = {copies}"))
         url = f"cassandra://{','.join(f'{host}:{port}' for host in HOSTS)}/{KEYSPACE}"
-        yield nodes, Place(url, Terms(folder / "work", renewal_nights=3, grace_seconds=0, lock_seconds=5))
+        yield nodes, Place(url, Terms(folder / "work", renewal_nights=3, grace_seconds=0))
     finally:
         for node in nodes:
             node.stop()
