@@ -73,8 +73,10 @@ def in_words(row: Row) -> str:
     return f"{row['kind']} {row['name']} {since} (index {row['psi']:.2f}, {distance(row['shift'])})"
 
 
-def distance(shift: float) -> str:
-    """Return a distance in standard deviations of before."""
+def distance(shift: float | None) -> str:
+    """Return a distance in standard deviations of before; rows of before the column was have none."""
+    if shift is None:
+        return "distance unknown"
     return f"{shift:.1f} standard deviations" if shift < 100 else "over 100 standard deviations"
 
 

@@ -24,6 +24,7 @@ from rich.table import Table
 from jobs import runs, store
 from jobs.config import ROOT, Config
 from jobs.contracts import contract
+from jobs.house.airflow import DATABASE, NOT_FOR_TASKS
 from jobs.inputs import missing_days
 from jobs.store import StoreError
 from jobs.tables import Tables
@@ -74,6 +75,9 @@ def steps_of(dag_id: str, config: Config) -> Steps:
     known = sorted(file.stem for file in (ROOT / "dags").glob("*.py") if file.stem != "wiring")
     if dag_id not in known:
         raise PlanError(f"There is no DAG {dag_id!r}; there are {', '.join(known)}.")
+    if os.environ.get(DATABASE, "").startswith(NOT_FOR_TASKS):
+        # What a task finds there cannot even be read as an address; nobody connects to this one.
+        os.environ[DATABASE] = f"sqlite:///{config.home / 'airflow' / 'none.db'}"
     # Airflow makes its home where it is imported.
     os.environ.setdefault("AIRFLOW_HOME", str(config.home / "airflow"))
     os.environ.setdefault("AIRFLOW_CONFIG", str(ROOT / "conf" / "airflow" / "airflow.cfg"))

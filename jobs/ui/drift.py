@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 
 from jobs.config import Config, Declaration
 from jobs.drift_counts import ALARM, EVERYONE, FEATURE, LAST_PERIOD, REWARD, SCORE, STEADY, TRAINING, WATCH
-from jobs.drifting import RANK, by_nature, distance
+from jobs.drifting import RANK, by_nature
 from jobs.ui.charts import trend
 from jobs.ui.shelf import Shelf
 from jobs.ui.view import Cell, Rows, Section, Table, View
@@ -21,6 +21,7 @@ Key = tuple[str, str, str]
 
 NIGHTS = 28
 MOST_SHOWN = 30
+MOST_DISTANT = 100
 COLUMNS = (
     "drift_date", "kind", "name", "who", "against", "against_date", "n", "psi", "shift", "level",
 )  # fmt: skip
@@ -114,14 +115,14 @@ def _of_kind(
     strongest = _strongest(rows)
     groups = sorted({row["who"] for row in rows} - {EVERYONE})
     moved = [key for key, by in strongest.items() if any(one["level"] != STEADY for one in by.values())]
-    moved.sort(key=lambda key: _rank(strongest[key]), reverse=True)
+    moved.sort(key=lambda key: (key[1] not in grown, _rank(strongest[key])), reverse=True)
     table: Rows = [
         [
-            Cell(key[1], small=meaning(key[1]) or ("grows by nature" if key[1] in grown else "")),
+            Cell(key[1], small=meaning(key[1])),
             Cell(AGAINST[key[2]], small=str(_first(strongest[key])["against_date"])),
             _level(strongest[key], key[1] in grown),
             _index(strongest[key].get(EVERYONE), nights.get(key, ()), f"{key[1]} against {key[2]}"),
-            distance(_first(strongest[key])["shift"]),
+            _distance(_first(strongest[key])["shift"]),
             *(_index(strongest[key].get(group)) for group in groups),
         ]
         for key in moved[:MOST_SHOWN]
@@ -131,9 +132,9 @@ def _of_kind(
     steady = len(strongest) - len(moved)
     heads = ["what", "beside", "level", "everyone", "distance", *groups]
     about = (
-        f"The strongest first; {steady:,} are steady and left out.{more} Figures are the index; the line"
-        f" shows everyone's of up to {NIGHTS} nights. Distance is that of the means, in standard deviations"
-        " of before, with what is missing."
+        f"The strongest first, what grows by nature last; {steady:,} are steady and left out.{more} Figures"
+        f" are the index; the line shows everyone's of up to {NIGHTS} nights. Distance is that of the means,"
+        " in standard deviations of before, with what is missing."
     )
     none = f"all {steady:,} that were compared are steady." if steady else "nothing was compared."
     return Section(title, [Table(f"{title} that have moved", heads, table, 3, about, none)], note)
@@ -175,6 +176,10 @@ def _index(row: Row | None, nights: Sequence[float] = (), of: str = "") -> Cell:
         return Cell("–")
     drawn = trend(nights, f"{of}: index of {len(nights)} nights")
     return Cell(f"{row['psi']:.2f}", kind=CELLS[row["level"]], svg=drawn)
+
+
+def _distance(shift: float | None) -> str:
+    return "–" if shift is None else f"{shift:.1f}" if shift < MOST_DISTANT else f"over {MOST_DISTANT}"
 
 
 def _count(rows: Iterable[Row], level: str, grown: set[str]) -> int:

@@ -105,10 +105,6 @@ def _of_subjects(
             "policy_version": _of(("uniform",), np.zeros(len(serving), np.int64)),
             "is_seen": pa.array(seen),
             "seen_at": _masked(_instants(at[serving]), ~seen),
-            **{
-                name: pa.nulls(len(serving), contract("decisions").columns[name].arrow)
-                for name in ("versions", "variant", "freshness", "rules")
-            },
         }
     )
     mass = np.bincount(owner[serving], minlength=n)

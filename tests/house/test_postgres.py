@@ -22,6 +22,7 @@ def short_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_a_database_that_was_killed_is_started_again(short_home: Path) -> None:
     address = postgres.start()
     assert str(short_home) in address

@@ -38,15 +38,17 @@ def test_what_moved_comes_first_for_everyone_and_by_segment() -> None:
         # Two champions: the training that is further away.
         row("visits", 0.2, against_date=NIGHT),
         row("basket", 0.12, against="last period", shift=1e9),
+        row("old", 0.11, shift=None),
     ]
     view = drift.view(rows, [row("visits", 0.1, 1), row("visits", 0.4)], (), BOUNDS,
                       {"visits": "visits so far"}.get)  # type: ignore[arg-type]  # fmt: skip
     table = shown(view)
     away = str(NIGHT - timedelta(28))
     assert texts(table) == [
-        ["visits", "training", "alarm", "0.40", "0.8 standard deviations", "0.05"],
-        ["recency", "training", "alarm, in segments", "0.15", "0.3 standard deviations", "0.30"],
-        ["basket", "last period", "watch", "0.12", "over 100 standard deviations", "–"],
+        ["visits", "training", "alarm", "0.40", "0.8", "0.05"],
+        ["recency", "training", "alarm, in segments", "0.15", "0.3", "0.30"],
+        ["basket", "last period", "watch", "0.12", "over 100", "–"],
+        ["old", "training", "watch", "0.11", "–", "–"],
     ]
     assert table.heads[-1] == "rare"
     assert [(cell.kind, cell.small) for cell in table.rows[0][:4]] == [
@@ -54,15 +56,17 @@ def test_what_moved_comes_first_for_everyone_and_by_segment() -> None:
     ]  # fmt: skip
     assert 'aria-label="visits against training: index of 2 nights"' in table.rows[0][3].svg
     assert "1 are steady and left out" in table.note
-    assert dict(view.facts) == {"day": str(NIGHT), "compared": "4", "alarm": "1", "watched": "2"}
+    assert dict(view.facts) == {"day": str(NIGHT), "compared": "5", "alarm": "1", "watched": "3"}
     assert view.lead.startswith("Something has moved far.")
 
 
 def test_what_grows_by_nature_is_shown_and_not_counted() -> None:
-    view = drift.view([row("tenure", 0.7)], [], ["tenure"], BOUNDS)
-    assert texts(shown(view))[0][:3] == ["tenure", "training", "grows by nature"]
-    assert dict(view.facts)["alarm"] == "0"
-    assert view.lead.startswith("Nothing has moved beyond its bound.")
+    view = drift.view([row("tenure", 0.7), row("recency", 0.1)], [], ["tenure"], BOUNDS)
+    assert [cells[:3] for cells in texts(shown(view))] == [
+        ["recency", "training", "watch"], ["tenure", "training", "grows by nature"],
+    ]  # fmt: skip
+    assert (dict(view.facts)["alarm"], dict(view.facts)["watched"]) == ("0", "1")
+    assert view.lead.startswith("Something begins to move")
 
 
 @pytest.mark.parametrize(("kind", "title"), [("score", "Predictions"), ("reward", "Rewards")])
