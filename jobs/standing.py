@@ -88,7 +88,7 @@ def of_subject(
     if any(row["layout_date"] < night for row in newest.values()):
         known = tables.pruned("subject_features", ["subject"], mine, first=night, last=night, only=only)
         present = known.num_rows > 0
-        drawn = tables.pruned("layouts", SHOWN, DEFAULTS, first=night, last=night, only=only).to_pylist()
+        drawn = tables.pruned("layouts", SHOWN, DEFAULTS, first=night, last=night).to_pylist()
         shown = {(row["page"], row["variant"] or "") for row in drawn} if present else set()
         newest = {at: row for at, row in newest.items() if row["layout_date"] == night or at in shown}
     return [row for row in newest.values() if row["widgets"]]
