@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from jobs import algorithms, maps, page_goals, steering, variants
 from jobs.config import FeatureSet, Page, Policy
 from jobs.epochs import EPOCH_ZERO
+from jobs.standing import BETWEEN
 from jobs.store.keys import DEFAULT_PREFIX
 from jobs.store.variants import page_of
 from jobs.subject_features import feature_columns
@@ -32,7 +33,6 @@ from ml.reasons import EXPLORED, PINNED, part_columns, phrase, reasons
 CHUNK_ROWS = 65_536
 WHO = ("role", "region")
 """Columns of subject_features that say for whom a widget may be, as of the night."""
-BETWEEN = "|"
 
 
 @dataclass(frozen=True)

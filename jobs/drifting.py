@@ -13,6 +13,7 @@ from jobs.drift_counts import ALARM, EVERYONE, STEADY, TRAINING, WATCH
 from jobs.model_specs import ModelSpec
 
 MOST_NAMED = 3
+MOST_DISTANT = 100
 RANK = {STEADY: 0, WATCH: 1, ALARM: 2}
 
 Row = Mapping[str, Any]
@@ -46,14 +47,13 @@ def news(rows: Iterable[Row], day: date, grown: Iterable[str] = ()) -> News | No
 
     What came to its level on the day before already, or moves by nature, is no news.
     """
-    left_out, levels = set(grown), dict[date, dict[Key, Row]]()
+    left_out, nights = set(grown), dict[date, list[Row]]()
     for row in rows:
-        if row["who"] != EVERYONE or row["name"] in left_out or row["drift_date"] > day:
-            continue
-        of_day = levels.setdefault(row["drift_date"], {})
-        known = of_day.get(_key(row))
-        if known is None or _strength(row) > _strength(known):
-            of_day[_key(row)] = row
+        if row["who"] == EVERYONE and row["name"] not in left_out and row["drift_date"] <= day:
+            nights.setdefault(row["drift_date"], []).append(row)
+    levels = {
+        night: {key: by[EVERYONE] for key, by in strongest(own).items()} for night, own in nights.items()
+    }
     today = levels.pop(day, {})
     before = levels[max(levels)] if levels else {}
     for level in (ALARM, WATCH):
@@ -63,26 +63,39 @@ def news(rows: Iterable[Row], day: date, grown: Iterable[str] = ()) -> News | No
             if row["level"] == level and RANK[before[key]["level"] if key in before else STEADY] < RANK[level]
         ]
         if new:
-            return News(day, level, sorted(new, key=_strength, reverse=True))
+            return News(day, level, sorted(new, key=strength, reverse=True))
     return None
 
 
 def in_words(row: Row) -> str:
     """Say how far a quantity has gone."""
     since = "since training" if row["against"] == TRAINING else "since the last sales period"
-    return f"{row['kind']} {row['name']} {since} (index {row['psi']:.2f}, {distance(row['shift'])})"
+    shift = row["shift"]  # rows of before the column was have none
+    far = "distance unknown" if shift is None else f"{distance(shift)} standard deviations"
+    return f"{row['kind']} {row['name']} {since} (index {row['psi']:.2f}, {far})"
 
 
-def distance(shift: float | None) -> str:
-    """Return a distance in standard deviations of before; rows of before the column was have none."""
-    if shift is None:
-        return "distance unknown"
-    return f"{shift:.1f} standard deviations" if shift < 100 else "over 100 standard deviations"
+def distance(shift: float) -> str:
+    """Return a distance in standard deviations of before as a figure."""
+    return f"{shift:.1f}" if shift < MOST_DISTANT else f"over {MOST_DISTANT}"
 
 
-def _key(row: Row) -> Key:
+def strongest(rows: Iterable[Row]) -> dict[Key, dict[str, Row]]:
+    """By quantity and group the row that moved most: of several champions the one that is furthest."""
+    found: dict[Key, dict[str, Row]] = {}
+    for row in rows:
+        own = found.setdefault(key_of(row), {})
+        known = own.get(row["who"])
+        if known is None or strength(row) > strength(known):
+            own[row["who"]] = row
+    return found
+
+
+def key_of(row: Row) -> Key:
+    """Name the quantity that was compared, and with what."""
     return row["kind"], row["name"], row["against"]
 
 
-def _strength(row: Row) -> tuple[int, float]:
+def strength(row: Row) -> tuple[int, float]:
+    """Rank a comparison: by its level, then by its index."""
     return RANK[row["level"]], row["psi"]

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from jobs.drawing import BETWEEN, WHO
+from jobs.drawing import WHO
 from jobs.epochs import EPOCH_ZERO
 from jobs.scenarios import LIVE
-from jobs.standing import KEY, NIGHTS, AsDrawn
+from jobs.standing import BETWEEN, KEY, NIGHTS, AsDrawn
 from jobs.store.keys import DEFAULT_PREFIX
 from jobs.subject_features import MAPS
 

@@ -125,8 +125,7 @@ def _drawn(own: _Own, layouts: Sequence[Layout]) -> list[dict[str, Any]]:
             found = own.rows("layouts", COLUMNS, days, ds.field("draw_id").isin(ids))
     ids = pa.array([each.draw_id for each in layouts if each.freshness == FALLBACK], pa.string())
     if len(ids):
-        variants = (ds.field("subject") >= "default:") & (ds.field("subject") < "default;")
-        asked = variants & ds.field("draw_id").isin(ids)
+        asked = standing.OF_DEFAULTS & ds.field("draw_id").isin(ids)
         found += own.tables.pruned("layouts", COLUMNS, asked, first=own.last, last=own.last).to_pylist()
     return found
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from jobs.releases import APPROVED, MODEL
+from jobs.releases import promoted
 from jobs.tables import Tables
 
 GENERATIONS = 3
@@ -44,8 +44,7 @@ def newest_shown(rows: Iterable[Row]) -> list[Row]:
 
 
 def _models(tables: Tables) -> list[tuple[str, dict[str, int]]]:
-    said_yes = (ds.field("kind") == MODEL) & (ds.field("verdict") == APPROVED)
-    versions = tables.read("releases", said_yes, ["version"])["version"].unique().to_pylist()
+    versions = promoted(tables)
     if not versions:
         return []
     columns = ["model_version", "inputs"]

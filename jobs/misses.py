@@ -90,9 +90,8 @@ class Behind:
                         self._kept.popitem(last=False)
                 self._queue.task_done()
             if not self._queue.empty():
-                time.sleep(
-                    time.perf_counter() - began
-                )  # requests come first: half of the time is theirs alone
+                # Requests come first: half of the time is theirs alone.
+                time.sleep(time.perf_counter() - began)
 
 
 class Misses:

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import pyarrow.dataset as ds
-
 from jobs.config import Config
-from jobs.releases import APPROVED, MODEL
+from jobs.releases import promoted
 from jobs.reports import tracking
 from jobs.tables import Tables
 
@@ -32,13 +30,12 @@ def find(config: Config, before: datetime) -> list[Refused]:
     """Return the versions registered before an instant that were never promoted and still have files."""
     if not (os.environ.get("MLFLOW_TRACKING_URI") or (config.home / "mlflow" / "mlflow.db").exists()):
         return []
-    said_yes = (ds.field("kind") == MODEL) & (ds.field("verdict") == APPROVED)
-    promoted = set(Tables(config.tables).read("releases", said_yes, ["version"])["version"].to_pylist())
+    kept = set(promoted(Tables(config.tables)))
     client, found = tracking(config), []
     for one in client.search_model_versions():
         version = one.tags.get("model_version", "")
         is_old = one.creation_timestamp < before.timestamp() * 1000
-        if is_old and version and version not in promoted:
+        if is_old and version and version not in kept:
             address = client.get_run(str(one.run_id)).info.artifact_uri
             if _repository(address).list_artifacts():
                 found.append(Refused(version, address))

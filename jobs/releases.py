@@ -71,6 +71,14 @@ def record(tables: Tables, release: Release) -> bool:
     return True
 
 
+def promoted(tables: Tables) -> list[str]:
+    """Return the versions of models that ever had a yes."""
+    said_yes = (ds.field("kind") == MODEL) & (ds.field("verdict") == APPROVED)
+    return [
+        str(one) for one in tables.read("releases", said_yes, ["version"])["version"].unique().to_pylist()
+    ]
+
+
 def newest(rows: Iterable[Mapping[str, Any]], verdict: str = APPROVED) -> dict[str, Mapping[str, Any]]:
     """Return by name the row with that verdict that was decided last."""
     of_verdict = [row for row in rows if row["verdict"] == verdict]

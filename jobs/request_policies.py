@@ -21,11 +21,10 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from jobs import algorithms, page_goals
+from jobs import algorithms, page_goals, standing
 from jobs.config import Config, FeatureSet, Page
 from jobs.epochs import Epochs, widgets_as_of
 from jobs.labels import LABELS
-from jobs.scenarios import LIVE
 from ml.bandits.linear import COLD, Linear
 from ml.features.sets import MISSING
 
@@ -33,7 +32,6 @@ Rows = Callable[[str, Sequence[str], ds.Expression], pa.RecordBatchReader]
 
 FORMAT, STEERED_FORMAT = 1, 2
 WINDOW_DAYS = 28
-STANDS_NIGHTS = 7  # a longest epoch of jobs.layouts, which needs Spark
 DIGITS = 9  # of float32, in which scores are computed
 DEFAULTS = ("layout_date", "page", "drawn_date", "policy_version", "feature_set", "candidates")
 FITTED = ("policy_version", "spec_digest", "widgets", "worths", *algorithms.PARAMETERS)
@@ -114,17 +112,11 @@ def _steered(
 
 
 def _newest_defaults(rows: Rows, day: date) -> dict[str, dict[str, Any]]:
-    """Return a default variant of each page, of those that were drawn last.
-
-    No draw outlives STANDS_NIGHTS, and a night need not hold a row of each page.
-    """
-    # A range, not a pattern: files and row groups without defaults are not even opened.
-    defaults = (ds.field("subject") >= "default:") & (ds.field("subject") < "default;")
-    nights = (ds.field("layout_date") <= day) & (ds.field("layout_date") > day - timedelta(STANDS_NIGHTS))
-    of_night = nights & (ds.field("scenario") == LIVE) & defaults
+    """Return a default variant of each page, of those that were drawn last; no draw outlives its nights."""
+    nights = (ds.field("layout_date") <= day) & (ds.field("layout_date") > day - timedelta(standing.NIGHTS))
     newest = itemgetter("layout_date", "drawn_date")
     found: dict[str, dict[str, Any]] = {}
-    for row in rows("layouts", DEFAULTS, of_night).read_all().to_pylist():
+    for row in rows("layouts", DEFAULTS, nights & standing.DEFAULTS).read_all().to_pylist():
         before = found.get(row["page"])
         if before is None or newest(row) > newest(before):
             found[row["page"]] = row

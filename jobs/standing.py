@@ -24,12 +24,9 @@ NIGHTS = 7
 SHOWN = ("page", "variant")
 KEY = ("subject", *SHOWN)
 BETWEEN = "|"
-DEFAULTS = (
-    (ds.field("scenario") == LIVE)
-    & (ds.field("subject") >= DEFAULT_PREFIX)
-    & (ds.field("subject") < DEFAULT_PREFIX[:-1] + ";")
-)
-"""Live rows of defaults: a range, so that files and row groups without them are not opened."""
+OF_DEFAULTS = (ds.field("subject") >= DEFAULT_PREFIX) & (ds.field("subject") < DEFAULT_PREFIX[:-1] + ";")
+"""Rows of defaults: a range, so that files and row groups without them are not opened."""
+DEFAULTS = (ds.field("scenario") == LIVE) & OF_DEFAULTS
 
 AsDrawn = Mapping[date, frozenset[date]]
 """By night of `layouts` that may be leaned on, the days whose features are as they were when it was drawn."""

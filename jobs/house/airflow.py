@@ -91,9 +91,9 @@ def clean(before: datetime, *, dry_run: bool) -> int | None:
     known = "" if told.startswith(NOT_FOR_TASKS) else told
     if not known and not postgres.is_running():
         return None
-    variables = environment(load(), home(), database=known or postgres.start())
-    if not known:
-        variables[DATABASE] = postgres.start()  # the task's own variable holds no address
+    address = known or postgres.start()
+    # A task's own variable holds no address.
+    variables = environment(load(), home(), database=address) | {DATABASE: address}
     command = [_program(), "db", "clean", "--clean-before-timestamp", before.isoformat(), "--yes"]
     command += ["--skip-archive", "--tables", ",".join(CLEANED), *(["--dry-run"] if dry_run else [])]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)

@@ -11,17 +11,15 @@ import pyarrow.dataset as ds
 
 from jobs.config import Config, Declaration
 from jobs.drift_counts import ALARM, EVERYONE, FEATURE, LAST_PERIOD, REWARD, SCORE, STEADY, TRAINING, WATCH
-from jobs.drifting import RANK, by_nature
+from jobs.drifting import RANK, Key, by_nature, distance, key_of, strength, strongest
 from jobs.ui.charts import trend
 from jobs.ui.shelf import Shelf
 from jobs.ui.view import Cell, Rows, Section, Table, View
 
 Row = Mapping[str, Any]
-Key = tuple[str, str, str]
 
 NIGHTS = 28
 MOST_SHOWN = 30
-MOST_DISTANT = 100
 COLUMNS = (
     "drift_date", "kind", "name", "who", "against", "against_date", "n", "psi", "shift", "level",
 )  # fmt: skip
@@ -82,7 +80,7 @@ def view(
     counts = {level: _count(rows, level, natural) for level in (ALARM, WATCH)}
     facts = [
         ("day", str(day)),
-        ("compared", f"{len({_key(row) for row in rows}):,}"),
+        ("compared", f"{len({key_of(row) for row in rows}):,}"),
         ("alarm", f"{counts[ALARM]:,}"),
         ("watched", f"{counts[WATCH]:,}"),
     ]
@@ -112,24 +110,24 @@ def _of_kind(
     meaning: Callable[[str], str],
 ) -> Section:
     title, note = KINDS[kind]
-    strongest = _strongest(rows)
+    furthest = strongest(rows)
     groups = sorted({row["who"] for row in rows} - {EVERYONE})
-    moved = [key for key, by in strongest.items() if any(one["level"] != STEADY for one in by.values())]
-    moved.sort(key=lambda key: (key[1] not in grown, _rank(strongest[key])), reverse=True)
+    moved = [key for key, by in furthest.items() if any(one["level"] != STEADY for one in by.values())]
+    moved.sort(key=lambda key: (key[1] not in grown, _rank(furthest[key])), reverse=True)
     table: Rows = [
         [
             Cell(key[1], small=meaning(key[1])),
-            Cell(AGAINST[key[2]], small=str(_first(strongest[key])["against_date"])),
-            _level(strongest[key], key[1] in grown),
-            _index(strongest[key].get(EVERYONE), nights.get(key, ()), f"{key[1]} against {key[2]}"),
-            _distance(_first(strongest[key])["shift"]),
-            *(_index(strongest[key].get(group)) for group in groups),
+            Cell(AGAINST[key[2]], small=str(_first(furthest[key])["against_date"])),
+            _level(furthest[key], key[1] in grown),
+            _index(furthest[key].get(EVERYONE), nights.get(key, ()), f"{key[1]} against {key[2]}"),
+            _distance(_first(furthest[key])["shift"]),
+            *(_index(furthest[key].get(group)) for group in groups),
         ]
         for key in moved[:MOST_SHOWN]
     ]
     left_out = len(moved) - MOST_SHOWN
     more = f" {left_out:,} more have moved less." if left_out > 0 else ""
-    steady = len(strongest) - len(moved)
+    steady = len(furthest) - len(moved)
     heads = ["what", "beside", "level", "everyone", "distance", *groups]
     about = (
         f"The strongest first, what grows by nature last; {steady:,} are steady and left out.{more} Figures"
@@ -140,22 +138,11 @@ def _of_kind(
     return Section(title, [Table(f"{title} that have moved", heads, table, 3, about, none)], note)
 
 
-def _strongest(rows: Iterable[Row]) -> dict[Key, dict[str, Row]]:
-    """By quantity and group the row that moved most: of several champions the one that is furthest."""
-    found: dict[Key, dict[str, Row]] = {}
-    for row in rows:
-        own = found.setdefault(_key(row), {})
-        known = own.get(row["who"])
-        if known is None or _strength(row) > _strength(known):
-            own[row["who"]] = row
-    return found
-
-
 def _by_night(before: Iterable[Row]) -> dict[Key, list[float]]:
     """By quantity everyone's index of each night, in order."""
     found: dict[Key, dict[date, float]] = {}
     for row in before:
-        own = found.setdefault(_key(row), {})
+        own = found.setdefault(key_of(row), {})
         own[row["drift_date"]] = max(row["psi"], own.get(row["drift_date"], 0.0))
     return {key: [own[day] for day in sorted(own)] for key, own in found.items()}
 
@@ -179,25 +166,17 @@ def _index(row: Row | None, nights: Sequence[float] = (), of: str = "") -> Cell:
 
 
 def _distance(shift: float | None) -> str:
-    return "–" if shift is None else f"{shift:.1f}" if shift < MOST_DISTANT else f"over {MOST_DISTANT}"
+    return "–" if shift is None else distance(shift)
 
 
 def _count(rows: Iterable[Row], level: str, grown: set[str]) -> int:
     everyone = [row for row in rows if row["who"] == EVERYONE and row["name"] not in grown]
-    return sum(by[EVERYONE]["level"] == level for by in _strongest(everyone).values())
+    return sum(by[EVERYONE]["level"] == level for by in strongest(everyone).values())
 
 
 def _rank(by: Mapping[str, Row]) -> tuple[int, float]:
-    return max(_strength(row) for row in by.values())
+    return max(strength(row) for row in by.values())
 
 
 def _first(by: Mapping[str, Row]) -> Row:
-    return by[EVERYONE] if EVERYONE in by else max(by.values(), key=_strength)
-
-
-def _strength(row: Row) -> tuple[int, float]:
-    return RANK[row["level"]], row["psi"]
-
-
-def _key(row: Row) -> Key:
-    return row["kind"], row["name"], row["against"]
+    return by[EVERYONE] if EVERYONE in by else max(by.values(), key=strength)

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from statistics import median
 from typing import Any
 
-from jobs import health, runs
+from jobs import health
 from jobs.health import QUARANTINE_DAYS, TableHealth
 from jobs.tables import dataset_of
 from jobs.ui import ran
@@ -42,10 +42,9 @@ class Away:
 def gather(shelf: Shelf) -> View:
     """Read what the page needs."""
     last = ran.recent(shelf)
-    done = [row["to_date"] for row in last if row["status"] in runs.DONE]
-    if not done:
+    night = ran.last_night(last)
+    if night is None:
         return View("health", "Health", "No job has run yet: start lake_etl in Airflow, or run vitrine demo.")
-    night = max(done) - timedelta(1)
     tables = health.tables_as_of(shelf, night, last)
     away = shelf.kept(("quarantine",), "turned away", lambda: turned_away(shelf, night), night=night)
     return view(night, tables, last, away)

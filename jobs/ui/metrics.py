@@ -22,10 +22,9 @@ MEBIBYTE = 2**20
 def gather(shelf: Shelf, config: Config) -> list[Sample]:
     """Measure the house; what is not there yet is left out."""
     last = ran.recent(shelf)
-    done = [row["to_date"] for row in last if row["status"] in runs.DONE]
+    night = ran.last_night(last)
     found = list(_of_runs(last))
-    if done:
-        night = max(done) - timedelta(1)
+    if night is not None:
         found += _of_tables(shelf, night, last)
         found += shelf.kept(
             ("quarantine",), "measured", lambda: list(_turned_away(shelf, night)), night=night

@@ -1,7 +1,7 @@
 """The last runs of every job, from `runs`: files of older ones are not opened."""
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +23,12 @@ COLUMNS = (
 def recent(shelf: Shelf) -> list[Row]:
     """Return the runs of the last DAYS days before the newest one, oldest first, without pins."""
     return shelf.kept(("runs",), "recent runs", lambda: _read(shelf))
+
+
+def last_night(rows: Iterable[Row]) -> date | None:
+    """Return the newest day that any of these runs did; None where none did any."""
+    after = max((row["to_date"] for row in rows if row["status"] in runs.DONE), default=None)
+    return None if after is None else after - timedelta(1)
 
 
 def _read(shelf: Shelf) -> list[Row]:

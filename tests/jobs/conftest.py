@@ -1,6 +1,7 @@
 """What tests of jobs share beside hand-made rows."""
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,25 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs import segmentations
-from jobs.config import Segmentation
+from jobs.config import Config, Segmentation, load
+from jobs.tables import Tables
 from tests.jobs.given import rows, table
 
 SEGMENT_DAY = date(2017, 10, 12)
 # Recency, visits and mean sale of three kinds of subject, 50, 30 and 20 of each hundred.
 KINDS = np.array([[2.0, 30.0, 20.0], [40.0, 4.0, 60.0], [5.0, 8.0, 5.0]])
+
+
+@pytest.fixture
+def config(home: Path) -> Config:
+    """Return what conf/ says of a data home of the test's own."""
+    return load()
+
+
+@pytest.fixture
+def tables(config: Config) -> Tables:
+    """Return its tables, of which none is there yet."""
+    return Tables(config.tables)
 
 
 def segment_spec(**more: Any) -> Segmentation:

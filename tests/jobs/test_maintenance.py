@@ -10,7 +10,7 @@ import pytest
 from deltalake.exceptions import DeltaError
 
 from jobs import compaction, lineage, maintenance, old_files, old_runs, runs, sweep
-from jobs.config import Config, Maintenance, load
+from jobs.config import Config, Maintenance
 from jobs.contracts import contract
 from jobs.house import airflow
 from jobs.ids import pseudonym
@@ -19,16 +19,6 @@ from jobs.tables import Tables
 DAY = date(2017, 10, 12)
 AT = datetime(2017, 10, 15, 16, tzinfo=UTC)
 ANN = pseudonym("user", "ann", key=b"k", key_id="k1")
-
-
-@pytest.fixture
-def config(home: Path) -> Config:
-    return load()
-
-
-@pytest.fixture
-def tables(config: Config) -> Tables:
-    return Tables(config.tables)
 
 
 def examples(tables: Tables, subject: str) -> int:

@@ -23,16 +23,6 @@ from jobs.tables import Tables
 from tests.jobs.killed import FIRST, closing_rows, job
 
 
-@pytest.fixture
-def config(home: Path) -> Config:
-    return load()
-
-
-@pytest.fixture
-def tables(config: Config) -> Tables:
-    return Tables(config.tables)
-
-
 def run(
     job: Job,
     config: Config,

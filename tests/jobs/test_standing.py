@@ -199,3 +199,16 @@ def test_nights_that_lean_on_a_night_are_drawn_after_it_unless_they_were_served(
     assert named([18, 20], served_until=on(19)) == [on(21)]
     assert named([18], served_until=on(19)) == []
     assert named([18], scenario="what-if") == []
+
+
+def test_what_stands_of_one_subject_is_found_whatever_its_bucket(tables: Tables) -> None:
+    """Defaults lie in the first 64 buckets, and a larger shop has more."""
+    drawn = {"scenario": "live", "page": "home", "widgets": ["bestsellers"]}
+    mine = {"subject": "s", "subject_bucket": 200}
+    night, before = on(20), on(19)
+    default = {"subject": "default:home:03", "subject_bucket": 3, "layout_date": night, "draw_id": "default"}
+    tables.append("layouts", [{**drawn, **mine, "layout_date": before, "draw_id": "mine"}])
+    tables.append("layouts", [{**drawn, **default}])
+    tables.append("subject_features", [{**mine, "feature_date": night}])
+    found = standing.of_subject(tables, "s", night, ("draw_id",), {"subject_bucket": 200})
+    assert [row["draw_id"] for row in found] == ["mine"]

@@ -1,7 +1,7 @@
 """What goes wrong in a week, when, and what a person does about it if an alert asks for it."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -35,40 +35,54 @@ class Fault:
 
 
 @dataclass
-class KilledTask(Fault):
+class WhileAtWork(Fault):
+    """A fault that strikes while a job is at work."""
+
+    task: str = ""
+    is_done: bool = False
+
+    def look(self, place: Place, states: States, run_id: str) -> None:
+        """Strike if the job is at work."""
+        if not self.is_done and (jobs := _jobs(place.home, self.task)):
+            self.is_done = self.strike(place, jobs, run_id)
+
+    def strike(self, place: Place, jobs: Sequence[psutil.Process], run_id: str) -> bool:
+        """Do it, and say whether it was done."""
+        raise NotImplementedError
+
+
+@dataclass
+class KilledTask(WhileAtWork):
     """Both the process of a task and the job that it started are killed: Airflow tries again."""
 
     name: str = "a task's process killed"
     task: str = "outcomes"
-    is_done: bool = False
 
-    def look(self, place: Place, states: States, run_id: str) -> None:
+    def strike(self, place: Place, jobs: Sequence[psutil.Process], run_id: str) -> bool:
         """Kill the job, and the process that waits for it."""
-        for job in [] if self.is_done else _jobs(place.home, self.task):
+        for job in jobs:
             parent = job.parent()
             if parent is not None:
                 parent.kill()
             job.kill()
-            self.is_done = True
+        return True
 
 
 @dataclass
-class KilledEngine(Fault):
+class KilledEngine(WhileAtWork):
     """Spark's Connect server is killed while a job is at work: it is started again, and so is the job."""
 
     name: str = "the Connect server killed"
     task: str = "feedback"
-    is_done: bool = False
 
-    def look(self, place: Place, states: States, run_id: str) -> None:
+    def strike(self, place: Place, jobs: Sequence[psutil.Process], run_id: str) -> bool:
         """Kill it."""
-        if self.is_done or not _jobs(place.home, self.task):
-            return
-        supervisor = process.running(engine.NAME, place.home)
+        supervisor, was_there = process.running(engine.NAME, place.home), False
         for member in supervisor.children(recursive=True) if supervisor else []:
             if any(engine.SERVER in word for word in member.cmdline()):
                 member.kill()
-                self.is_done = True
+                was_there = True
+        return was_there
 
 
 @dataclass
@@ -95,19 +109,16 @@ class PoisonedDay(Fault):
 
 
 @dataclass
-class Cleared(Fault):
+class Cleared(WhileAtWork):
     """Somebody clears the whole of lake_etl while it runs."""
 
     name: str = "lake_etl cleared while it ran"
     task: str = "feedback"
-    is_done: bool = False
 
-    def look(self, place: Place, states: States, run_id: str) -> None:
+    def strike(self, place: Place, jobs: Sequence[psutil.Process], run_id: str) -> bool:
         """Clear it."""
-        if self.is_done or not _jobs(place.home, self.task):
-            return
         clear(place, "lake_etl", run_id)
-        self.is_done = True
+        return True
 
 
 @dataclass
