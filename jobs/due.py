@@ -17,12 +17,13 @@ from pyspark.sql import functions as F
 from jobs.drawing import WHO
 from jobs.epochs import EPOCH_ZERO
 from jobs.scenarios import LIVE
-from jobs.standing import BETWEEN, KEY, NIGHTS, AsDrawn
+from jobs.standing import BETWEEN, NIGHTS, AsDrawn
 from jobs.store.keys import DEFAULT_PREFIX
 from jobs.subject_features import MAPS
 
 KEYS = ("layout_date", "subject", "subject_bucket", "feature_date")
 TOLD = "_reason string, _skipped long, _day date"
+HASH_BITS = 60  # beside three bits for one of NIGHTS nights
 
 
 class EpochRow(NamedTuple):
@@ -67,7 +68,7 @@ def due(
 ) -> Due:
     """Pick the features from which subjects are drawn on nights.
 
-    stood : (subject, stood) the names of draws that stand on the first of the nights, if any may.
+    stood : (subject, stood) the hashes of draws that stand on the first of the nights, if any may.
     """
     tonight = _tonight(subject_features, days, epoch_days)
     drawn = [_fresh(tonight, [epoch for epoch in epochs if epoch.feature_date == epoch.layout_date])]
@@ -114,14 +115,16 @@ def _asked(tonight: DataFrame, epochs: Sequence[EpochRow], stood: DataFrame | No
     """Return each subject and page with the day it is drawn from, and whether its draw of that day stands."""
     rows = tonight.select("layout_date", "own_date", "subject", "subject_bucket", *WHO)
     listed = F.broadcast(_listed(tonight, epochs))
-    asked = rows.join(listed, on=["layout_date", "own_date"], how="inner")
     if stood is None:
+        asked = rows.join(listed, on=["layout_date", "own_date"], how="inner")
         return asked.withColumn("is_standing", F.lit(False))
     who = (F.coalesce(name, F.lit("")) for name in WHO)
     terms = F.when(F.col("asks_who"), F.concat_ws(BETWEEN, "terms", *who)).otherwise(F.col("terms"))
-    name = name_of(F.col("page"), F.col("feature_date"), terms, F.col("variants"))
-    is_standing = F.coalesce(F.array_contains("stood", name), F.lit(False))
-    return asked.join(stood, on="subject", how="left").withColumn("is_standing", is_standing)
+    drawn = hash_of(F.col("page"), F.col("feature_date"), terms)
+    is_standing = F.coalesce(F.array_contains("stood", drawn), F.lit(False))
+    # Subjects are joined before pages: a row of theirs travels once, not once a page.
+    asked = rows.join(stood, on="subject", how="left").join(listed, on=["layout_date", "own_date"])
+    return asked.withColumn("is_standing", is_standing)
 
 
 def _older(asked: DataFrame, subject_features: DataFrame, epochs: Sequence[EpochRow]) -> DataFrame:
@@ -148,24 +151,34 @@ def _listed(frame: DataFrame, epochs: Sequence[EpochRow]) -> DataFrame:
     return frame.sparkSession.createDataFrame(list(epochs), EPOCH_ROW)
 
 
-def name_of(page: Column, drawn: Column, terms: Column, variants: Column) -> Column:
-    """Name the draw of a page, in all its variants, by its day and what it was drawn by."""
-    return F.concat_ws(BETWEEN, page, drawn, variants, terms)
+def hash_of(page: Column, drawn: Column, terms: Column) -> Column:
+    """Return HASH_BITS bits that stand for a page's draw: its day, and the terms, which name its variants."""
+    return F.xxhash64(page, drawn, terms).bitwiseAND(F.lit((1 << HASH_BITS) - 1))
 
 
-def stood_before(layouts: DataFrame, first: date, trusted: AsDrawn) -> DataFrame:
-    """Return each subject's draws that stood before a night, and still would: `subject`, `stood` (names)."""
-    before = F.col("layout_date").between(F.lit(first - timedelta(NIGHTS - 1)), F.lit(first - timedelta(1)))
-    live = layouts.where(before & (F.col("scenario") == LIVE)).withColumn(
-        "variant", F.coalesce("variant", F.lit(""))
-    )
-    last = F.max(F.struct("layout_date", "drawn_date", "terms")).alias("last")
-    newest = live.groupBy(*KEY).agg(last).select("subject", "page", "last.*")
+def stood_before(layouts: DataFrame, first: date, trusted: AsDrawn, pages: Sequence[str]) -> DataFrame:
+    """Return each subject's draws that stood before a night, and still would: `subject`, `stood` (hashes).
+
+    A night draws a page in all its variants at once, so of each page the newest night counts. That night
+    and the draw's hash are one number, since the largest of numbers is found without sorting: what is
+    grouped here are all layouts of NIGHTS nights.
+    """
+    earliest = first - timedelta(NIGHTS - 1)
+    before = F.col("layout_date").between(F.lit(earliest), F.lit(first - timedelta(1)))
+    live = layouts.where(before & (F.col("scenario") == LIVE))
     pairs = [f"{night} {drawn}" for night, days in trusted.items() for drawn in days]
-    kept = newest.where(F.concat_ws(" ", "layout_date", "drawn_date").isin(pairs))
-    by_page = kept.groupBy("subject", "page", "drawn_date", "terms").agg(F.count("*").alias("variants"))
-    name = name_of(*(F.col(column) for column in ("page", "drawn_date", "terms", "variants")))
-    return by_page.groupBy("subject").agg(F.collect_set(name).alias("stood"))
+    is_trusted = F.concat_ws(" ", "layout_date", "drawn_date").isin(pairs)
+    drawn = F.when(is_trusted, hash_of(F.col("page"), F.col("drawn_date"), F.col("terms"))).otherwise(
+        F.lit(0)
+    )
+    night = F.datediff("layout_date", F.lit(earliest)).cast("long")
+    numbered = live.select("subject", "page", (F.shiftleft(night, HASH_BITS) + drawn).alias("number"))
+    newest = [
+        F.max(F.when(F.col("page") == page, F.col("number"))).alias(f"_{place}")
+        for place, page in enumerate(pages)
+    ]
+    hashes = (F.col(f"_{place}").bitwiseAND(F.lit((1 << HASH_BITS) - 1)) for place in range(len(pages)))
+    return numbered.groupBy("subject").agg(*newest).select("subject", F.array(*hashes).alias("stood"))
 
 
 def of_night(layouts: DataFrame, subject_features: DataFrame, night: date) -> DataFrame:

@@ -103,7 +103,7 @@ def build(
     is_live = scenario == LIVE
     served = [day for day in days if is_live and served_until is not None and day <= served_until]
     may_stand = as_drawn if is_live and not served else None
-    stood = stood_before(layouts, days[0], may_stand) if may_stand else None
+    stood = stood_before(layouts, days[0], may_stand, sorted(pages)) if may_stand else None
     found = due(subject_features, epochs, days, epoch_days, stood)
     to_draw = found.rows.unionByName(_default_rows(subject_features, plans, subject_buckets))
     ordered = to_draw.repartition("subject").sortWithinPartitions("layout_date", "subject", "feature_date")

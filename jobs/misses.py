@@ -112,7 +112,15 @@ class Misses:
                 if ranker := self._ranker(generation, page):
                     _ranked(ranker, generation, "", Known("none", "none", ("none",)), is_full=True)
 
-    def answer(self, subject: str, page: str, known: Known, beside: Sequence[str] = ()) -> Answer | None:
+    def answer(
+        self,
+        subject: str,
+        page: str,
+        known: Known,
+        beside: Sequence[str] = (),
+        *,
+        of: Generation | None = None,
+    ) -> Answer | None:
         """Return a ranking, None where the page is not ranked on request, or not for this subject.
 
         `beside` are other pseudonyms of the same person, as the device's where a user is asked for.
@@ -123,7 +131,7 @@ class Misses:
             When there is no store.
 
         """
-        generation = self._store.generation()
+        generation = of or self._store.generation()
         ranker = self._ranker(generation, page)
         if ranker is None:
             return None

@@ -20,8 +20,9 @@ Writes  spans
 """
 
 import asyncio
+import gc
 import json
-import secrets
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -39,18 +40,21 @@ from jobs.reads import Reads
 from jobs.store import Layout, Store, StoreError, StoreGone
 from jobs.store.flags import Flags
 from jobs.store.keys import page_key
-from jobs.store.reader import NO_SUBJECT
+from jobs.store.reader import NO_SUBJECT, Generation, built_in
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Scope = Mapping[str, Any]
 Reply = tuple[int, Mapping[str, Any]]
 Log = Callable[[Mapping[str, Value]], None]
 
 SERVICE = "layout"
 SPAN = "layout.served"
 METRICS = "metrics"  # the only answer that is no JSON
+JSON, PLAIN = (b"content-type", b"application/json"), (b"content-type", CONTENT_TYPE.encode())
 MOST_ID = 200
 MOST_RECENT = 20
+IDS = 256  # drawn together
 # How long a thread behind (rankings, spans) may keep requests waiting; Python's own is ten times as long.
 SWITCH_SECONDS = 0.0005
 
@@ -70,8 +74,15 @@ class Application:
         self.flags = Flags(store)
         self.reads = Reads()
         self._pages: tuple[int, dict[str, list[str]]] = (0, {})
+        self._ids: list[str] = []
+        self._answers: Mapping[str, Callable[[str, Scope], Reply | None]] = {
+            "/v1/layouts": self._layout,
+            "/v1/lists": self._list,
+            "/v1/widgets": self._widget,
+            "": self._of_itself,
+        }
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
@@ -81,94 +92,126 @@ class Application:
         remote = self.store.is_remote
         status, content = await asyncio.to_thread(self.answer, scope) if remote else self.answer(scope)
         self.reads.note(status, content)
-        text = content.get(METRICS)
-        body = orjson.dumps(content) if text is None else text.encode()
-        kind = b"application/json" if text is None else CONTENT_TYPE.encode()
-        headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+        kind, body = JSON, orjson.dumps(content)
+        if METRICS in content:
+            kind, body = PLAIN, content[METRICS].encode()
+        headers = [kind, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await asyncio.to_thread(self.misses.warm)
+        # What is there now stays: a collection of garbage that walks over all of it holds up requests.
+        gc.collect()
+        gc.freeze()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        gc.unfreeze()
         await send({"type": "lifespan.shutdown.complete"})
 
-    def answer(self, scope: Mapping[str, Any]) -> Reply:
+    def answer(self, scope: Scope) -> Reply:
         """Return status and content of the answer to a request."""
         if scope["method"] not in ("GET", "HEAD"):
             return 405, {"error": "Only GET is answered here."}
-        path = scope["path"].strip("/").split("/")
-        if "%" in scope["path"]:
-            path = list(map(unquote, path))
+        address, _, name = scope["path"].rstrip("/").rpartition("/")
+        if "%" in name:
+            name = unquote(name)
+        make = self._answers.get(address)
         try:
-            match path:
-                case ["v1", "layouts", page]:
-                    return self._layout(page, asked(scope["query_string"]), scope)
-                case ["v1", "lists", key]:
-                    return _found("products", list(self.store.products(key)[key]), f"list {key}")
-                case ["v1", "widgets", name]:
-                    value = self.store.generation().colour.get(f"widget:{name}".encode())
-                    return _found("labels", json.loads(value or b"{}"), f"widget {name}")
-                case ["health"]:
-                    pointer = self.store.generation().pointer
-                    return 200, {"generation": pointer.generation, "serves_date": str(pointer.serves_date)}
-                case ["metrics"]:
-                    return 200, {METRICS: as_text(self.reads.samples())}
+            found = make(name, scope) if make else None
         except StoreGone as gone:
             return 503, {"error": "The store is gone."} | (_told(gone.layout) if gone.layout else {})
         except StoreError:
             return 503, {"error": "The store cannot be read."}
-        return 404, {"error": "There is no such address; see vitrine serve --help."}
+        return found or (404, {"error": "There is no such address; see vitrine serve --help."})
 
-    def _layout(self, page: str, query: Mapping[str, list[str]], scope: Mapping[str, Any]) -> Reply:
-        user, device, session = _first(query, "user"), _first(query, "device"), _first(query, "session")
+    def _list(self, key: str, _: Scope) -> Reply:
+        return _found("products", list(self.store.products(key)[key]), f"list {key}")
+
+    def _widget(self, name: str, _: Scope) -> Reply:
+        value = self.store.generation().colour.get(f"widget:{name}".encode())
+        return _found("labels", json.loads(value or b"{}"), f"widget {name}")
+
+    def _of_itself(self, name: str, _: Scope) -> Reply | None:
+        if name == "health":
+            pointer = self.store.generation().pointer
+            return 200, {"generation": pointer.generation, "serves_date": str(pointer.serves_date)}
+        if name == "metrics":
+            return 200, {METRICS: as_text(self.reads.samples())}
+        return None
+
+    def _layout(self, page: str, scope: Scope) -> Reply:
+        query = asked(scope["query_string"])
+        user, device, session = query.get("user", ""), query.get("device", ""), query.get("session", "")
         if not (user or device) or max(len(user), len(device), len(session)) > MOST_ID:
             return 400, {"error": "Whose layout? Give user=ID or device=ID."}
         subject = self.pseudonym_of("user", user) if user else self.pseudonym_of("device", device)
-        device_kind = _first(query, "device_kind") or _kind_of(_header(scope, b"user-agent"))
-        variant = self._variant(page, device_kind)
+        agent = _header(scope, b"user-agent")
+        generation = self._generation(subject, page)
+        variant = self._variant(generation, page, query.get("device_kind") or _kind_of(agent))
         answer: Answer | None = None
-        layout = self.store.get(subject, page, variant)
+        layout = self.store.get(subject, page, variant, of=generation)
         try:
             if layout.why == NO_SUBJECT:
                 beside = [self.pseudonym_of("device", device)] if user and device else []
-                answer = self.misses.answer(subject, page, _known(query, variant), beside)
-            answer = answer or Answer(layout, self._candidates(page) if self.log else [])
-            versions = self._versions(subject)
+                answer = self.misses.answer(
+                    subject, page, _known(scope["query_string"], variant), beside, of=generation
+                )
+            if answer is None and self.log is not None:
+                answer = Answer(layout, self._candidates(generation, page))
+            versions = self._versions(generation, subject)
         except StoreGone as gone:
             gone.layout = layout
             raise
-        decision_id, layout = secrets.token_hex(16), answer.layout
-        if self.log is not None:
-            of = {"user.id": user, "device.id": device, "session.id": session}
-            of["user_agent.original"] = _header(scope, b"user-agent")
-            self.log(_decision(answer, decision_id, of, variant, versions))
-        told = {"decision_id": decision_id, **_told(layout)}
+        decision_id = self._id()
+        if answer is not None:
+            layout = answer.layout
+            if self.log is not None:
+                of = {"user.id": user, "device.id": device, "session.id": session}
+                of["user_agent.original"] = agent
+                self.log(_decision(answer, decision_id, of, variant, versions))
+        told = _told(layout)
+        told["decision_id"] = decision_id
         if versions:
             told["versions"] = versions
         return 200, told
 
-    def _variant(self, page: str, device_kind: str) -> str:
+    def _id(self) -> str:
+        """Return the id of a decision, which nobody can guess; the system is asked for many at once."""
+        try:
+            return self._ids.pop()  # threads may each take one: no two the same
+        except IndexError:
+            drawn = os.urandom(16 * IDS).hex()
+            self._ids += [drawn[at : at + 32] for at in range(32, len(drawn), 32)]
+            return drawn[:32]
+
+    def _generation(self, subject: str, page: str) -> Generation:
+        """Return the generation that all of a request is read of."""
+        try:
+            return self.store.generation()
+        except StoreGone as gone:
+            gone.layout = built_in(subject, page, str(gone), 0)
+            raise
+
+    def _variant(self, generation: Generation, page: str, device_kind: str) -> str:
         """Return the variant to ask for; none where the store cannot tell: `get` then says what to show."""
         try:
-            return self.store.variant(page, device=device_kind)
+            return self.store.variant(page, device=device_kind, of=generation)
         except StoreError:
             return ""
 
-    def _versions(self, subject: str) -> dict[str, str]:
+    def _versions(self, generation: Generation, subject: str) -> dict[str, str]:
         """Return the versions of flags that a subject sees, none where they cannot be read."""
         try:
-            return self.flags.all(subject)
+            return self.flags.all(subject, of=generation)
         except StoreGone:
             raise
         except StoreError:
             return {}
 
-    def _candidates(self, page: str) -> list[str]:
+    def _candidates(self, generation: Generation, page: str) -> list[str]:
         """Return the widgets that a page chooses from; read once a generation."""
-        generation = self.store.generation()
         number, pages = self._pages
         if number != generation.pointer.generation:
             number, pages = generation.pointer.generation, {}
@@ -237,27 +280,20 @@ def _decision(
     return attributes
 
 
-def asked(query: bytes) -> Mapping[str, list[str]]:
-    """Return what a query string asks, as `parse_qs`, which takes thrice the time where nothing is quoted."""
+def asked(query: bytes) -> dict[str, str]:
+    """Return what a query string asks, the first of each name; `parse_qs` takes five times as long."""
     text = query.decode(errors="replace")
     if "%" in text or "+" in text:
-        return parse_qs(text)
-    found: dict[str, list[str]] = {}
-    for part in text.split("&"):
-        name, _, value = part.partition("=")
-        if value:
-            found.setdefault(name, []).append(value)
-    return found
+        return {name: values[0] for name, values in parse_qs(text).items()}
+    pairs = [part.partition("=") for part in text.split("&")]
+    return {name: value for name, _, value in reversed(pairs) if value}
 
 
-def _first(query: Mapping[str, list[str]], name: str) -> str:
-    return query[name][0] if name in query else ""
-
-
-def _known(query: Mapping[str, list[str]], variant: str) -> Known:
+def _known(query: bytes, variant: str) -> Known:
     """Return what a request tells of a subject without a layout."""
-    role, region = _first(query, "role")[:MOST_ID], _first(query, "region")[:MOST_ID]
-    recent = tuple(category[:MOST_ID] for category in query.get("recent", [])[:MOST_RECENT])
+    told = parse_qs(query.decode(errors="replace"))
+    role, region = (told.get(name, [""])[0][:MOST_ID] for name in ("role", "region"))
+    recent = tuple(category[:MOST_ID] for category in told.get("recent", [])[:MOST_RECENT])
     return Known(role, region, recent, variant=variant)
 
 

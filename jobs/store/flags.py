@@ -135,7 +135,7 @@ class Flags:
         self._store = store
         self._known: tuple[int, FlagSet] | None = None
 
-    def get(self, flag: str, subject: str) -> Decision:
+    def get(self, flag: str, subject: str, *, of: Generation | None = None) -> Decision:
         """Return the version of a flag that a subject sees.
 
         Raises
@@ -144,7 +144,7 @@ class Flags:
             When the live generation has no such flag, or there is no store.
 
         """
-        generation = self._store.generation()
+        generation = of or self._store.generation()
         flags = self._flags(generation)
         about = flags.flag(flag)
         version = _own(generation, subject).get(flag, "")
@@ -155,9 +155,9 @@ class Flags:
             return Decision(version, about.versions[version], "rule" if is_given else "default")
         return flags.decide(flag, subject)
 
-    def all(self, subject: str) -> dict[str, str]:
+    def all(self, subject: str, *, of: Generation | None = None) -> dict[str, str]:
         """Return by flag the version that a subject sees."""
-        generation = self._store.generation()
+        generation = of or self._store.generation()
         flags = self._flags(generation)
         if not flags.flags:
             return {}

@@ -30,7 +30,7 @@ FIRST_MAP = 64 << 20
 POINTER = "live.json"
 SCRATCH = "scratch"
 # To ask for the pointer's file costs half of what a read does; where many are made, few of them ask.
-LOOK_SECONDS = 0.001
+LOOK_SECONDS = 0.005
 
 
 class LmdbColour:

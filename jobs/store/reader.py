@@ -81,6 +81,8 @@ class Store:
     """A store opened for reading."""
 
     def __init__(self, backend: Backend, clock: Clock | None) -> None:
+        self.is_remote = isinstance(backend, Polled)
+        """Whether a read may have to wait for a server."""
         self._backend = backend
         self._clock = clock
         self._current: Generation | None = None
@@ -99,15 +101,11 @@ class Store:
         fixed = {"now": _now, "generation": None}
         return cls(backend_of(url), fixed[clock] if isinstance(clock, str) else clock)
 
-    @property
-    def is_remote(self) -> bool:
-        """Whether a read may have to wait for a server."""
-        return isinstance(self._backend, Polled)
-
-    def get(self, subject: str, page: str, variant: str = "") -> Layout:
+    def get(self, subject: str, page: str, variant: str = "", *, of: Generation | None = None) -> Layout:
         """Return a subject's layout of a page, or of one of its variants (variants.py).
 
-        A variant that the page does not have is its main one.
+        A variant that the page does not have is its main one. Who reads several things for one request reads
+        them `of` one generation.
         A subject without one, or a generation past its validity, gets one of the page's default variants.
 
         Raises
@@ -117,7 +115,7 @@ class Store:
 
         """
         try:
-            return self._layout(self.generation(), subject, page, variant)
+            return self._layout(of or self.generation(), subject, page, variant)
         except StoreGone as gone:
             gone.layout = built_in(subject, page, str(gone), 0)
             raise
@@ -139,7 +137,9 @@ class Store:
             gone.layout = built_in(subject, page, str(gone), 0)
             raise
 
-    def variant(self, page: str, *, device: str = "", at: datetime | None = None) -> str:
+    def variant(
+        self, page: str, *, device: str = "", at: datetime | None = None, of: Generation | None = None
+    ) -> str:
         """Return the variant of a page for a kind of device at an instant, by the store's clock unless told.
 
         '' where the page has none.
@@ -150,10 +150,12 @@ class Store:
             When there is no store.
 
         """
-        generation = self.generation()
+        generation = of or self.generation()
         asked = self._asked(generation, page)
+        if not asked:
+            return ""
         now = at or (generation.pointer.noon if self._clock is None else self._clock())
-        return choose(asked, device, now) if asked else ""
+        return choose(asked, device, now)
 
     def _asked(self, generation: Generation, page: str) -> dict[str, Any]:
         """Return what variants a page has, read once a generation."""
