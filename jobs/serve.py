@@ -148,21 +148,21 @@ class Application:
             return 400, {"error": "Whose layout? Give user=ID or device=ID."}
         subject = self.pseudonym_of("user", user) if user else self.pseudonym_of("device", device)
         agent = _header(scope, b"user-agent")
-        generation = self._generation(subject, page)
-        variant = self._variant(generation, page, query.get("device_kind") or _kind_of(agent))
         answer: Answer | None = None
-        layout = self.store.get(subject, page, variant, of=generation)
+        layout: Layout | None = None
         try:
+            generation = self.store.generation()  # all that a request reads is of this one
+            variant = self._variant(generation, page, query.get("device_kind") or _kind_of(agent))
+            layout = self.store.get(subject, page, variant, of=generation)
             if layout.why == NO_SUBJECT:
                 beside = [self.pseudonym_of("device", device)] if user and device else []
-                answer = self.misses.answer(
-                    subject, page, _known(scope["query_string"], variant), beside, of=generation
-                )
+                known = _known(scope["query_string"], variant)
+                answer = self.misses.answer(subject, page, known, beside, of=generation)
             if answer is None and self.log is not None:
                 answer = Answer(layout, self._candidates(generation, page))
             versions = self._versions(generation, subject)
         except StoreGone as gone:
-            gone.layout = layout
+            gone.layout = layout or gone.layout or built_in(subject, page, str(gone), 0)
             raise
         decision_id = self._id()
         if answer is not None:
@@ -185,14 +185,6 @@ class Application:
             drawn = os.urandom(16 * IDS).hex()
             self._ids += [drawn[at : at + 32] for at in range(32, len(drawn), 32)]
             return drawn[:32]
-
-    def _generation(self, subject: str, page: str) -> Generation:
-        """Return the generation that all of a request is read of."""
-        try:
-            return self.store.generation()
-        except StoreGone as gone:
-            gone.layout = built_in(subject, page, str(gone), 0)
-            raise
 
     def _variant(self, generation: Generation, page: str, device_kind: str) -> str:
         """Return the variant to ask for; none where the store cannot tell: `get` then says what to show."""
