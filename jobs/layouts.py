@@ -44,12 +44,15 @@ from jobs.live import POLICY, LivePolicies
 from jobs.page_words import named
 from jobs.scenarios import BACKFILL, LIVE
 from jobs.shell import Days, Job, State, Until
+from jobs.store.encode import COLUMNS as SERVED
 from jobs.standing import NIGHTS, AsDrawn
 from jobs.subject_features import MAPS
 from jobs.variants import NO_NAMES, VariantNames
 
 LONGEST_EPOCH = NIGHTS
 DEFAULT_VARIANTS = 64
+SEEN = ("variant", *SERVED)
+"""What readers see of a draw: not `terms`, say, which other code may name otherwise."""
 DEFAULT = "default:"
 
 LOG = logging.getLogger(__name__)
@@ -119,14 +122,16 @@ def build(
 
 
 def _beside_served(drawn: DataFrame, earlier: DataFrame, stood: DataFrame, served_until: date) -> DataFrame:
-    """Keep the live rows of nights that were served; what is drawn otherwise now is a backfill's.
+    """Keep the live rows of nights that were served; what readers would see otherwise now is a backfill's.
 
     stood : the layouts that stand on those nights.
+    seen = ["layout_date", *SEEN]
     """
     is_served = F.col("layout_date") <= F.lit(served_until)
     served = earlier.where(is_served & (F.col("scenario") == LIVE))
     now = drawn.where(is_served & (F.size("widgets") > 0))
-    differing = now.exceptAll(stood).withColumn("scenario", F.lit(BACKFILL))
+    was = stood.withColumn("variant", F.coalesce("variant", F.lit(""))).select(*seen)
+    differing = now.join(was, on=seen, how="left_anti").withColumn("scenario", F.lit(BACKFILL))
     kept = earlier.where(~F.col("scenario").isin(LIVE, BACKFILL))
     return drawn.where(~is_served).unionByName(served).unionByName(differing).unionByName(kept)
 
