@@ -132,7 +132,8 @@ def swept(house: House) -> Step:
 
 def shortened(house: House) -> Step:
     """Drop rows of runs."""
-    found = old_runs.find(house.tables, house.before(house.config.maintenance.runs_days))
+    before = house.before(house.config.maintenance.runs_days)
+    found = old_runs.find(house.tables, house.config.store_url, before)
     if not house.dry_run:
         old_runs.drop(house.tables, found)
     return Step("runs", sum(len(ids) for ids in found.values()), "rows that nothing rests on")
@@ -156,7 +157,7 @@ def summed_up(house: House) -> Step:
     bounds, tables = house.config.maintenance, house.tables
     there = [name for name in all_tables() if tables.exists(name)]
     if not house.dry_run:
-        for name in lineage.needed(tables):
+        for name in lineage.needed(tables, house.config.store_url):
             compaction.keep_log(tables, name, bounds.lineage_days)
     long = [name for name in there if compaction.commits_since_checkpoint(tables, name) >= bounds.log_commits]
     if not house.dry_run:

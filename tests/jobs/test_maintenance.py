@@ -15,7 +15,11 @@ from jobs.contracts import contract
 from jobs.house import airflow
 from jobs.ids import pseudonym
 from jobs.tables import Tables
+from jobs.store import care
+from jobs.store.export import export
+from jobs.store.status import held
 
+from tests.store import given as nights
 DAY = date(2017, 10, 12)
 AT = datetime(2017, 10, 15, 16, tzinfo=UTC)
 ANN = pseudonym("user", "ann", key=b"k", key_id="k1")
@@ -72,7 +76,7 @@ def test_versions_that_champions_and_generations_are_from_are_read_as_they_were(
     shown = {"layout_date": DAY, "run_id": "export-1-", "flipped_at": AT, "generation": 7}
     tables.append("exports", [shown, {**shown, "generation": 8, "run_id": "other", "flipped_at": None}])
 
-    assert lineage.needed(tables) == {
+    assert lineage.needed(tables, config.store_url) == {
         "closing_examples": {first: "model churn@1", second: "model churn@2"},
         "layouts": {drawn: "generation 7"},
     }
@@ -86,6 +90,23 @@ def test_versions_that_champions_and_generations_are_from_are_read_as_they_were(
 
 
 def test_who_is_forgotten_goes_though_a_champion_learned_from_them(config: Config, tables: Tables) -> None:
+def test_what_two_roll_backs_left_in_the_store_stays(config: Config, tables: Tables) -> None:
+    """Generations 2 and 3 were rolled back from: the colours hold 1 and 4."""
+    for number in (1, 2, 3, 4):
+        tables.append("runs", [run("export", 9 - number, run_id=f"e{number}", inputs=[("layouts", number)])])
+        shown = {"generation": number, "layout_date": DAY, "run_id": f"e{number}", "flipped_at": AT}
+        tables.append("exports", [shown])
+        night = nights.night(nights.DAY + timedelta(number), f"e{number}")
+        rows = nights.inputs(nights.layouts(range(3), {1: number}))
+        export(config.store_url, night, rows, numbered_after=number - 1)
+        if number in (2, 3):
+            care.rollback(config.store_url, "UTC", nights.NOON)
+    assert held(config.store_url) == {1, 4}
+    assert lineage.needed(tables, config.store_url) == {"layouts": {1: "generation 1", 4: "generation 4"}}
+    gone = old_runs.find(tables, config.store_url, AT + timedelta(1))
+    assert gone == {"export": ["e2", "e3"]}
+
+
     old = examples(tables, ANN)
     examples(tables, "b")
     model(tables, "churn@1", "yes", old)
