@@ -14,7 +14,6 @@ from jobs.config import Config, Maintenance
 from jobs.contracts import contract
 from jobs.house import airflow
 from jobs.ids import pseudonym
-from jobs.tables import Tables
 from jobs.store import care
 from jobs.store.export import export
 from jobs.store.status import held
@@ -89,7 +88,6 @@ def test_versions_that_champions_and_generations_are_from_are_read_as_they_were(
     assert not opens(tables, "layouts", drawn - 1) or tables.read("layouts", version=drawn - 1).num_rows == 1
 
 
-def test_who_is_forgotten_goes_though_a_champion_learned_from_them(config: Config, tables: Tables) -> None:
 def test_what_two_roll_backs_left_in_the_store_stays(config: Config, tables: Tables) -> None:
     """Generations 2 and 3 were rolled back from: the colours hold 1 and 4."""
     for number in (1, 2, 3, 4):
