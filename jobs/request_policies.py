@@ -4,7 +4,7 @@ The export puts it beside the layouts (key `policy:PAGE`), and jobs/on_request.p
 the one that drew the page's newest default variant. What a request cannot tell of a widget (`share/{widget}`,
 `reward_mean/PAGE/{widget}`) is the mean over the seen positions of the last 28 days. With a page that has
 goals, rules or variants goes what it is drawn for and under: the page itself, what its widgets are worth, and
-their labels, as of the night.
+their labels as of the night, where its rules are about them.
 
 Reads   the night's default variants in layouts, policies, bandit_statistics; widgets, for pages with rules
 """
@@ -60,8 +60,9 @@ def of_night(config: Config, rows: Rows, day: date) -> dict[str, dict[str, Any]]
         row = _fitted(rows, version)
         if row is not None and row["spec_digest"] != spec.digest:
             continue
-        candidates = drawn["candidates"]
+        candidates, widgets = drawn["candidates"], {}
         if about.steered is not None:  # what is kept are those that anybody may see
+            widgets = widgets_as_of(changes, day)
             candidates = Epochs(about, (), (), changes, 1, kinds=config.kinds).candidates(day)
         if not candidates:
             continue
@@ -83,7 +84,7 @@ def of_night(config: Config, rows: Rows, day: date) -> dict[str, dict[str, Any]]
             "action": _features(features.action),
             "theta": _theta(model),
             "static": _static(rows, features, config.reward.version, day),
-        } | _steered(config, about, row, candidates, widgets_as_of(changes, day))
+        } | _steered(config, about, row, candidates, widgets)
     return found
 
 
