@@ -145,9 +145,8 @@ def compacted(house: House) -> Step:
     for name in APPENDED:
         found = compaction.crowded(house.tables, name, bounds) if house.tables.exists(name) else {}
         if found:
-            files = sum(found.values())
-            notes.append(f"{name}: {files:,} files in {len(found):,} partitions")
-            fewer = files - len(found)
+            fewer = sum(found.values())
+            notes.append(f"{name}: {fewer:,} fewer in {len(found):,} partitions")
             count += fewer if house.dry_run else compaction.compact(house.tables, name, found, bounds)
     return Step("compaction", count, "small files fewer", notes)
 
