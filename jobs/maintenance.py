@@ -196,13 +196,14 @@ def _removed(house: House, name: str, files: Sequence[Path]) -> Step:
 
 def artifacts_removed(house: House) -> Step:
     """Delete files of models that were never promoted."""
-    found = old_artifacts.find(house.config, house.before(house.config.maintenance.artifacts_days))
+    found, lost = old_artifacts.find(house.config, house.before(house.config.maintenance.artifacts_days))
     if not house.dry_run:
         for one in found:
             old_artifacts.remove(one)
-    return Step(
-        "MLflow", len(found), "models' files", [", ".join(one.version for one in found)] if found else []
-    )
+    notes = [", ".join(one.version for one in found)] if found else []
+    if lost:
+        notes.append(f"skipped, since their runs are gone from MLflow: {', '.join(lost)}")
+    return Step("MLflow", len(found), "models' files", notes)
 
 
 def airflow_cleaned(house: House) -> Step:
