@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from jobs import algorithms, page_goals, standing
 from jobs.config import Config, FeatureSet, Page
-from jobs.epochs import Epochs, widgets_as_of
+from jobs.epochs import CHANGES, Epochs, widgets_as_of
 from jobs.labels import LABELS
 from ml.bandits.linear import COLD, Linear
 from ml.features.sets import MISSING
@@ -35,7 +35,6 @@ WINDOW_DAYS = 28
 DIGITS = 9  # of float32, in which scores are computed
 DEFAULTS = ("layout_date", "page", "drawn_date", "policy_version", "feature_set", "candidates")
 FITTED = ("policy_version", "spec_digest", "widgets", "worths", *algorithms.PARAMETERS)
-WIDGETS = ("widget", "changed_date", "pages", "is_deleted", "kind", "purpose", *LABELS)
 SUMS = ("widget", "n", "xx")
 INVERSE: dict[str, Callable[[float], float]] = {
     "identity": lambda x: x, "log1p": math.expm1, "sqrt": lambda x: x * x
@@ -50,7 +49,7 @@ def of_night(config: Config, rows: Rows, day: date) -> dict[str, dict[str, Any]]
     found = {}
     changes: list[dict[str, Any]] = []
     if any(page.steered is not None for page in config.pages.values()):
-        changes = rows("widgets", WIDGETS, ds.field("changed_date") <= day).read_all().to_pylist()
+        changes = rows("widgets", CHANGES, ds.field("changed_date") <= day).read_all().to_pylist()
     for page, drawn in sorted(_newest_defaults(rows, day).items()):
         about, features = config.pages.get(page), config.feature_sets.get(drawn["feature_set"])
         version = str(drawn["policy_version"])

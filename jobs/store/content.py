@@ -29,7 +29,7 @@ from jobs.store.walks import Pair
 ROWS = 50_000
 SAMPLES_A_BATCH = 8
 SORT_MEMORY = "512MB"
-WIDGET_LABELS = (
+WIDGET_FIELDS = (
     "kind",
     "pages",
     "category",
@@ -128,7 +128,7 @@ class Content:
         if self.inputs.flags:
             yield keys.VERSIONS, (value := _json(self.inputs.flags))
             yield from _versions(self.inputs.who, read_flags(value), self.scratch)
-        yield from _entities("widget", self.inputs.widgets, "widget", WIDGET_LABELS)
+        yield from _entities("widget", self.inputs.widgets, "widget", WIDGET_FIELDS)
 
     def _draws(self) -> Iterator[Pair]:
         for batch in self.inputs.layouts(NAMED):
