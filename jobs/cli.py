@@ -339,7 +339,7 @@ def layout_explain(
     from jobs.store.show import subject_of
 
     config = load()
-    typer.echo("\n".join(of_subject(config, subject_of(config, subject))))
+    typer.echo("\n".join(of_subject(config, subject_of(config, subject), subject)))
 
 
 @layout_app.command("page")
