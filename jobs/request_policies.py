@@ -25,6 +25,7 @@ from jobs import algorithms, page_goals, standing
 from jobs.config import Config, FeatureSet, Page
 from jobs.epochs import CHANGES, Epochs, widgets_as_of
 from jobs.labels import LABELS
+from jobs.page_specs import NOT_DRAWN
 from ml.bandits.linear import COLD, Linear
 from ml.features.sets import MISSING
 
@@ -104,7 +105,7 @@ def _steered(
     }
     return {
         "format": STEERED_FORMAT,
-        "drawn": page.model_dump(mode="json", exclude_defaults=True),
+        "drawn": page.model_dump(mode="json", exclude_defaults=True, exclude=set(NOT_DRAWN)),
         "main": config.variants.of(page)[0],
         "worths": None if worths is None else [[_short(value) for value in of] for of in worths.tolist()],
         "labels": {widget: told for widget, told in labels.items() if told},
