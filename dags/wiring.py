@@ -73,12 +73,9 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 def own_day(dag_run: Any) -> date:
     """Return the business day that a run without dates of its own is for."""
-    zone = ZoneInfo(configured("business_time_zone"))
-    if getattr(dag_run, "partition_key", None):
-        return date.fromisoformat(dag_run.partition_key[:10])
-    if dag_run.data_interval_start is not None:
-        return dag_run.data_interval_start.astimezone(zone).date()
-    return (dag_run.logical_date or dag_run.run_after).astimezone(zone).date() - timedelta(days=1)
+    from jobs import run_day
+
+    return run_day.of_run(dag_run, ZoneInfo(configured("business_time_zone")))
 
 
 def run_days(params: Mapping[str, Any], dag_run: Any) -> tuple[date, date]:

@@ -6,21 +6,24 @@
     own:SUBJECT:bought together   what goes with the subject's last visit: Σ over its products a of
                                   n(a, b) / √(n(a) n(b)), n counting visits of the last `window_days`, both
                                   on `trend_least` visits or more; nothing that was in that visit
+    own:SUBJECT:bought in N days  bought in the last N days, the latest first
     trending:region:REGION        growth as of `trending`, among subjects of a region as of the list day
     trending:season               growth of the `window_days` that follow a year ago over those before them
 
-The first three are asked for by a widget's purpose, the others by a widget of the list's name.
+The first three are asked for by a widget's purpose, that of N days by a page whose products go by it
+(`bought_products`), the others by a widget of the list's name.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.config import Page
 from jobs.day_windows import held_within
-from jobs.store.pages import OF_PURPOSE
+from jobs.store.pages import OF_PURPOSE, bought_list
 
 BUY_AGAIN, VIEWED, TOGETHER = OF_PURPOSE
 TRENDING = "trending"
@@ -46,6 +49,11 @@ def asked(widgets: DataFrame) -> set[str]:
     return {name for name in found if name in OF_PURPOSE or str(name).startswith(f"{TRENDING}:")}
 
 
+def bought_days(pages: Mapping[str, Page]) -> list[int]:
+    """Return of how many days pages ask what was bought."""
+    return sorted({page.bought_products.days for page in pages.values() if page.bought_products})
+
+
 def entries(
     order_lines: DataFrame,
     bought: DataFrame,
@@ -54,10 +62,12 @@ def entries(
     wanted: Collection[str],
     days: Sequence[date],
     of: Windows,
+    bought_days: Collection[int] = (),
 ) -> list[DataFrame]:
     """Return entries of the lists that are wanted, in the columns of product_lists' own.
 
     bought : list_date, subject, product_id, visits, latest, of all that was bought until each list day.
+    bought_days : of how many days lists of what was bought are wanted.
     """
     present = subject_features.select(F.col("feature_date").alias("list_date"), "subject")
     found = []
@@ -69,6 +79,10 @@ def entries(
         found.append(_own(_viewed(outcomes, days, of.window_days), VIEWED))
     if TOGETHER in wanted:
         found.append(_own(_together(order_lines, days, of), TOGETHER))
+    for length in bought_days:
+        lately = bought.where(F.datediff("list_date", "latest") < length)
+        scored = lately.withColumn("score", F.unix_date("latest"))
+        found.append(_own(scored, bought_list(length)))
     own = [frame.join(present, on=["list_date", "subject"], how="left_semi") for frame in found]
     if any(name.startswith(f"{TRENDING}:{REGION}") for name in wanted):
         own.append(_of_regions(order_lines, subject_features, days, of))

@@ -21,15 +21,17 @@ from jobs.contracts import Check, Contract
 ROWS = "rows"
 REJECTED = "share of rejected rows"
 DIGEST = "digest"
+USUAL = ": as usual"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A check that did not hold."""
+    """A check that did not hold; `is_usual` where its contract knows what that is as a rule."""
 
     check: str
     measured: float
     bounds: Check
+    is_usual: bool = False
 
     @property
     def stops(self) -> bool:
@@ -39,7 +41,8 @@ class Finding:
     def __str__(self) -> str:
         low = "" if self.bounds.min is None else f" at least {self.bounds.min:g}"
         high = "" if self.bounds.max is None else f" at most {self.bounds.max:g}"
-        return f"'{self.check}' measured {self.measured:g}, expected{low}{high}"
+        why = f" ({self.bounds.usual.says})" if self.bounds.usual and self.is_usual else ""
+        return f"'{self.check}' measured {self.measured:g}, expected{low}{high}{why}"
 
 
 def preload() -> None:
@@ -58,6 +61,9 @@ def measure(staged: DataFrame, about: Contract) -> dict[str, Any]:
     hashed += [_hashable(name, column.type) for name, column in about.columns.items()]
     digest = F.sum(F.xxhash64(*hashed).cast("decimal(38,0)"))
     checks = [F.expr(check.measure).cast("double").alias(name) for name, check in about.checks.items()]
+    checks += [
+        F.expr(check.usual.when).alias(name + USUAL) for name, check in about.checks.items() if check.usual
+    ]
     row = staged.agg(F.count("*").alias(ROWS), digest.alias(DIGEST), *checks).collect()[0].asDict()
     row[DIGEST] = f"{int(row[DIGEST] or 0) % 2**64:016x}"
     return row
@@ -69,7 +75,10 @@ def judge(measured: dict[str, Any], rejected: int, about: Contract) -> list[Find
     bounds = {REJECTED: Check(measure=REJECTED, max=about.max_rejected_share), **about.checks}
     frame = pd.DataFrame([{REJECTED: share, **{name: measured[name] for name in about.checks}}])
     broken = _expect(frame, bounds, about.table)
-    return [Finding(name, float(frame[name].iloc[0]), bounds[name]) for name in broken]
+    return [
+        Finding(name, float(frame[name].iloc[0]), bounds[name], bool(measured.get(name + USUAL)))
+        for name in broken
+    ]
 
 
 def _expect(frame: pd.DataFrame, bounds: dict[str, Check], table: str) -> list[str]:

@@ -339,7 +339,7 @@ def layout_explain(
     from jobs.store.show import subject_of
 
     config = load()
-    typer.echo("\n".join(of_subject(config, subject_of(config, subject))))
+    typer.echo("\n".join(of_subject(config, subject_of(config, subject), subject)))
 
 
 @layout_app.command("page")
@@ -376,7 +376,11 @@ def serve(
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port to listen on")] = 8090,
 ) -> None:
-    """Serve the store over HTTP: /v1/layouts/PAGE?user=ID, /v1/lists/KEY, /v1/widgets/NAME, /health."""
+    """Serve the store over HTTP: layouts, lists, widgets, /health and /metrics.
+
+    /v1/layouts/PAGE?user=ID (or device=ID), /v1/lists/KEY, /v1/widgets/NAME, /health (which generation is
+    live), /metrics (reads by page and outcome, as Prometheus reads them).
+    """
     from jobs.config import load
     from jobs.serve import run
 

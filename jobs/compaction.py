@@ -10,8 +10,7 @@ On failure, run it again: a commit is made whole or not at all.
 """
 
 import json
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 from deltalake import WriterProperties
@@ -26,15 +25,31 @@ LOG_RETENTION = "delta.logRetentionDuration"
 
 
 def crowded(tables: Tables, name: str, bounds: Maintenance) -> dict[tuple[str, ...], int]:
-    """Return the partitions of a table that hold many small files, with how many."""
+    """Return the partitions of a table that hold many small files, with how many there would be fewer."""
     by = contract(name).partition_by
-    files = pa.table(tables.open(name).get_add_actions(flatten=True)).to_pylist()
-    small = Counter(
-        tuple(str(row[f"partition.{column}"]) for column in by)
-        for row in files
-        if row["size_bytes"] < bounds.small_mib * MIB
-    )
-    return {values: count for values, count in small.items() if count >= bounds.small_files}
+    small: dict[tuple[str, ...], list[int]] = {}
+    for row in pa.table(tables.open(name).get_add_actions(flatten=True)).to_pylist():
+        if row["size_bytes"] < bounds.small_mib * MIB:
+            values = tuple(str(row[f"partition.{column}"]) for column in by)
+            small.setdefault(values, []).append(row["size_bytes"])
+    many = {values: sizes for values, sizes in small.items() if len(sizes) >= bounds.small_files}
+    fewer = {values: _fewer(sizes, bounds.small_mib * MIB) for values, sizes in many.items()}
+    return {values: count for values, count in fewer.items() if count}
+
+
+def _fewer(sizes: Sequence[int], target: int) -> int:
+    """Return by how many files there are fewer once those that fit into one of a target size are one.
+
+    The largest first, each where it first fits: as Delta's compaction does.
+    """
+    filled: list[int] = []
+    for size in sorted(sizes, reverse=True):
+        place = next((at for at, full in enumerate(filled) if full + size <= target), None)
+        if place is None:
+            filled.append(size)
+        else:
+            filled[place] += size
+    return len(sizes) - len(filled)
 
 
 def compact(tables: Tables, name: str, partitions: Mapping[tuple[str, ...], int], bounds: Maintenance) -> int:

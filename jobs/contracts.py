@@ -55,13 +55,24 @@ class Column(Strict):
         return arrow_type(self.type)
 
 
+class Reason(Strict):
+    """Why a check did not hold, in words, where a further aggregate is true."""
+
+    when: str
+    says: str
+
+
 class Check(Strict):
-    """A rule for the whole of what a run made: an aggregate that lies between min and max."""
+    """A rule for the whole of what a run made: an aggregate that lies between min and max.
+
+    usual : what it is, as a rule, when it does not hold.
+    """
 
     measure: str
     min: float | None = None
     max: float | None = None
     on_break: Literal["stop", "warn"] = "stop"
+    usual: Reason | None = None
 
 
 class Volume(Strict):

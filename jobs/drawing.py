@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from jobs import algorithms, maps, page_goals, steering, variants
 from jobs.config import FeatureSet, Page, Policy
 from jobs.epochs import EPOCH_ZERO
+from jobs.page_specs import NOT_DRAWN
 from jobs.standing import BETWEEN
 from jobs.store.keys import DEFAULT_PREFIX
 from jobs.store.variants import page_of
@@ -63,7 +64,8 @@ class PageRules:
         fitted, labels = self.fitted.get(drawn) or {}, self.labels.get(drawn, {})
         parameters = {name: value for name, value in fitted.items() if isinstance(value, np.ndarray)}
         said = [
-            *(part.model_dump(mode="json") for part in (self.page, self.spec, self.features)),
+            self.page.model_dump(mode="json", exclude=set(NOT_DRAWN)),
+            *(part.model_dump(mode="json") for part in (self.spec, self.features)),
             self.seed,
             self.variants,
             {name: value for name, value in fitted.items() if name not in parameters},

@@ -11,8 +11,11 @@ from typing import Any
 
 from jobs.config import Page
 from jobs.kinds import NOTHING_SAID, Kinds
+from jobs.labels import LABELS
 
 EPOCH_ZERO = date(1970, 1, 1)
+CHANGES = ("widget", "changed_date", "pages", "is_deleted", "kind", "purpose", *LABELS)
+"""What pages and their rules go by of the rows of `widgets`."""
 
 
 def widgets_as_of(changes: Sequence[Mapping[str, Any]], day: date) -> dict[str, Mapping[str, Any]]:
@@ -31,7 +34,7 @@ class Epochs:
 
     known : days that have features, in rising order.
     fitted : days that have a policy of the page's live spec, in rising order.
-    changes : rows of `widgets`: widget, changed_date, pages, is_deleted.
+    changes : rows of `widgets`, with the columns of CHANGES.
     length : days after which a quiet subject is drawn anew.
     released : nights on which the page's live spec changed.
     kinds : which widgets have a place at the page's moment.

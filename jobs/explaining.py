@@ -66,30 +66,33 @@ class Told:
         return self.reason == PINNED
 
 
-def of_subject(config: Config, subject: str) -> Iterator[str]:
-    """Explain a subject's pages of the newest night; one line says so when there are none."""
+def of_subject(config: Config, subject: str, named: str = "") -> Iterator[str]:
+    """Explain a subject's pages of the newest night; one line says so when there are none.
+
+    named : what whoever asks calls the subject, as the shop's id.
+    """
     tables = Tables(config.tables)
     night = standing.newest_night(tables)
     rows = standing.of_subject(tables, subject, night, COLUMNS) if night else []
     if not rows:
-        yield _nothing(tables, subject, night)
+        yield _nothing(tables, subject, night, named or subject)
         return
     own = sorted(rows, key=lambda row: (str(row["page"]), str(row["variant"])))
     policies = policies_of(tables, own)
     for row in own:
-        yield from explain(row, told(row, config, policies.get(row["policy_version"])))
+        yield from explain(row, told(row, config, policies.get(row["policy_version"])), night)
 
 
-def _nothing(tables: Tables, subject: str, night: date | None) -> str:
+def _nothing(tables: Tables, subject: str, night: date | None, named: str) -> str:
     """Say why a subject has no layout of their own, in one sentence."""
     if night is None:
         return "No layouts were drawn yet: run lake_etl, then nightly_layouts."
     mine = ds.field("subject") == subject
     if tables.pruned("subject_features", ["subject"], mine, first=night, last=night).num_rows:
-        return f"{subject} has no layout of their own: the rules leave them none, and readers get a default."
+        return f"{named} has no layout of their own: the rules leave them none, and readers get a default."
     return (
-        f"Nothing is known of {subject} as of {night} (somebody new, who left, or a slip of the pen): readers"
-        " give them one of the page's defaults."
+        f"{named} is unknown as of {night} (somebody new, who left, or a slip of the pen): readers give them"
+        " one of the page's defaults, and there is nothing to explain."
     )
 
 
@@ -103,10 +106,11 @@ def policies_of(tables: Tables, rows: Sequence[Mapping[str, Any]]) -> dict[str, 
     return {row["policy_version"]: row for row in tables.read("policies", asked).to_pylist()}
 
 
-def explain(row: Mapping[str, Any], of_positions: Sequence[Told]) -> Iterator[str]:
-    """Tell a page's positions, a line each."""
+def explain(row: Mapping[str, Any], of_positions: Sequence[Told], night: date | None = None) -> Iterator[str]:
+    """Tell a page's positions, a line each; of an older day than the night, why the draw stands."""
     variant = f" on {row['variant'].replace(BETWEEN_PARTS, ', ')}" if row.get("variant") else ""
     yield f"{row['page']}{variant}, drawn on {row['drawn_date']} by {row['policy_version']}:"
+    yield from _stands(row, night)
     for number, of in enumerate(of_positions, 1):
         if of.is_pinned:
             told = f"pinned here, whatever else (its expected reward is {of.reward:.3f})"
@@ -121,6 +125,18 @@ def explain(row: Mapping[str, Any], of_positions: Sequence[Told]) -> Iterator[st
         out = f" Rules kept out {named(of.kept_out)}." if of.kept_out else ""
         yield f"  {number}. {of.widget}: {told}.{out}"
     yield from filtered(row)
+
+
+def _stands(row: Mapping[str, Any], night: date | None) -> Iterator[str]:
+    """Say of a draw of an older day since when it stands, and why."""
+    if night is None or row["drawn_date"] >= night:
+        return
+    since = f", since the night of {row['layout_date']}" if row["layout_date"] < night else ""
+    yield (
+        f"  It stands on {night}{since}: its epoch began on {row['drawn_date']}, and until the subject is"
+        f" active again, the page or its policy, rules or widgets change, or {standing.NIGHTS} days are over,"
+        " a page is that of its epoch's first evening."
+    )
 
 
 def filtered(row: Mapping[str, Any], title: Callable[[str], str] = str) -> Iterator[str]:

@@ -146,6 +146,9 @@ def read_inputs(
             for name, page in config.pages.items()
             if (told := config.variants.told(page, config.business_time_zone))
         },
+        bought={
+            name: page.bought_products.days for name, page in config.pages.items() if page.bought_products
+        },
         strongest=_reader(tables, versions, "subject_features", STRONGEST, of_features & present),
         own_lists=_reader(tables, versions, "product_lists", LIST_COLUMNS, of_day & own & present),
         shared_lists=shared,

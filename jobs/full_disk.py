@@ -11,7 +11,8 @@ def sentence(error: BaseException, home: Path) -> str | None:
     while seen is not None:
         if SAID in str(seen):
             return (
-                f"A disk is full ({home}, or where Spark keeps what it shuffles): nothing was published."
+                f"A disk is full ({home}, or where Spark keeps what it shuffles): the run did not end."
+                " What it had published or exported by then is whole, all else stands as it was."
                 " `vitrine doctor` says how much is left and `vitrine maintenance DAY --dry-run` what may go;"
                 " free some, then run it again."
             )

@@ -49,7 +49,7 @@ def lines(found: Preview) -> Iterator[str]:
     yield ""
     names = list(found.points[0].changes)
     yield (
-        f"Other weights, over {found.of_grid:,} of these visits: change of each goal; * loses to no others in"
+        f"Other weights, {sampled(found)}: change of each goal; * loses to no others in"
         f" all of {', '.join(names)}. Half the width of each 95 % interval stands behind ±."
     )
     yield f"  {'weights':<42}" + "".join(f"{name:>22}" for name in names)
@@ -65,6 +65,16 @@ def lines(found: Preview) -> Iterator[str]:
     yield ""
     yield f"To have them, write into conf/pages/{log.page.page}.yaml:"
     yield from yaml_of(found.goals)
+
+
+def sampled(found: Preview) -> str:
+    """Say over which visits weights of the grid are compared, and which table to trust for those asked."""
+    if found.of_grid == found.servings:
+        return f"over all {found.servings:,} visits, as above"
+    return (
+        f"over a sample, {found.of_grid:,} visits of whole subjects (for the weights asked, the last row, the"
+        f" table above is surer: it counts all {found.servings:,})"
+    )
 
 
 def yaml_of(goals: Goals) -> Iterator[str]:
@@ -173,7 +183,7 @@ def _changes(changes: Sequence[Change]) -> str:
 
 
 def _front(found: Preview) -> str:
-    names = list(found.points[0].changes)
+    names, over = list(found.points[0].changes), sampled(found)
     plots = "".join(
         f"<figure class='card'><figcaption><b>{name}</b> against {REWARD}: change a visit</figcaption>"
         f"{_scatter(found.points, REWARD, name)}</figure>"
@@ -189,7 +199,7 @@ def _front(found: Preview) -> str:
     )
     head = "".join(f'<th scope="col">{name}</th>' for name in ("weights", *names, ""))
     return (
-        f'<p class="note">Over {found.of_grid:,} of the visits. Filled: on the Pareto front, no other weights'
+        f'<p class="note">{over[0].upper()}{over[1:]}. Filled: on the Pareto front, no other weights'
         f" tried are better in all of {', '.join(names)}; hollow: beaten. The last is what was asked."
         f" Half the width of each 95 % interval stands behind ±.</p>"
         f'<div class="charts">{plots}</div><div class="card wide below"><table><thead><tr>{head}</tr></thead>'
@@ -220,8 +230,8 @@ def _scatter(points: Sequence[Point], across: str, up: str) -> str:
     for place, point in enumerate(points, 1):
         kind = "asked" if place == len(points) else "best" if point.is_best else "beaten"
         at_x, at_y = x(point.changes[across].value), y(point.changes[up].value)
-        told = f"{weights_of(point.weights)}: {across} {number(point.changes[across].value, sign=True)},"
-        told += f" {up} {number(point.changes[up].value, sign=True)}"
+        told = f"{weights_of(point.weights)}: {across} {about(point.changes[across])},"
+        told += f" {up} {about(point.changes[up])}"
         parts.append(
             f'<g class="point {kind}"><title>{escape(told)}</title>'
             f'<circle cx="{at_x:.1f}" cy="{at_y:.1f}" r="6"/>'

@@ -36,21 +36,23 @@ from jobs.config import ConfigError, FeatureSet, Page, Policy
 from jobs.contracts import contract
 from jobs.drawing import WHO, PageRules, draw_pages
 from jobs.due import KEYS, EpochRow, due, of_night, stood_before
-from jobs.epochs import Epochs, widgets_as_of
+from jobs.epochs import CHANGES, Epochs, widgets_as_of
 from jobs.inputs import MissingInput
 from jobs.kinds import NOTHING_SAID, Kinds
-from jobs.labels import LABELS
 from jobs.live import POLICY, LivePolicies
 from jobs.page_words import named
 from jobs.scenarios import BACKFILL, LIVE
 from jobs.shell import Days, Job, State, Until
 from jobs.standing import NIGHTS, AsDrawn
+from jobs.store.encode import COLUMNS as SERVED
 from jobs.subject_features import MAPS
 from jobs.variants import NO_NAMES, VariantNames
 
 LONGEST_EPOCH = NIGHTS
 DEFAULT_VARIANTS = 64
 DEFAULT = "default:"
+SEEN = ("variant", *SERVED)
+"""What readers see of a draw: not `terms`, say, which other code may name otherwise."""
 
 LOG = logging.getLogger(__name__)
 
@@ -119,14 +121,16 @@ def build(
 
 
 def _beside_served(drawn: DataFrame, earlier: DataFrame, stood: DataFrame, served_until: date) -> DataFrame:
-    """Keep the live rows of nights that were served; what is drawn otherwise now is a backfill's.
+    """Keep the live rows of nights that were served; what readers would see otherwise now is a backfill's.
 
     stood : the layouts that stand on those nights.
     """
+    seen = ["layout_date", *SEEN]
     is_served = F.col("layout_date") <= F.lit(served_until)
     served = earlier.where(is_served & (F.col("scenario") == LIVE))
     now = drawn.where(is_served & (F.size("widgets") > 0))
-    differing = now.exceptAll(stood).withColumn("scenario", F.lit(BACKFILL))
+    was = stood.withColumn("variant", F.coalesce("variant", F.lit(""))).select(*seen)
+    differing = now.join(was, on=seen, how="left_anti").withColumn("scenario", F.lit(BACKFILL))
     kept = earlier.where(~F.col("scenario").isin(LIVE, BACKFILL))
     return drawn.where(~is_served).unionByName(served).unionByName(differing).unionByName(kept)
 
@@ -176,12 +180,7 @@ def _plans(
     known = sorted(
         row["feature_date"] for row in subject_features.select("feature_date").distinct().collect()
     )
-    changes = [
-        row.asDict()
-        for row in widgets.select(
-            "widget", "changed_date", "pages", "is_deleted", "kind", "purpose", *LABELS
-        ).collect()
-    ]
+    changes = [row.asDict() for row in widgets.select(*CHANGES).collect()]
     fitted = policies.select("spec_digest", "fitted_date").collect()
     verdicts = releases.where(F.col("kind") == POLICY).select("kind", "name", "as_of_date", "details")
     told = [row.asDict() for row in verdicts.collect()]

@@ -132,7 +132,8 @@ def swept(house: House) -> Step:
 
 def shortened(house: House) -> Step:
     """Drop rows of runs."""
-    found = old_runs.find(house.tables, house.before(house.config.maintenance.runs_days))
+    before = house.before(house.config.maintenance.runs_days)
+    found = old_runs.find(house.tables, house.config.store_url, before)
     if not house.dry_run:
         old_runs.drop(house.tables, found)
     return Step("runs", sum(len(ids) for ids in found.values()), "rows that nothing rests on")
@@ -144,9 +145,8 @@ def compacted(house: House) -> Step:
     for name in APPENDED:
         found = compaction.crowded(house.tables, name, bounds) if house.tables.exists(name) else {}
         if found:
-            files = sum(found.values())
-            notes.append(f"{name}: {files:,} files in {len(found):,} partitions")
-            fewer = files - len(found)
+            fewer = sum(found.values())
+            notes.append(f"{name}: {fewer:,} fewer in {len(found):,} partitions")
             count += fewer if house.dry_run else compaction.compact(house.tables, name, found, bounds)
     return Step("compaction", count, "small files fewer", notes)
 
@@ -156,7 +156,7 @@ def summed_up(house: House) -> Step:
     bounds, tables = house.config.maintenance, house.tables
     there = [name for name in all_tables() if tables.exists(name)]
     if not house.dry_run:
-        for name in lineage.needed(tables):
+        for name in lineage.needed(tables, house.config.store_url):
             compaction.keep_log(tables, name, bounds.lineage_days)
     long = [name for name in there if compaction.commits_since_checkpoint(tables, name) >= bounds.log_commits]
     if not house.dry_run:
@@ -196,13 +196,14 @@ def _removed(house: House, name: str, files: Sequence[Path]) -> Step:
 
 def artifacts_removed(house: House) -> Step:
     """Delete files of models that were never promoted."""
-    found = old_artifacts.find(house.config, house.before(house.config.maintenance.artifacts_days))
+    found, lost = old_artifacts.find(house.config, house.before(house.config.maintenance.artifacts_days))
     if not house.dry_run:
         for one in found:
             old_artifacts.remove(one)
-    return Step(
-        "MLflow", len(found), "models' files", [", ".join(one.version for one in found)] if found else []
-    )
+    notes = [", ".join(one.version for one in found)] if found else []
+    if lost:
+        notes.append(f"skipped, since their runs are gone from MLflow: {', '.join(lost)}")
+    return Step("MLflow", len(found), "models' files", notes)
 
 
 def airflow_cleaned(house: House) -> Step:

@@ -10,12 +10,15 @@ Writes  MLflow's artifacts
 import os
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.config import Config
 from jobs.releases import promoted
 from jobs.reports import tracking
 from jobs.tables import Tables
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 @dataclass(frozen=True)
@@ -26,20 +29,37 @@ class Refused:
     artifacts: str
 
 
-def find(config: Config, before: datetime) -> list[Refused]:
-    """Return the versions registered before an instant that were never promoted and still have files."""
+def find(config: Config, before: datetime) -> tuple[list[Refused], list[str]]:
+    """Return the versions registered before an instant that were never promoted and still have files.
+
+    Beside them those whose run is gone from MLflow, and with it where their files are.
+    """
     if not (os.environ.get("MLFLOW_TRACKING_URI") or (config.home / "mlflow" / "mlflow.db").exists()):
-        return []
+        return [], []
     kept = set(promoted(Tables(config.tables)))
-    client, found = tracking(config), []
+    client, found, lost = tracking(config), [], []
     for one in client.search_model_versions():
         version = one.tags.get("model_version", "")
         is_old = one.creation_timestamp < before.timestamp() * 1000
         if is_old and version and version not in kept:
-            address = client.get_run(str(one.run_id)).info.artifact_uri
-            if _repository(address).list_artifacts():
+            address = _artifacts(client, str(one.run_id))
+            if address is None:
+                lost.append(version)
+            elif _repository(address).list_artifacts():
                 found.append(Refused(version, address))
-    return sorted(found, key=lambda one: one.version)
+    return sorted(found, key=lambda one: one.version), sorted(lost)
+
+
+def _artifacts(client: "MlflowClient", run: str) -> str | None:
+    """Return where a run's files are, None where there is no such run."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_run(run).info.artifact_uri)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
 
 
 def remove(refused: Refused) -> None:

@@ -1,11 +1,13 @@
 """Old files of the data home: reports, logs of tasks, and what alerts were told.
 
-A report is written anew by its job; the newest of each kind stays, however old it is. Logs go by their own
+A report is written anew by its job; the newest of each kind stays, however old it is: a kind is a folder, and
+what a name says beside its day, as the page of a goals' preview or the segmentation. Logs go by their own
 age, and empty folders with them.
 
 Reads and writes    reports/, airflow/logs/ and alerts/ in the data home
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -13,17 +15,18 @@ from pathlib import Path
 
 LOGS = ("airflow/logs", "alerts")
 LOCK = "lock"
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def old_reports(home: Path, before: datetime) -> list[Path]:
-    """Return the reports of before an instant, but for the newest of each folder."""
+    """Return the reports of before an instant, but for the newest of each kind."""
     folder = home / "reports"
-    by_folder: dict[Path, list[Path]] = {}
+    by_kind: dict[tuple[Path, str], list[Path]] = {}
     for file in sorted(folder.rglob("*.html")):
-        by_folder.setdefault(file.parent, []).append(file)
+        by_kind.setdefault((file.parent, DAY.split(file.stem)[0]), []).append(file)
     return [
         file
-        for files in by_folder.values()
+        for files in by_kind.values()
         for file in sorted(files, key=_written)[:-1]
         if _written(file) < before.timestamp()
     ]

@@ -4,7 +4,7 @@ A row stays while it is young; while it is the newest that did a day of its tabl
 data and an unchanged rerun ask for it; and while a closing, a generation of the store or a change of key is
 known by it. Pins, runs that were stopped and those that were done again go.
 
-Reads   runs, exports
+Reads   runs, exports; the store's pointer and heartbeats
 Writes  runs, a job's partition in one transaction; a row that is appended meanwhile stays
 """
 
@@ -17,6 +17,7 @@ from deltalake import write_deltalake
 
 from jobs import runs
 from jobs.lineage import exporting_runs
+from jobs.store.backends import Address
 from jobs.tables import Tables, dataset_of
 
 COLUMNS = ("run_id", "job", "dag_run", "days", "status", "started_at")
@@ -46,10 +47,10 @@ def superfluous(rows: Iterable[Row], before: datetime, kept: Collection[str] = (
     return found
 
 
-def find(tables: Tables, before: datetime) -> dict[str, list[str]]:
+def find(tables: Tables, store: Address, before: datetime) -> dict[str, list[str]]:
     """Return by job the ids of the rows that may go."""
     rows = tables.read("runs", None, COLUMNS).to_pylist()
-    return superfluous(rows, before, exporting_runs(tables).keys())
+    return superfluous(rows, before, exporting_runs(tables, store).keys())
 
 
 def drop(tables: Tables, gone: Mapping[str, Collection[str]]) -> None:

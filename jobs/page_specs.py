@@ -197,11 +197,16 @@ def check_weights(weights: Mapping[str, float]) -> None:
         raise ValueError("diversity alone says nothing of what to show: give another goal a weight above 0")
 
 
+NOT_DRAWN = frozenset({"bought_products"})
+"""What a page says of its products: its draws know nothing of it."""
+
+
 class Page(_Section):
     """A page: its positions, the policy that fills them, its goals and its rules, if any.
 
     moment: it helps to fill a basket, or it is the last call at check-out, where nothing stands that sends
-    the buyer back to browsing (`jobs.kinds`). variants: what it has layouts of its own for.
+    the buyer back to browsing (`jobs.kinds`). variants: what it has layouts of its own for. bought_products:
+    what the subject bought so lately stands behind all else of a carousel, unless that is to buy again.
     """
 
     page: str
@@ -213,6 +218,7 @@ class Page(_Section):
     floor: float = Field(ge=0, lt=1)
     rules: PageRules | None = None
     goals: Goals | None = None
+    bought_products: Bought | None = None
 
     @model_validator(mode="after")
     def _says_diversity_once(self) -> "Page":

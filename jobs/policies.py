@@ -28,14 +28,13 @@ from jobs.config import FeatureSet, Policy, Reward
 from jobs.contracts import contract
 from jobs.epochs import widgets_as_of
 from jobs.shell import Job, State, Until
+from jobs.specs import WIDGET_LABELS
 from jobs.statistic_rows import ORDER, daily, first_of
 from ml.bandits import statistics
 from ml.bandits.statistics import Statistics
 
 Changes = Sequence[Mapping[str, Any]]
 Stats = Sequence[Mapping[str, Any]]
-
-LABELS = ("theme", "core_theme", "intent", "kind", "size", "page_context")
 
 
 def build(
@@ -67,7 +66,7 @@ def build(
     ordered = rows.repartition("page", "feature_set").sortWithinPartitions(*ORDER)
     about = contract("policies")
     listed = widgets.select(
-        "widget", "changed_date", "pages", "is_deleted", "created_date", *LABELS
+        "widget", "changed_date", "pages", "is_deleted", "created_date", *WIDGET_LABELS
     ).collect()
     fit = partial(
         fit_all,

@@ -6,7 +6,7 @@ category:NAME       best sellers of a category; longer, so that a reader can lea
 own:SUBJECT:NAME    what a subject bought on most visits in a category, then latest; for the categories of
                     widgets, and the subject's two strongest; for subjects with features of that day alone,
                     so not for who left or does not agree
-others              only where a widget asks for them: jobs/asked_lists.py
+others              only where a widget or a page asks for them: jobs/asked_lists.py
 
 A visit is a subject and day. Ties go to the lower product id, by number where ids are numbers. Products that
 left the catalogue by that day are on no list; a product's category is the catalogue's of that day.
@@ -17,18 +17,23 @@ Writes  product_lists, partition list_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs import asked_lists
+from jobs.config import Page
 from jobs.contracts import contract
 from jobs.day_windows import held_until
 from jobs.shell import Days, Job, State, Until
+from jobs.store.pages import bought_list
 from jobs.subject_products import history
 
+MOST_BOUGHT = 200
+"""Products on a list of what a subject bought lately: nobody looks at it, so it is longer than a carousel."""
+NO_PAGES: Mapping[str, Page] = {}
 VIEWED_DAYS = 84
 """Days of outcomes that are read: `window_days` of them count."""
 
@@ -49,6 +54,7 @@ def build(
     list_length: int,
     category_length: int,
     own_length: int,
+    pages: Mapping[str, Page] = NO_PAGES,
 ) -> DataFrame:
     """Build every list of every day; without checkpoints own lists read the whole of order_lines."""
     catalogue = F.broadcast(_catalogue(products))
@@ -77,10 +83,12 @@ def build(
     own = _own(counted, catalogue, widgets, subject_features, days)
     found = common.unionByName(_lists(own, F.lit(own_length)))
     windows = asked_lists.Windows(window_days, trend_days, trend_least, trend_prior)
+    asked, bought_days = asked_lists.asked(widgets), asked_lists.bought_days(pages)
+    longest = F.when(F.col("category").isin(list(map(bought_list, bought_days))), MOST_BOUGHT)
     for entries in asked_lists.entries(
-        order_lines, counted, outcomes, subject_features, asked_lists.asked(widgets), days, windows
+        order_lines, counted, outcomes, subject_features, asked, days, windows, bought_days
     ):
-        found = found.unionByName(_lists(_in_catalogue(entries, catalogue), F.lit(list_length)))
+        found = found.unionByName(_lists(_in_catalogue(entries, catalogue), longest.otherwise(list_length)))
     return found
 
 

@@ -2,6 +2,10 @@
 
 `fresh` and `stale` are layouts of the subject's own, `ranked` and `degraded` were made at once for who has
 none, `fallback` is one of the page's defaults, and `gone` was answered 503: the store could not be read.
+
+Callers make up addresses, so a page has a name of its own here from the first draw of it on that was given:
+of a page that the store does not hold there is only the built-in layout, which nobody drew. All others
+are counted as `other`.
 """
 
 from collections.abc import Mapping
@@ -11,7 +15,6 @@ from jobs.metrics import READS, Sample
 
 GONE = "gone"
 OTHER = "other"
-MOST_PAGES = 100  # callers make up addresses
 
 
 class Reads:
@@ -26,11 +29,10 @@ class Reads:
         page = content.get("page", "")
         if not page and status != 503:
             return
-        if page not in self._pages:
-            if len(self._pages) < MOST_PAGES:
-                self._pages.add(page)
-            else:
-                page = OTHER
+        if content.get("draw_id"):
+            self._pages.add(page)
+        elif page and page not in self._pages:
+            page = OTHER
         key = page, content["freshness"] if status == 200 else GONE
         self._counts[key] = self._counts.get(key, 0) + 1
 

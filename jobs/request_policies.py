@@ -4,7 +4,7 @@ The export puts it beside the layouts (key `policy:PAGE`), and jobs/on_request.p
 the one that drew the page's newest default variant. What a request cannot tell of a widget (`share/{widget}`,
 `reward_mean/PAGE/{widget}`) is the mean over the seen positions of the last 28 days. With a page that has
 goals, rules or variants goes what it is drawn for and under: the page itself, what its widgets are worth, and
-their labels, as of the night.
+their labels as of the night, where its rules are about them.
 
 Reads   the night's default variants in layouts, policies, bandit_statistics; widgets, for pages with rules
 """
@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from jobs import algorithms, page_goals, standing
 from jobs.config import Config, FeatureSet, Page
-from jobs.epochs import Epochs, widgets_as_of
+from jobs.epochs import CHANGES, Epochs, widgets_as_of
 from jobs.labels import LABELS
+from jobs.page_specs import NOT_DRAWN
 from ml.bandits.linear import COLD, Linear
 from ml.features.sets import MISSING
 
@@ -35,7 +36,6 @@ WINDOW_DAYS = 28
 DIGITS = 9  # of float32, in which scores are computed
 DEFAULTS = ("layout_date", "page", "drawn_date", "policy_version", "feature_set", "candidates")
 FITTED = ("policy_version", "spec_digest", "widgets", "worths", *algorithms.PARAMETERS)
-WIDGETS = ("widget", "changed_date", "pages", "is_deleted", "kind", "purpose", *LABELS)
 SUMS = ("widget", "n", "xx")
 INVERSE: dict[str, Callable[[float], float]] = {
     "identity": lambda x: x, "log1p": math.expm1, "sqrt": lambda x: x * x
@@ -50,7 +50,7 @@ def of_night(config: Config, rows: Rows, day: date) -> dict[str, dict[str, Any]]
     found = {}
     changes: list[dict[str, Any]] = []
     if any(page.steered is not None for page in config.pages.values()):
-        changes = rows("widgets", WIDGETS, ds.field("changed_date") <= day).read_all().to_pylist()
+        changes = rows("widgets", CHANGES, ds.field("changed_date") <= day).read_all().to_pylist()
     for page, drawn in sorted(_newest_defaults(rows, day).items()):
         about, features = config.pages.get(page), config.feature_sets.get(drawn["feature_set"])
         version = str(drawn["policy_version"])
@@ -60,8 +60,9 @@ def of_night(config: Config, rows: Rows, day: date) -> dict[str, dict[str, Any]]
         row = _fitted(rows, version)
         if row is not None and row["spec_digest"] != spec.digest:
             continue
-        candidates = drawn["candidates"]
+        candidates, widgets = drawn["candidates"], {}
         if about.steered is not None:  # what is kept are those that anybody may see
+            widgets = widgets_as_of(changes, day)
             candidates = Epochs(about, (), (), changes, 1, kinds=config.kinds).candidates(day)
         if not candidates:
             continue
@@ -83,7 +84,7 @@ def of_night(config: Config, rows: Rows, day: date) -> dict[str, dict[str, Any]]
             "action": _features(features.action),
             "theta": _theta(model),
             "static": _static(rows, features, config.reward.version, day),
-        } | _steered(config, about, row, candidates, widgets_as_of(changes, day))
+        } | _steered(config, about, row, candidates, widgets)
     return found
 
 
@@ -104,7 +105,7 @@ def _steered(
     }
     return {
         "format": STEERED_FORMAT,
-        "drawn": page.model_dump(mode="json", exclude_defaults=True),
+        "drawn": page.model_dump(mode="json", exclude_defaults=True, exclude=set(NOT_DRAWN)),
         "main": config.variants.of(page)[0],
         "worths": None if worths is None else [[_short(value) for value in of] for of in worths.tolist()],
         "labels": {widget: told for widget, told in labels.items() if told},

@@ -5,11 +5,12 @@ Each algorithm has keys of its own; a key that means nothing to it is refused, a
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Label = Literal["theme", "core_theme", "intent", "kind", "size", "page_context"]
+WIDGET_LABELS: tuple[Label, ...] = get_args(Label)
 
 ABOUT = {"name", "page", "algorithm", "feature_set"}
 DAYS = {"window_days", "half_life_days", "open_days"}

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from jobs import bound_rules
+from jobs.config import ConfigError
 from jobs.labels import LABELS
 from jobs.page_filters import Spoken, give_way
 from jobs.page_specs import Page, PageRules
@@ -21,6 +23,9 @@ from jobs.variants import parts_of
 from ml.rank.rules import KINDS, NO_CAP, NOBODY, Rules
 
 Labels = Mapping[str, Mapping[str, Any]]
+
+MOST_ELSEWHERE = 2_000
+"""Candidates of a draw whose rules came from elsewhere."""
 
 
 def eligible(
@@ -176,31 +181,47 @@ def _codes_within(codes: Sequence[int], groups: NDArray[np.bool_]) -> NDArray[np
 
 @lru_cache(maxsize=1024)
 def read(text: str) -> Rules:
-    """Return what a draw takes of rules that were bound."""
-    bound = json.loads(text)
-    k = len(bound["themes"])
-    blocked = np.zeros((k, k), dtype=np.bool_)
-    for one, other in bound["blocked"]:
-        blocked[one, other] = blocked[other, one] = True
-    kind, strength = bound.get("diversity", ("none", 0.0))
-    return Rules(
-        np.array(bound["pins"], dtype=np.int32),
-        np.array(bound["themes"], dtype=np.int32),
-        np.array([NO_CAP if cap is None else cap for cap in bound["caps"]], dtype=np.int32),
-        bound["spacing"],
-        blocked,
-        KINDS[kind],
-        strength,
-        likeness(bound["labels"]) if "labels" in bound else None,
-    )
+    """Return what a draw takes of rules that were bound.
+
+    Raises
+    ------
+    ConfigError
+        When the text holds none.
+
+    """
+    bound = bound_rules.parse(text)
+    k = len(bound.themes)
+    kind, strength = bound.diversity
+    try:
+        if any(len(codes) != k for codes in bound.labels or ()):
+            raise ValueError("labels are not of as many candidates as themes")
+        blocked = np.zeros((k, k), dtype=np.bool_)
+        for one, other in bound.blocked:
+            blocked[one, other] = blocked[other, one] = True
+        return Rules(
+            np.array(bound.pins, dtype=np.int32),
+            np.array(bound.themes, dtype=np.int32),
+            np.array([NO_CAP if cap is None else cap for cap in bound.caps], dtype=np.int32),
+            bound.spacing,
+            blocked,
+            KINDS[kind],
+            strength,
+            None if bound.labels is None else likeness(bound.labels),
+        )
+    except (IndexError, ValueError, MemoryError) as error:
+        raise bound_rules.unreadable(str(error)) from None
 
 
 def is_about(text: str, candidates: int) -> bool:
     """Tell whether a text that came from elsewhere holds rules about so many candidates."""
     try:
-        return len(read(text).themes) == candidates
-    except (ValueError, KeyError, TypeError, IndexError):
+        # Counted before anything is made of them: what is made grows with their square.
+        if len(bound_rules.parse(text).themes) != candidates or candidates > MOST_ELSEWHERE:
+            return False
+        read(text)
+    except ConfigError:
         return False
+    return True
 
 
 def likeness(codes: Sequence[Sequence[int]]) -> NDArray[np.float64]:

@@ -85,7 +85,7 @@ def sweep_all(config: Config, day: date, *, vacuum_hours: int, dry_run: bool = F
     if config.ids.before is None and not dry_run:
         discard(rotation.folder(config))  # who holds both names of a person could tell the old from the new
     erased = pa.chunked_array(forgotten).unique()
-    terms = Terms(day, erased, vacuum_hours, lineage.needed(tables), dry_run)
+    terms = Terms(day, erased, vacuum_hours, lineage.needed(tables, config.store_url), dry_run)
     return [_table(tables, contract(name), terms) for name in all_tables() if tables.exists(name)]
 
 

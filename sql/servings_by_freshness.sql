@@ -1,5 +1,6 @@
 -- Question    Who got a layout of their own, who a default or a ranking on request, and what came of each?
 -- Parameters  none: every day that decisions hold. `untold` are front ends that do not say how they answered.
+--             A mean over rows weighs each by `rated`: what was seen is not all rated (feedback may lack a day).
 -- Run         vitrine query "select * from servings_by_freshness where page = 'home' order by decision_date"
 with positions as (
     select
@@ -26,6 +27,7 @@ select
     count(distinct decision_id) as servings,                                  -- layouts served
     count(distinct subject) as subjects,                                      -- people who were served
     cast(sum(seen) as bigint) as seen,                                        -- positions that came into view
-    avg(seen_reward) as reward_per_seen                                       -- mean reward of a seen position
+    count(seen_reward) as rated,                                              -- seen positions whose reward is known
+    avg(seen_reward) as reward_per_seen                                       -- mean reward of a rated position
 from positions
 group by page, decision_date, freshness, variant

@@ -29,7 +29,7 @@ from jobs.store.walks import Pair
 ROWS = 50_000
 SAMPLES_A_BATCH = 8
 SORT_MEMORY = "512MB"
-WIDGET_LABELS = (
+WIDGET_FIELDS = (
     "kind",
     "pages",
     "category",
@@ -56,7 +56,8 @@ class Inputs:
     `layouts` opens these columns of the night's layouts: first those with names, then all.
     `strongest` holds each subject's category1 and category2, `policies` by page what ranks it on request.
     `flags` is the value of the key `versions`; `who` holds subject, role, region and segments (a list), where
-    any rule asks for them. `variants` says by page which it has (variants.py).
+    any rule asks for them. `variants` says by page which it has (variants.py), `bought` of how many days what
+    was bought stands last in its carousels.
     """
 
     layouts: Callable[[Sequence[str]], pa.RecordBatchReader]
@@ -68,6 +69,7 @@ class Inputs:
     policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     flags: Mapping[str, Any] = field(default_factory=dict)
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    bought: Mapping[str, int] = field(default_factory=dict)
     who: pa.RecordBatchReader | None = None
 
 
@@ -120,15 +122,19 @@ class Content:
         yield keys.NAMES, encode_names(self.book.names())
         yield from _own(self.inputs, self.scratch)
         for page, widgets in sorted(_choices(self.inputs.widgets).items()):
-            own = self.inputs.variants.get(page)
-            yield keys.page_key(page), _json({"candidates": widgets} | ({"variants": own} if own else {}))
+            of_page = {
+                "variants": self.inputs.variants.get(page),
+                "bought_days": self.inputs.bought.get(page),
+            }
+            said = {name: value for name, value in of_page.items() if value}
+            yield keys.page_key(page), _json({"candidates": widgets} | said)
         for page, policy in sorted(self.inputs.policies.items()):
             yield keys.policy_key(page), _json(policy)
         yield from _entities("product", self.inputs.products, "product_id", TILE_FIELDS)
         if self.inputs.flags:
             yield keys.VERSIONS, (value := _json(self.inputs.flags))
             yield from _versions(self.inputs.who, read_flags(value), self.scratch)
-        yield from _entities("widget", self.inputs.widgets, "widget", WIDGET_LABELS)
+        yield from _entities("widget", self.inputs.widgets, "widget", WIDGET_FIELDS)
 
     def _draws(self) -> Iterator[Pair]:
         for batch in self.inputs.layouts(NAMED):

@@ -7,7 +7,7 @@
 | `list:KEY` | JSON array of product ids: `list:bestsellers`, `list:trending`, `list:category:NAME` |
 | `names` | what the indices in draws stand for (codec.py) |
 | `own:SUBJECT` | JSON object: `category1`, `category2`: a name; NAME: [product id, ...]; `own:` is nobody's |
-| `page:PAGE` | JSON object: `candidates`, the widgets that it chooses from; `variants`, if it has any |
+| `page:PAGE` | JSON object: `candidates`, what it chooses from; `variants` and `bought_days`, if any |
 | `policy:PAGE` | JSON object: what ranks the page for who has no layout (jobs/on_request.py) |
 | `product:ID` | JSON object: what a tile shows |
 | `versions` | JSON object: feature flags and their rules (flags.py) |

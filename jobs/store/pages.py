@@ -1,8 +1,10 @@
 """What the widgets of a layout show: products, each with what a tile needs."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jobs.store.keys import page_key
 
 if TYPE_CHECKING:
     from jobs.store.backends import Colour
@@ -13,6 +15,11 @@ OWN_TILES = 6
 PERSONAL = ("category1", "category2")
 OF_PURPOSE = ("buy again", "recently viewed", "bought together")
 """Purposes of widgets that show a subject's own list of that name."""
+
+
+def bought_list(days: int) -> str:
+    """Return the name of a subject's own list of what it bought in the last days."""
+    return f"bought in {days} days"
 
 
 class Tile(NamedTuple):
@@ -57,12 +64,17 @@ def product_lists(colour: "Colour", names: Iterable[str]) -> dict[str, tuple[str
 
 
 def compose(colour: "Colour", subject: str, layout: "Layout") -> tuple[Slot, ...]:
-    """Fill each widget with products: the subject's own first, then the list's, 12 in all, none twice."""
+    """Fill each widget with products: the subject's own first, then the list's, 12 in all, none twice.
+
+    Where the page says so, what the subject bought lately comes last.
+    """
     widgets = [
         _parsed(value) for value in colour.get_all(f"widget:{name}".encode() for name in layout.widgets)
     ]
-    nobody, mine = map(_parsed, colour.get_all([b"own:", f"own:{subject}".encode()]))
+    wanted = [b"own:", f"own:{subject}".encode(), page_key(layout.page)]
+    nobody, mine, about = map(_parsed, colour.get_all(wanted))
     own = {**nobody, **mine}
+    lately = frozenset(own.get(bought_list(about["bought_days"]), ()) if "bought_days" in about else ())
     chosen = [_own(name, labels, own) for name, labels in zip(layout.widgets, widgets, strict=True)]
     names = [
         f"category:{category}" if category else widget
@@ -70,8 +82,8 @@ def compose(colour: "Colour", subject: str, layout: "Layout") -> tuple[Slot, ...
     ]
     lists = product_lists(colour, names)
     picked = [
-        list(dict.fromkeys([*mine, *lists[name]]))[:TILES]
-        for (_, mine), name in zip(chosen, names, strict=True)
+        _picked([*mine, *lists[name]], frozenset() if _is_again(labels) else lately)
+        for (_, mine), name, labels in zip(chosen, names, widgets, strict=True)
     ]
     ids = sorted({product for products in picked for product in products})
     products = dict(
@@ -90,6 +102,15 @@ def compose(colour: "Colour", subject: str, layout: "Layout") -> tuple[Slot, ...
         )
         for position, widget in enumerate(layout.widgets)
     )
+
+
+def _picked(products: Iterable[str], last: Collection[str]) -> list[str]:
+    """Return what a widget shows, each once and some of them last."""
+    return sorted(dict.fromkeys(products), key=lambda product: product in last)[:TILES]
+
+
+def _is_again(labels: Mapping[str, Any]) -> bool:
+    return labels.get("purpose") == OF_PURPOSE[0]
 
 
 def _own(widget: str, labels: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, Sequence[str]]:

@@ -1,10 +1,11 @@
 """What the store holds now, for `vitrine store status` and for jobs that must know the live generation."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from jobs.store.backends import Address, Backend, backend_of
-from jobs.store.errors import StoreError
+from jobs.store.errors import BrokenValue, NotThere, StoreError
 from jobs.store.pointer import Pointer
 from jobs.store.reader import open_live
 
@@ -44,6 +45,25 @@ class Status:
 def live(url: Address) -> Pointer | None:
     """Return the live generation's pointer, None where nothing was exported yet."""
     return backend_of(url).pointer()
+
+
+def held(url: Address) -> set[int]:
+    """Return the generations that the colours hold: the one that readers see, and one to roll back to.
+
+    Raises
+    ------
+    StoreError
+        When the store cannot be read.
+
+    """
+    backend = backend_of(url)
+    pointer = backend.pointer()
+    if pointer is None:
+        return set()
+    found = {pointer.generation}
+    with suppress(NotThere, BrokenValue):  # nothing, or an export that was killed
+        found.add(backend.colour(pointer.dormant).heartbeat.generation)
+    return found
 
 
 def status(url: Address, now: datetime) -> Status:

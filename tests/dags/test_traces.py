@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
+import wiring
 
 from jobs import telemetry
 from jobs.config import ROOT
@@ -38,6 +39,7 @@ def a_run(dag_id="lake_etl", **more):
         (a_run("nightly_layouts", conf={"start": "2017-10-01", "end": "2017-10-03"}), DAY),
         (a_run("drift", conf={"start": "2017-10-03"}, data_interval_start=START - timedelta(9)), DAY),
         (a_run(run_after=START + timedelta(1)), DAY),
+        (a_run(partition_key="2017-10-03T03:00:00", run_after=START + timedelta(9)), DAY),
         (a_run(conf={"end": "soon"}, data_interval_start=START), None),
         (a_run("segmentation", data_interval_start=START), None),
         (a_run("closing_training", conf={"closing_id": "2017-10"}), None),
@@ -46,6 +48,19 @@ def a_run(dag_id="lake_etl", **more):
 )
 def test_the_night_is_the_last_day_that_a_run_is_for(plugin, of, night):
     assert plugin.night_of(of, ZoneInfo("America/New_York")) == night
+
+
+def test_a_run_without_days_is_of_the_night_that_its_tasks_work_on(plugin):
+    """What is asked of a run apart, the plugin and the DAGs answer alike."""
+    runs = [
+        a_run(data_interval_start=START, partition_key=None),
+        a_run(run_after=START + timedelta(1, hours=-4), partition_key=None),  # in the evening before, there
+        a_run(logical_date=START + timedelta(1), run_after=START + timedelta(9), partition_key=None),
+        a_run(partition_key="2017-10-03T03:00:00", run_after=START + timedelta(9)),
+    ]
+    found = [wiring.own_day(of) for of in runs]
+    assert found == [plugin.night_of(of, ZoneInfo("America/New_York")) for of in runs]
+    assert found == [DAY, DAY - timedelta(1), DAY, DAY]
 
 
 def test_only_the_trace_is_another_and_only_of_a_night(plugin):
@@ -65,7 +80,9 @@ def test_airflows_dag_runs_of_a_night_are_in_one_trace(plugin):
     """Airflow's own model, without a database: made, and cleared, which sets its trace anew."""
     from airflow.models.dagrun import DagRun
     from sqlalchemy import event
+    from sqlalchemy.orm import configure_mappers
 
+    configure_mappers()  # as where plugins are loaded late: a carrier watches its changes by then
     interval = (START, START + timedelta(1))
     event.listen(DagRun.context_carrier, "set", plugin.join_night)
     try:

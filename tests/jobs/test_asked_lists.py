@@ -7,6 +7,8 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from jobs import asked_lists, product_lists
+from jobs.config import Page
+from jobs.page_filters import Bought
 from tests.jobs.given import table
 from tests.jobs.test_product_lists import DAY, SIZES, bought, inputs, lists, product, widget
 
@@ -73,6 +75,28 @@ def test_lists_that_a_widget_asks_for_are_made_and_no_others(spark: SparkSession
     assert found["trending:region:South"] == ["cake", "tea"]  # four visits each; cake is the lower id
     assert found["trending:region:North"] == ["tea"]  # of a and s0; all else once
     assert found["trending:season"] == ["fan"]
-    # Whom nobody asks for is not made.
+    # What nobody asks for is not made.
     plain = [widget("dairy", "MILK", purpose="any"), widget("trending", None)]
     assert asked_lists.asked(table(spark, "widgets", plain)) == set()
+
+
+def test_what_was_bought_lately_is_listed_for_the_days_that_pages_ask(spark: SparkSession) -> None:
+    page = Page(page="home", positions=1, policy="p", temperature=0.1, floor=0.0)
+    pages = {"other": page} | {
+        name: page.model_copy(update={"bought_products": Bought(days=days)})
+        for name, days in (("home", 7), ("start", 2))
+    }
+    lines = [bought("tea", "a", 6), bought("tea", "a", 1), bought("oil", "a", 7), bought("jam", "a", 0)]
+    lines += [bought("oil", "b", 6), bought("gone", "b"), bought("tea", "left")]
+    lines += [bought(f"p{n:02d}", "b", 3) for n in range(20)]  # more than a carousel shows
+    catalogue = [product(name) for name in ("tea", "oil", "jam", *(f"p{n:02d}" for n in range(20)))]
+    people = [{"subject": name, "feature_date": DAY} for name in ("a", "b")]
+    frames = inputs(spark, lines, catalogue, [widget("trending", None)], people)
+    plain, asked = (
+        lists(product_lists.build(*frames, days=[DAY], **SIZES, **LENGTHS, pages=of)) for of in ({}, pages)
+    )
+    assert {key: products for key, products in asked.items() if key not in plain} == {
+        "own:a:bought in 2 days": ["jam", "tea"],
+        "own:a:bought in 7 days": ["jam", "tea"],
+        "own:b:bought in 7 days": [*(f"p{n:02d}" for n in range(20)), "oil"],
+    }

@@ -1,5 +1,6 @@
 """Each contract is whole: columns with meanings, partitions and keys, rules that Spark can parse."""
 
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,8 +8,10 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from jobs import checks
 from jobs.config import ConfigError
 from jobs.contracts import all_tables, arrow_type, contract
+from tests.jobs.given import table
 
 
 @pytest.mark.parametrize("table", all_tables())
@@ -20,8 +23,36 @@ def test_rules_and_checks_compile_against_the_columns(spark: SparkSession, table
     for check in about.checks.values():
         assert check.min is not None or check.max is not None
     measured = [F.expr(check.measure).cast("double").alias(name) for name, check in about.checks.items()]
+    measured += [F.expr(check.usual.when) for check in about.checks.values() if check.usual]
     [row] = empty.agg(F.count("*").alias("rows"), *measured).collect()
     assert row["rows"] == 0
+
+
+@pytest.mark.parametrize(
+    ("unseen", "said"),
+    [
+        ([], None),
+        (
+            [13, 13],
+            "measured 2, expected at most 0 (all of the last day: as a rule they came into view",
+        ),
+        ([12, 13], "measured 2, expected at most 0"),
+    ],
+)
+def test_rewards_of_the_unseen_are_explained_where_they_are_all_of_the_last_day(
+    spark: SparkSession, unseen: list[int], said: str | None
+) -> None:
+    days = [(day, True) for day in (12, 13)] + [(day, False) for day in unseen]
+    rows = [
+        {"decision_id": f"{n}", "position": n, "decision_date": date(2017, 10, day), "subject": "u",
+         "is_seen": is_seen, "reward": 1.0}
+        for n, (day, is_seen) in enumerate(days)
+    ]  # fmt: skip
+    about = contract("feedback")
+    found = checks.judge(checks.measure(table(spark, "feedback", rows), about), 0, about)
+    told = [str(finding).removeprefix("'an unseen position earns nothing' ") for finding in found]
+    assert told == [] if said is None else told[0].startswith(said)
+    assert ("as a rule" in "".join(told)) == (said is not None and "as a rule" in said)
 
 
 def test_types_translate() -> None:

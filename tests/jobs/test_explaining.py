@@ -61,9 +61,31 @@ def test_a_subjects_newest_night_is_read(tmp_path, monkeypatch) -> None:
     assert next(of_subject(config, "s")) == "home, drawn on 2017-10-12 by new:"
     known = {"subject": "ruled-out", "feature_date": date(2017, 10, 12)}
     Tables(config.tables).append("subject_features", [known])
-    (unknown,), (ruled_out,) = of_subject(config, "x"), of_subject(config, "ruled-out")
-    assert unknown.startswith("Nothing is known of x as of 2017-10-12 (somebody new, who left, or a slip of")
+    (unknown,), (ruled_out,) = of_subject(config, "k1-0", "h99"), of_subject(config, "ruled-out")
+    assert unknown.startswith(
+        "h99 is unknown as of 2017-10-12 (somebody new, who left, or a slip of the pen)"
+    )
     assert ruled_out.startswith("ruled-out has no layout of their own: the rules leave them none")
+
+
+def test_a_draw_of_an_older_day_says_since_when_it_stands_and_why(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("VITRINE_HOME", str(tmp_path))
+    config = load(overlays="demo,test")
+    known = [{"subject": who, "feature_date": date(2017, 10, 12)} for who in ("stands", "anew")]
+    Tables(config.tables).append("subject_features", known)
+    drawn = {"page": "home", "variant": "", "scenario": "live", "draw_id": "d"}
+    of = [("stands", 10, 9), ("anew", 12, 9), ("default:home:00", 12, 12)]
+    rows = [
+        {**ROW, **drawn, "subject": who, "layout_date": date(2017, 10, on), "drawn_date": date(2017, 10, day)}
+        for who, on, day in of
+    ]
+    Tables(config.tables).append("layouts", rows)
+    (head, stands, *_), (_, anew, *_), (_, today, *_) = (list(of_subject(config, who)) for who, *_ in of)
+    assert head == "home, drawn on 2017-10-09 by linucb-home@2017-10-12:"
+    began = "its epoch began on 2017-10-09, and until the subject is active again"
+    assert stands.startswith(f"  It stands on 2017-10-12, since the night of 2017-10-10: {began}")
+    assert anew.startswith(f"  It stands on 2017-10-12: {began}")
+    assert today.startswith("  1. a: ")
 
 
 def test_its_policy_tells_goals_and_the_features_that_lift_a_widget(tmp_path, monkeypatch) -> None:

@@ -33,6 +33,8 @@ def test_a_full_disk_is_told_in_a_sentence_and_kept_as_the_runs_reason(
     (row,) = runs.of_job(Tables(load().tables), "orders")
     assert row["status"] == "stopped"
     assert row["message"].startswith("A disk is full")
+    # It may have come after the rows were published, or the store flipped.
+    assert "What it had published or exported by then is whole, all else stands as it was." in row["message"]
 
 
 def test_where_not_even_the_run_can_be_kept_its_own_reason_is_told(

@@ -135,12 +135,31 @@ def test_one_position_is_judged_by_the_doubly_robust_formula(start: Any) -> None
     assert by_goal["freshness"].difference.upper < 0  # money lies in what is old
 
 
+def test_what_is_of_a_sample_says_so_and_has_its_intervals(start: Any) -> None:
+    log = goals_log.read(start, start.pages["start"], 28, 1000)
+    whole, sample = (goals_preview.preview(log, {"click": 1.0}, grid_rows=rows) for rows in (1000, 30))
+    clicks = next(change for change in whole.changes if change.goal == "click")
+    assert whole.points[-1].changes["click"] == clicks.difference
+    asked = sample.points[-1].changes["click"]
+    assert asked.lower < asked.value < asked.upper
+    assert (asked != clicks.difference, sample.of_grid) == (True, 30)
+    said = "over a sample, 30 visits of whole subjects (for the weights asked, the last row, the table above"
+    text, html = "\n".join(lines(sample)), render(sample, "")
+    for page in (text, html):
+        assert said in page.replace("Over a", "over a")
+        assert about(asked) in page
+    assert (
+        f"<title>click=1: reward {about(sample.points[-1].changes['reward'])}, click {about(asked)}" in html
+    )
+
+
 def test_what_it_says_is_for_people(start: Any, tmp_path: Any, capsys: Any) -> None:
     goals_command.show(start, "start", "click=1,revenue=2", 28, 1000, tmp_path / "goals.html")
     told = capsys.readouterr().out
     assert "Page start, policy linucb-start: 120 visits of 40 subjects" in told
     assert "Weights of now: reward=1. Tried: click=1,revenue=2." in told
     assert "surely less" in told
+    assert "Other weights, over all 120 visits, as above: change of each goal" in told
     assert told.count("    before  ") == 10
     # What it prints to copy is what a page's file takes.
     copied = told.split("goals:\n")[1].split("\n\n")[0]

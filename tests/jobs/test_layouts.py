@@ -385,6 +385,20 @@ def test_what_was_served_stays_and_what_differs_now_is_a_backfills(
         assert {**row, "scenario": "live"} != served[row["page"], row["subject"]]
 
 
+def test_what_no_reader_saw_makes_no_backfill_of_a_night_that_was_served(
+    spark: SparkSession, night: list[dict[str, Any]]
+) -> None:
+    """As rows of other code have it: other terms, and null for a page without variants."""
+    served = [{**row, "terms": "other", "variant": None} for row in night]
+    again = built(spark, [20], layouts=served, served_until=on(20))
+    assert again == sorted(served, key=lambda row: (row["page"], row["subject"]))
+    strange = [{**row, "scores": [0.5] * len(row["scores"])} for row in served[:1]]
+    again = built(spark, [20], layouts=[*strange, *served[1:]], served_until=on(20))
+    assert [(row["page"], row["subject"]) for row in again if row["scenario"] == "backfill"] == [
+        (row["page"], row["subject"]) for row in strange
+    ]
+
+
 def test_a_day_older_than_the_live_generations_is_a_backfills(spark: SparkSession) -> None:
     older = built(spark, [19, 20], served_until=on(19))
     assert {(row["layout_date"], row["scenario"]) for row in older} == {

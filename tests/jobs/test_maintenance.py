@@ -1,6 +1,7 @@
 """maintenance: what nobody needs goes, what a promise rests on stays and opens, and a rerun does nothing."""
 
 import os
+import random
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ from jobs.config import Config, Maintenance
 from jobs.contracts import contract
 from jobs.house import airflow
 from jobs.ids import pseudonym
+from jobs.store import care
+from jobs.store.export import export
+from jobs.store.status import held
 from jobs.tables import Tables
+from tests.store import given as nights
 
 DAY = date(2017, 10, 12)
 AT = datetime(2017, 10, 15, 16, tzinfo=UTC)
@@ -72,7 +77,7 @@ def test_versions_that_champions_and_generations_are_from_are_read_as_they_were(
     shown = {"layout_date": DAY, "run_id": "export-1-", "flipped_at": AT, "generation": 7}
     tables.append("exports", [shown, {**shown, "generation": 8, "run_id": "other", "flipped_at": None}])
 
-    assert lineage.needed(tables) == {
+    assert lineage.needed(tables, config.store_url) == {
         "closing_examples": {first: "model churn@1", second: "model churn@2"},
         "layouts": {drawn: "generation 7"},
     }
@@ -83,6 +88,23 @@ def test_versions_that_champions_and_generations_are_from_are_read_as_they_were(
     assert drawn is not None
     assert tables.read("layouts", version=drawn).num_rows == 2
     assert not opens(tables, "layouts", drawn - 1) or tables.read("layouts", version=drawn - 1).num_rows == 1
+
+
+def test_what_two_roll_backs_left_in_the_store_stays(config: Config, tables: Tables) -> None:
+    """Generations 2 and 3 were rolled back from: the colours hold 1 and 4."""
+    for number in (1, 2, 3, 4):
+        tables.append("runs", [run("export", 9 - number, run_id=f"e{number}", inputs=[("layouts", number)])])
+        shown = {"generation": number, "layout_date": DAY, "run_id": f"e{number}", "flipped_at": AT}
+        tables.append("exports", [shown])
+        night = nights.night(nights.DAY + timedelta(number), f"e{number}")
+        rows = nights.inputs(nights.layouts(range(3), {1: number}))
+        export(config.store_url, night, rows, numbered_after=number - 1)
+        if number in (2, 3):
+            care.rollback(config.store_url, "UTC", nights.NOON)
+    assert held(config.store_url) == {1, 4}
+    assert lineage.needed(tables, config.store_url) == {"layouts": {1: "generation 1", 4: "generation 4"}}
+    gone = old_runs.find(tables, config.store_url, AT + timedelta(1))
+    assert gone == {"export": ["e2", "e3"]}
 
 
 def test_who_is_forgotten_goes_though_a_champion_learned_from_them(config: Config, tables: Tables) -> None:
@@ -158,7 +180,11 @@ def test_the_house_is_kept_once_and_then_nothing_is_left_to_do(
         tables.append("runs", [run("orders", 400 - number, DAY + timedelta(number // 2))])
     tables.append("runs", [run("pin", 200, None)])
     tables.append("orders", [{"order_id": "1", "order_date": DAY}])
-    names = ("reports/policies/1.html", "reports/policies/2.html", "airflow/logs/dag_id=x/1.log")
+    names = (
+        "reports/policies/2017-10-01.html",
+        "reports/policies/2017-10-02.html",
+        "airflow/logs/dag_id=x/1.log",
+    )
     old, new, log = (home / name for name in names)
     for file, days in ((old, 500), (new, 450), (log, 31)):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +229,7 @@ def test_many_small_files_become_one_with_the_same_rows(tables: Tables) -> None:
     rows = sorted(tables.read("runs")["run_id"].to_pylist())
     after = tables.version("runs")
     found = compaction.crowded(tables, "runs", bounds)
-    assert found == {("orders",): 6}
+    assert found == {("orders",): 5}
     assert compaction.compact(tables, "runs", found, bounds) == 5
     assert sorted(tables.read("runs")["run_id"].to_pylist()) == rows
     assert len(tables.files("runs")) == 2
@@ -212,6 +238,23 @@ def test_many_small_files_become_one_with_the_same_rows(tables: Tables) -> None:
     assert after is not None
     assert tables.version("runs") == after + 1
     assert tables.writers("runs", after) == []
+
+
+@pytest.mark.parametrize(
+    ("shares", "fewer"), [([0.9] * 4, 0), ([0.6, 0.2, 0.6, 0.45, 0.3, 1.2], 2), ([0.3] * 7, 4)]
+)
+def test_what_compaction_promises_is_what_it_does(tables: Tables, shares: list[float], fewer: int) -> None:
+    """Files that fit nowhere beside another are not promised, however many they are."""
+    bounds = Maintenance(small_files=4, small_mib=1)
+    noise = random.Random(1)
+    for number, share in enumerate(shares):
+        message = noise.randbytes(int(share * compaction.MIB * 0.48)).hex()
+        tables.append("runs", [run("orders", number, message=message)])
+    found = compaction.crowded(tables, "runs", bounds)
+    assert found == ({("orders",): fewer} if fewer else {})
+    assert compaction.compact(tables, "runs", found, bounds) == fewer
+    assert len(tables.files("runs")) == len(shares) - fewer
+    assert compaction.crowded(tables, "runs", bounds) == {}
 
 
 def test_a_log_that_is_summed_up_reaches_back_as_far_as_lineage_needs(tables: Tables) -> None:
@@ -244,11 +287,17 @@ def test_the_newest_report_of_each_kind_stays(home: Path) -> None:
         os.utime(file, ((AT - timedelta(ago)).timestamp(),) * 2)
         return file
 
-    old = [report("policies/1.html", 9), report("policies/2.html", 8)]
-    report("policies/3.html", 7)
-    report("models/1.html", 99)
-    assert old_files.old_reports(home, AT - timedelta(5)) == old
-    assert old_files.old_reports(home, AT - timedelta(8, hours=1)) == old[:1]
+    old = [report(f"policies/2017-10-0{day}.html", 10 - day) for day in (1, 2)]
+    report("policies/2017-10-03.html", 7)
+    report("models/2017-10-01.html", 99)
+    # One folder holds the previews of all pages, and the requests of all segmentations.
+    report("goals/home.html", 99)
+    report("goals/start.html", 98)
+    request = report("segments/rfm@2017-10-01-0a1b2c.html", 9)
+    report("segments/rfm@2017-10-01-d4e5f6.html", 8)
+    report("segments/rfm-consultant@2017-10-01-0a1b2c.html", 99)
+    assert old_files.old_reports(home, AT - timedelta(5)) == [*old, request]
+    assert old_files.old_reports(home, AT - timedelta(8, hours=1)) == [old[0], request]
 
 
 def test_a_step_that_fails_holds_none_of_the_others_up(

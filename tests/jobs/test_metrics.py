@@ -5,9 +5,10 @@ import re
 import pytest
 
 from jobs import metrics, telemetry
+from jobs.cli import app
 from jobs.config import ROOT
 from jobs.metrics import Metric, Sample
-from jobs.reads import MOST_PAGES, Reads
+from jobs.reads import Reads
 from tests.receiver import attributes, receiving
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
@@ -111,9 +112,9 @@ def test_without_an_endpoint_nothing_is_measured(monkeypatch):
 def test_reads_are_counted_by_what_came_of_them():
     reads = Reads()
     for status, content in (
-        (200, {"page": "home", "freshness": "fresh"}),
-        (200, {"page": "home", "freshness": "fresh"}),
-        (200, {"page": "home", "freshness": "fallback"}),
+        (200, {"page": "home", "freshness": "fresh", "draw_id": "d1"}),
+        (200, {"page": "home", "freshness": "fresh", "draw_id": "d1"}),
+        (200, {"page": "home", "freshness": "fallback", "draw_id": "d2"}),
         (503, {"page": "home", "freshness": "fallback", "error": "gone"}),
         (503, {"error": "gone"}),
         (400, {"error": "Whose?"}),
@@ -126,8 +127,25 @@ def test_reads_are_counted_by_what_came_of_them():
 
 def test_pages_that_callers_make_up_are_counted_together():
     reads = Reads()
-    for number in range(MOST_PAGES + 50):
-        reads.note(200, {"page": f"page-{number}", "freshness": "fallback"})
+    built_in = {"freshness": "fallback", "draw_id": ""}
+    for number in range(150):
+        reads.note(200, {"page": f"page-{number}", **built_in})
+    reads.note(503, {"page": "home", **built_in})
+    reads.note(200, {"page": "home", "freshness": "ranked", "draw_id": "d1"})
+    for status in (200, 503):  # a page that is known keeps its name where nothing could be drawn
+        reads.note(status, {"page": "home", **built_in})
     counted = {sample.labels: sample.value for sample in reads.samples()}
-    assert len(counted) == MOST_PAGES + 1
-    assert counted["other", "fallback"] == 50
+    assert counted == {
+        ("other", "fallback"): 150,
+        ("other", "gone"): 1,
+        ("home", "ranked"): 1,
+        ("home", "fallback"): 1,
+        ("home", "gone"): 1,
+    }
+
+
+def test_serves_help_names_every_address(capsys):
+    app(["serve", "--help"], standalone_mode=False)
+    said = " ".join(capsys.readouterr().out.split())
+    for address in ("/v1/layouts/PAGE", "/v1/lists/KEY", "/v1/widgets/NAME", "/health", "/metrics"):
+        assert address in said

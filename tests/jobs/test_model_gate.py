@@ -1,12 +1,13 @@
 """model_gate: verdicts from figures, kept in releases and mirrored in MLflow; a person's roll-back stands."""
 
+import sqlite3
 from datetime import date, timedelta
 from typing import Any
 
 import mlflow
 import pytest
 
-from jobs import champions, model_registry, old_artifacts, runs
+from jobs import champions, maintenance, model_registry, old_artifacts, runs
 from jobs.champions import champion
 from jobs.cli import app
 from jobs.config import Config, load
@@ -195,11 +196,24 @@ def _files_of_the_refused_go(config: Config, client: mlflow.MlflowClient) -> Non
     """Both that were promoted keep theirs: a roll-back may bring either back."""
     said = {"verdict": "no", "why": "worse", "decided_by": "the gate"}
     model_registry.mirror(config, candidate(version="churn@x"), said, {"auc": 0.5})
-    assert old_artifacts.find(config, runs.now() - timedelta(1)) == []
-    (refused,) = old_artifacts.find(config, runs.now() + timedelta(1))
-    assert refused.version == "churn@x"
-    old_artifacts.remove(refused)
-    assert old_artifacts.find(config, runs.now() + timedelta(1)) == []
+    model_registry.mirror(config, candidate(version="churn@y"), said, {"auc": 0.5})
+    runs_of = {one.tags["model_version"]: one.run_id for one in client.search_model_versions()}
+    with sqlite3.connect(config.home / "mlflow" / "mlflow.db") as database:  # as `mlflow gc` leaves it
+        for table in ("latest_metrics", "metrics", "params", "tags", "runs"):
+            database.execute(f"delete from {table} where run_uuid = ?", [runs_of["churn@y"]])
+    assert old_artifacts.find(config, runs.now() - timedelta(1)) == ([], [])
+    (refused,), lost = old_artifacts.find(config, runs.now() + timedelta(1))
+    assert (refused.version, lost) == ("churn@x", ["churn@y"])
+    step = maintenance.artifacts_removed(
+        maintenance.House(config, DAY, runs.now() + timedelta(9_999), dry_run=False)
+    )
+    assert (step.count, list(step.notes)) == (
+        1, ["churn@x", "skipped, since their runs are gone from MLflow: churn@y"],
+    )  # fmt: skip
+    assert old_artifacts.find(config, runs.now() + timedelta(1)) == ([], ["churn@y"])
+    client.delete_model_version("churn", next(
+        one.version for one in client.search_model_versions() if one.tags["model_version"] == "churn@y"
+    ))  # fmt: skip
     versions = {one.tags["model_version"]: one.run_id for one in client.search_model_versions()}
     files = {name: len(client.list_artifacts(run, "model")) for name, run in versions.items()}
     assert files.pop("churn@x") == 0

@@ -153,6 +153,20 @@ def test_with_a_steered_page_goes_what_it_is_drawn_for_and_under(config, tables)
     assert len(consultant.layout.widgets) == 2  # no more than one of a theme
 
 
+def test_what_goes_with_a_page_is_its_own_whatever_rules_another_has(config, tables):
+    themed = [{"widget": one, "changed_date": DAY, "pages": ["home"], "theme": "meat", "is_deleted": False}
+              for one in WIDGETS]  # fmt: skip
+    tables.append("widgets", themed)
+    config = with_page(config, variants=["device"])
+    start = config.pages["start"]
+    ruled = start.model_copy(update={"rules": PageRules(caps={"meat": 1})})
+    other = config.model_copy(update={"pages": {**config.pages, "start": ruled}})
+    rows = partial(_reader, tables, {name: tables.version(name) for name in READS})
+    found = of_night(config, rows, DAY)["home"]
+    assert found == of_night(other, rows, DAY)["home"]
+    assert (found["main"], found["labels"]) == ("desktop", {})
+
+
 def test_what_widgets_are_worth_goes_with_a_page_that_has_goals(config, tables):
     worths = [[float(10 * row + arm) for arm in range(2)] for row in range(4)]
     flat = [value for row in worths for value in row]

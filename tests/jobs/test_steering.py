@@ -1,9 +1,12 @@
 """Rules bound to a draw's candidates: a text says what the rules said; equal rules are equal texts."""
 
+import json
+
 import numpy as np
 import pytest
 
 from jobs import steering
+from jobs.config import ConfigError
 from jobs.page_specs import Page
 from ml.rank.rules import DPP, NO_CAP, NOBODY
 
@@ -55,6 +58,58 @@ def test_groups_of_candidates_are_bound_as_if_each_were_alone() -> None:
         steering.bind(asked, [name for name, is_in in zip(CANDIDATES, group, strict=True) if is_in], LABELS)
         for group in groups
     ]
+
+
+PLAIN = {"pins": [1, -1], "themes": [0, -1], "caps": [2], "spacing": 0, "blocked": [[0, 1]]}
+
+
+def test_rules_from_elsewhere_are_about_as_many_candidates_as_were_told() -> None:
+    text = json.dumps(PLAIN | {"diversity": ["mmr", 1], "labels": [[0, 0], [1, -1]]})
+    assert steering.is_about(text, 2)
+    assert not steering.is_about(text, 3)
+    assert steering.read(text).likeness.tolist() == [[1.0, 0.5], [0.5, 1.0]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "7", "null", "[]", "{}", "[" * 100_000, "9" * 5_000,
+        *(json.dumps({name: PLAIN[name] for name in PLAIN.keys() - {missing}}) for missing in sorted(PLAIN)),
+        *(
+            json.dumps(PLAIN | told)
+            for told in (
+                {"pins": [2**40, -1]}, {"pins": [2]}, {"pins": 1}, {"pins": [[1]]}, {"pins": [-2]},
+                {"themes": "ab"}, {"themes": {"0": 1, "1": 2}}, {"themes": [[0], [0]]}, {"themes": [0.5, 0]},
+                {"themes": [1, 0]}, {"caps": [-1]}, {"caps": ["1"]}, {"caps": [1e400]},
+                {"spacing": "1"}, {"spacing": -1}, {"spacing": 2**70}, {"spacing": None},
+                {"blocked": [[0, 2]]}, {"blocked": [[0, -1]]}, {"blocked": [[0]]}, {"blocked": [["a", "b"]]},
+                {"diversity": ["mmr", 1.0]}, {"diversity": ["all", 1.0]}, {"diversity": [[], 1.0]},
+                {"diversity": ["none", "1"]}, {"diversity": ["none", -1]},
+                {"diversity": ["none", float("nan")]}, {"labels": []},
+                {"labels": [[0]]}, {"labels": [[0, 0], [0]]}, {"labels": [[0, 0]] * 33},
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_hostile_text_is_no_rules_and_one_sentence(text: str) -> None:
+    assert not steering.is_about(text, 2)
+    with pytest.raises(
+        ConfigError, match=r"(?s)^The rules beside a draw cannot be read: [^\n]+ told them\.$"
+    ):
+        steering.read(text)
+
+
+def test_what_is_made_of_rules_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = 50_000
+    text = json.dumps(PLAIN | {"themes": [-1] * many, "blocked": [], "labels": [[-1] * many]})
+    assert not steering.is_about(text, many)
+    assert not steering.is_about(text, 2)
+
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate")
+
+    monkeypatch.setattr(steering, "likeness", full)
+    assert not steering.is_about(json.dumps(PLAIN | {"labels": [[5, 6]]}), 2)
 
 
 def test_likeness_spans_a_volume() -> None:

@@ -104,7 +104,8 @@ def inputs(
     own = [row for row in all_lists if row["kind"] == "own"]
     categories: dict[str, set[str]] = {}
     for row in own:
-        categories.setdefault(row["subject"], set()).add(row["category"])
+        of = categories.setdefault(row["subject"], set())
+        of.update({row["category"]} & set(CATEGORIES))
     strongest = [
         {"subject": who, **dict(zip(STRONGEST[1:], sorted(names, key=CATEGORIES.index), strict=False))}
         for who, names in categories.items()

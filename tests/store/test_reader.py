@@ -4,11 +4,13 @@ import json
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from jobs.store import BrokenValue, Store, StoreError, StoreGone, live, open_live, status
@@ -228,6 +230,39 @@ def test_at_most_six_own_products_and_none_that_left_the_catalogue(tmp_path):
     tiles = Store.open(tmp_path, clock=at(NOON)).page(subject(0), "home").slots[0].tiles
     assert sum(tile.is_own for tile in tiles) == OWN_TILES - 1
     assert [tile.product_id for tile in tiles][:6] == ["120", "121", "122", "123", "124", "100"]
+
+
+def test_what_was_bought_lately_stands_last_where_the_page_says_so_but_not_to_buy_again(tmp_path):
+    shown_on = ["category:1", "bestsellers", "again"]
+    rows = [
+        {**layout, **{name: layout[name][:1] * 3 for name in ("scores", "propensities", "reasons")}}
+        for layout in nights.layouts([0, 1])
+    ]
+    rows = [{**row, "widgets": shown_on} for row in rows]
+    lists = {"CHEESE": ["105", "107"], "buy again": ["2", "105"], "bought in 7 days": ["105", "2", "101"]}
+    own = [
+        {"list_key": f"own:{subject(0)}:{name}", "kind": "own", "subject": subject(0), "category": name,
+         "products": products}
+        for name, products in lists.items()
+    ]  # fmt: skip
+    given = nights.inputs(rows, [*nights.lists(), *own])
+    again = {"widget": "again", "kind": "carousel", "purpose": "buy again"}
+    widgets = [{**row, "pages": ["home", "start"]} for row in (*given.widgets.to_pylist(), again)]
+    of_pages = pa.Table.from_pylist(widgets, schema=given.widgets.schema)
+    export(str(tmp_path), nights.night(), replace(given, widgets=of_pages, bought={"home": 7}))
+    store = Store.open(tmp_path, clock=at(NOON))
+
+    def shown(who, page):
+        return [[tile.product_id for tile in slot.tiles] for slot in store.page(who, page).slots]
+
+    cheese, best, bought = shown(subject(0), "home")
+    # What was bought has the last places, in the order in which it would have stood.
+    assert cheese == ["107", "100", "102", "103", "104", "106", "108", "109", "110", "111", "105", "101"]
+    assert best == ["0", "1", *(str(n) for n in range(3, 12)), "2"]
+    assert bought == ["2", "105"]
+    cheese, best, _ = shown(subject(0), "start")
+    assert (cheese[:3], best[:3]) == (["105", "107", "100"], ["0", "1", "2"])
+    assert shown(subject(1), "home")[1][:3] == ["0", "1", "2"]
 
 
 def test_many_threads_share_a_store(folder):

@@ -6,7 +6,7 @@ it stays, the decision on sampling among it. Nothing is done unless OTEL_EXPORTE
 """
 
 import os
-from datetime import date, timedelta
+from datetime import date
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -33,10 +33,9 @@ def night_of(run: Any, zone: ZoneInfo) -> date | None:
             return date.fromisoformat(day)
         except (TypeError, ValueError):
             return None  # the run will say so itself
-    if run.data_interval_start is not None:
-        return run.data_interval_start.astimezone(zone).date()  # type: ignore[no-any-return]
-    at = run.logical_date or run.run_after
-    return at.astimezone(zone).date() - timedelta(days=1) if at else None
+    from jobs import run_day
+
+    return run_day.of_run(run, zone)
 
 
 def join_night(run: Any, carrier: Any, *_: Any) -> None:
@@ -48,7 +47,9 @@ def join_night(run: Any, carrier: Any, *_: Any) -> None:
         from jobs.telemetry import trace_of
 
         version, _trace, span, flags = carrier[PARENT].split("-")
-        carrier[PARENT] = f"{version}-{trace_of(night)}-{span}-{flags}"
+        joined = f"{version}-{trace_of(night)}-{span}-{flags}"
+        # It may watch its changes, and is not the run's yet: setting it tells of this one, too.
+        dict.__setitem__(carrier, PARENT, joined)
 
 
 @cache
