@@ -22,6 +22,7 @@ from typing import NamedTuple
 from jobs.on_request import Known, Ranker
 from jobs.store import Layout, Store, StoreError, StoreGone
 from jobs.store.keys import policy_key
+from jobs.store.pages import own_categories
 from jobs.store.reader import Generation
 
 KEPT = 10_000
@@ -179,10 +180,7 @@ def _full(
     """Rank with what the store knows, too: the categories that were bought from most."""
     names = [f"own:{one}".encode() for one in (subject, *beside)]
     own = [json.loads(value) for value in generation.colour.get_all(names) if value]
-    categories: dict[str, None] = {}
-    for members in own:
-        for name, value in members.items():
-            categories[value if isinstance(value, str) else name] = None
+    categories = dict.fromkeys(name for members in own for name in own_categories(members))
     fuller = known._replace(
         recent=(*known.recent, *categories), has_orders=known.has_orders or bool(categories)
     )

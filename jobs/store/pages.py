@@ -15,11 +15,18 @@ OWN_TILES = 6
 PERSONAL = ("category1", "category2")
 OF_PURPOSE = ("buy again", "recently viewed", "bought together")
 """Purposes of widgets that show a subject's own list of that name."""
+BOUGHT = "bought in "
 
 
 def bought_list(days: int) -> str:
     """Return the name of a subject's own list of what it bought in the last days."""
-    return f"bought in {days} days"
+    return f"{BOUGHT}{days} days"
+
+
+def own_categories(own: Mapping[str, Any]) -> list[str]:
+    """Return the categories that a subject's own lists name: by category, or as its strongest."""
+    named = (value if isinstance(value, str) else name for name, value in own.items())
+    return [name for name in named if name not in OF_PURPOSE and not name.startswith(BOUGHT)]
 
 
 class Tile(NamedTuple):

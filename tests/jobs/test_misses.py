@@ -10,6 +10,7 @@ from jobs.misses import Behind, Misses
 from jobs.on_request import Known, Ranker
 from jobs.store import Store
 from jobs.store.export import export
+from jobs.store.pages import bought_list, own_categories
 from tests.jobs.test_on_request import ABOUT, CATEGORIES, STATIC, WIDGETS, steered
 from tests.store import given as nights
 from tests.store.given import DAY, subject
@@ -159,3 +160,15 @@ def test_an_error_that_nobody_foresaw_stops_only_the_answer_that_had_it():
 
 def test_static_numbers_are_of_the_widgets_that_the_tests_rank():
     assert {name.removeprefix("share/") for name in STATIC} == set(CATEGORIES)
+
+
+def test_lists_that_are_of_no_category_are_taken_for_none():
+    own = {
+        "category1": "CHEESE",
+        "CHEESE": ["1"],
+        "MILK": ["2"],
+        "buy again": ["1"],
+        bought_list(7): ["1", "2"],
+    }
+    assert own_categories(own) == ["CHEESE", "CHEESE", "MILK"]
+    assert own_categories({"recently viewed": ["3"]}) == []
