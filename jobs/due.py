@@ -118,12 +118,16 @@ def _asked(tonight: DataFrame, epochs: Sequence[EpochRow], stood: DataFrame | No
     if stood is None:
         asked = rows.join(listed, on=["layout_date", "own_date"], how="inner")
         return asked.withColumn("is_standing", F.lit(False))
-    who = (F.coalesce(name, F.lit("")) for name in WHO)
-    terms = F.when(F.col("asks_who"), F.concat_ws(BETWEEN, "terms", *who)).otherwise(F.col("terms"))
+    terms = F.col("terms")
+    if any(epoch.asks_who for epoch in epochs):
+        who = (F.coalesce(name, F.lit("")) for name in WHO)
+        terms = F.when(F.col("asks_who"), F.concat_ws(BETWEEN, terms, *who)).otherwise(terms)
     drawn = hash_of(F.col("page"), F.col("feature_date"), terms)
     is_standing = F.coalesce(F.array_contains("stood", drawn), F.lit(False))
     # Subjects are joined before pages: a row of theirs travels once, not once a page.
-    asked = rows.join(stood, on="subject", how="left").join(listed, on=["layout_date", "own_date"])
+    asked = rows.join(stood.hint("shuffle_hash"), on="subject", how="left").join(
+        listed, on=["layout_date", "own_date"]
+    )
     return asked.withColumn("is_standing", is_standing)
 
 
