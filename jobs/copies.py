@@ -1,0 +1,95 @@
+"""Copies of an event, from two sources or delivered again, become one row, in whatever order they came.
+
+The best source's earliest copy stands: a span knows more than a tag hit. Of equal ones the least stands, by
+its values in the order of `hits.FIELDS`, nulls first.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.pieces import Ints
+from jobs.sources import hits
+
+ORDER = tuple(name for name in hits.FIELDS if name not in ("event_id", "arrival_date"))
+
+
+def codes(column: pa.Array) -> tuple[Ints, pa.Array]:
+    """Number a column's values in order of appearance, -1 for null; return the distinct values, too."""
+    encoded = column.dictionary_encode()
+    return pc.fill_null(encoded.indices, -1).to_numpy().astype(np.int64), encoded.dictionary
+
+
+def integers(column: pa.Array, missing: int) -> Ints:
+    """A column of whole numbers, days or times as numbers."""
+    numbers = column.cast(pa.int32()) if pa.types.is_date32(column.type) else column
+    # A copy, since what Arrow lends must not be changed.
+    return np.array(pc.fill_null(numbers.cast(pa.int64()), missing))
+
+
+def merged(rows: pa.RecordBatch, event: Ints, names: Sequence[str], tags: Sequence[str]) -> pa.RecordBatch:
+    """Make one row of the copies of each event.
+
+    Parameters
+    ----------
+    rows
+        hits, n of them.
+    event
+        (n,): a number for the event that each is a copy of.
+    names
+        sources of events, in the order in which `sources` is to list them.
+    tags
+        those of them that know less.
+
+    """
+    source, listed = codes(rows["source"])
+    sources = listed.to_pylist()
+    is_tag = np.array([name in tags for name in sources], bool)[source]
+    arrival = integers(rows["arrival_date"], 0)
+    keys = (integers(rows["event_at"], -1), _ranks(rows["event_name"]), arrival, is_tag, event)
+    order = np.lexsort(keys)
+    is_first, is_other = np.ones(len(order), bool), np.ones(len(order), bool)
+    is_first[1:] = np.diff(event[order]) != 0
+    is_other[1:] = np.logical_or.reduce([key[order][1:] != key[order][:-1] for key in keys])
+    begins = np.flatnonzero(is_first)
+    standing = _least(rows, order, begins, np.flatnonzero(is_other))
+    bits = np.array([1 << names.index(name) for name in sources], np.int64)[source]
+    held, which = np.unique(np.bitwise_or.reduceat(bits[order], begins), return_inverse=True)
+    lists = [[name for at, name in enumerate(names) if mask >> at & 1] for mask in held.tolist()]
+    is_bot = np.maximum.reduceat(integers(rows["is_bot"], -1)[order], begins)
+    found = rows.take(pa.array(standing))
+    return (
+        _with(found, "arrival_date", np.minimum.reduceat(arrival[order], begins).astype(np.int32))
+        .set_column(found.schema.get_field_index("is_bot"), "is_bot", pa.array(is_bot == 1, mask=is_bot < 0))
+        .append_column("sources", pa.array(lists, pa.list_(pa.string())).take(pa.array(which)))
+    )
+
+
+def _with(rows: pa.RecordBatch, name: str, values: Ints) -> pa.RecordBatch:
+    at = rows.schema.get_field_index(name)
+    return rows.set_column(at, rows.schema.field(at), pa.array(values).cast(rows.schema.field(at).type))
+
+
+def _ranks(column: pa.Array) -> Ints:
+    """Rank of each value among the distinct ones, null first."""
+    numbers, values = codes(column)
+    ranks = np.argsort(np.argsort(np.array(values.to_pylist(), object)))
+    return np.append(ranks, -1)[numbers]
+
+
+def _least(rows: pa.RecordBatch, order: Ints, begins: Ints, runs: Ints) -> Ints:
+    """Place of the copy that stands for each event; of what is equal so far, all values are compared."""
+    standing = order[begins]
+    ends = np.append(runs, len(order))[np.searchsorted(runs, begins) + 1]
+    for event in np.flatnonzero(ends - begins > 1).tolist():
+        alike = order[begins[event] : ends[event]]
+        standing[event] = min(alike.tolist(), key=lambda at: _ordered(rows, at))
+    return standing
+
+
+def _ordered(rows: pa.RecordBatch, at: int) -> list[tuple[bool, Any]]:
+    values = (rows[name][at].as_py() for name in ORDER)
+    return [(value is not None, value) for value in values]
