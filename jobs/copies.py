@@ -23,6 +23,14 @@ def codes(column: pa.Array) -> tuple[Ints, pa.Array]:
     return pc.fill_null(encoded.indices, -1).to_numpy().astype(np.int64), encoded.dictionary
 
 
+def ranks(column: pa.Array) -> Ints:
+    """Rank of each value among the distinct ones, -1 for null."""
+    numbers, values = codes(column)
+    rank = np.full(len(values) + 1, -1)
+    rank[pc.array_sort_indices(values).to_numpy()] = np.arange(len(values))
+    return rank[numbers]
+
+
 def integers(column: pa.Array, missing: int) -> Ints:
     """A column of whole numbers, days or times as numbers."""
     numbers = column.cast(pa.int32()) if pa.types.is_date32(column.type) else column
@@ -38,7 +46,7 @@ def merged(rows: pa.RecordBatch, event: Ints, names: Sequence[str], tags: Sequen
     rows
         hits, n of them.
     event
-        (n,): a number for the event that each is a copy of.
+        (n,): a number for the event that each is a copy of; events come out in this order.
     names
         sources of events, in the order in which `sources` is to list them.
     tags
@@ -49,7 +57,7 @@ def merged(rows: pa.RecordBatch, event: Ints, names: Sequence[str], tags: Sequen
     sources = listed.to_pylist()
     is_tag = np.array([name in tags for name in sources], bool)[source]
     arrival = integers(rows["arrival_date"], 0)
-    keys = (integers(rows["event_at"], -1), _ranks(rows["event_name"]), arrival, is_tag, event)
+    keys = (integers(rows["event_at"], -1), ranks(rows["event_name"]), arrival, is_tag, event)
     order = np.lexsort(keys)
     is_first, is_other = np.ones(len(order), bool), np.ones(len(order), bool)
     is_first[1:] = np.diff(event[order]) != 0
@@ -73,23 +81,17 @@ def _with(rows: pa.RecordBatch, name: str, values: Ints) -> pa.RecordBatch:
     return rows.set_column(at, rows.schema.field(at), pa.array(values).cast(rows.schema.field(at).type))
 
 
-def _ranks(column: pa.Array) -> Ints:
-    """Rank of each value among the distinct ones, null first."""
-    numbers, values = codes(column)
-    ranks = np.argsort(np.argsort(np.array(values.to_pylist(), object)))
-    return np.append(ranks, -1)[numbers]
-
-
 def _least(rows: pa.RecordBatch, order: Ints, begins: Ints, runs: Ints) -> Ints:
     """Place of the copy that stands for each event; of what is equal so far, all values are compared."""
     standing = order[begins]
     ends = np.append(runs, len(order))[np.searchsorted(runs, begins) + 1]
     for event in np.flatnonzero(ends - begins > 1).tolist():
         alike = order[begins[event] : ends[event]]
-        standing[event] = min(alike.tolist(), key=lambda at: _ordered(rows, at))
+        values = rows.take(pa.array(alike)).select(ORDER).to_pylist()
+        least = min(range(len(alike)), key=lambda at: _ordered(values[at]))
+        standing[event] = alike[least]
     return standing
 
 
-def _ordered(rows: pa.RecordBatch, at: int) -> list[tuple[bool, Any]]:
-    values = (rows[name][at].as_py() for name in ORDER)
-    return [(value is not None, value) for value in values]
+def _ordered(row: dict[str, Any]) -> list[tuple[bool, Any]]:
+    return [(value is not None, value) for value in row.values()]

@@ -107,7 +107,8 @@ def of_part(rows: pa.RecordBatch, day: date, known: Sequence[str], rules: Rules)
     """Make the events of a day and part; `known` are the day's widgets."""
     dated = _Dated.of(rows, rules)
     owner, owners = copies.codes(_owners(rows))
-    event = copies.codes(rows["event_id"])[0] * len(owners) + owner
+    # In the order of their ids, in which files are written: what is sorted in runs is sorted soon.
+    event = copies.ranks(rows["event_id"]) * len(owners) + owner
     # A copy at the end of the day before stands, and the day's own are repeats.
     is_edge = dated.is_timely & (dated.day != day.toordinal() - EPOCH)
     is_repeat = dated.is_timely & np.isin(event, event[is_edge])

@@ -24,7 +24,7 @@ from pyspark.sql import functions as F
 
 from jobs import event_parts, pieces
 from jobs.config import BotRules, Consent, Ids, Source
-from jobs.consent import with_consent
+from jobs.consent import are_few, with_consent
 from jobs.event_parts import Rules
 from jobs.inputs import LATE
 from jobs.pieces import Place
@@ -85,7 +85,8 @@ def build(
         event_parts.build(rules), schemas.ddl(event_parts.COLUMNS)
     )
     placed = made.withColumn("subject_bucket", changes.bucket(F.col("subject"), subject_buckets))
-    asked = with_consent(placed, consents, consent, subject="subject", day="event_date")
+    few = are_few(consents, consent)
+    asked = with_consent(placed, consents, consent, subject="subject", day="event_date", are_few=few)
     is_known = F.col("is_consented") & (F.col("subject") != NOBODY)
     return nobody(asked.withColumn("is_consented", is_known), subject_buckets)
 
