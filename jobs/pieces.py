@@ -15,6 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
+from jobs.spark import shuffle_tasks
+
 Ints = npt.NDArray[np.int64]
 Place = Callable[[pa.RecordBatch], tuple[Ints, Ints, Ints]]
 """Which rows go where: places of rows in a table, and the day (since 1970) and part that each goes to."""
@@ -44,10 +46,8 @@ def gathered(pieces: DataFrame) -> DataFrame:
 
     Whatever is to stand beside them is joined before: a join would take their order away.
     """
-    spark = pieces.sparkSession
-    tasks = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
     # By the part's own number: a hash of few numbers leaves one task with most of them.
-    return pieces.repartitionById(tasks, "part").sortWithinPartitions("day", "part")
+    return pieces.repartitionById(shuffle_tasks(pieces), "part").sortWithinPartitions("day", "part")
 
 
 def whole(
