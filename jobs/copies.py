@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from jobs.pieces import Ints
 from jobs.sources import hits
 
+LEFT_OUT = -1
 ORDER = tuple(name for name in hits.FIELDS if name not in ("event_id", "arrival_date"))
 
 
@@ -46,7 +47,7 @@ def merged(rows: pa.RecordBatch, event: Ints, names: Sequence[str], tags: Sequen
     rows
         hits, n of them.
     event
-        (n,): a number for the event that each is a copy of; events come out in this order.
+        (n,): a number for the event that each is a copy of, LEFT_OUT for none; events come out in this order.
     names
         sources of events, in the order in which `sources` is to list them.
     tags
@@ -59,6 +60,7 @@ def merged(rows: pa.RecordBatch, event: Ints, names: Sequence[str], tags: Sequen
     arrival = integers(rows["arrival_date"], 0)
     keys = (integers(rows["event_at"], -1), ranks(rows["event_name"]), arrival, is_tag, event)
     order = np.lexsort(keys)
+    order = order[event[order] != LEFT_OUT]
     is_first, is_other = np.ones(len(order), bool), np.ones(len(order), bool)
     is_first[1:] = np.diff(event[order]) != 0
     is_other[1:] = np.logical_or.reduce([key[order][1:] != key[order][:-1] for key in keys])
@@ -85,11 +87,12 @@ def _least(rows: pa.RecordBatch, order: Ints, begins: Ints, runs: Ints) -> Ints:
     """Place of the copy that stands for each event; of what is equal so far, all values are compared."""
     standing = order[begins]
     ends = np.append(runs, len(order))[np.searchsorted(runs, begins) + 1]
-    for event in np.flatnonzero(ends - begins > 1).tolist():
-        alike = order[begins[event] : ends[event]]
-        values = rows.take(pa.array(alike)).select(ORDER).to_pylist()
-        least = min(range(len(alike)), key=lambda at: _ordered(values[at]))
-        standing[event] = alike[least]
+    tied = np.flatnonzero(ends - begins > 1)
+    alike = [order[begin:end] for begin, end in zip(begins[tied], ends[tied], strict=True)]
+    if alike:
+        values = iter(rows.take(pa.array(np.concatenate(alike))).select(ORDER).to_pylist())
+        compared = [[(_ordered(next(values)), place) for place in places.tolist()] for places in alike]
+        standing[tied] = [min(copies)[1] for copies in compared]
     return standing
 
 

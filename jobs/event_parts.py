@@ -112,12 +112,10 @@ def of_part(rows: pa.RecordBatch, day: date, known: Sequence[str], rules: Rules)
     # A copy at the end of the day before stands, and the day's own are repeats.
     is_edge = dated.is_timely & (dated.day != day.toordinal() - EPOCH)
     is_repeat = dated.is_timely & np.isin(event, event[is_edge])
-    kept = np.flatnonzero(~is_repeat)
     # Of one event, what came in time and what did not are of different days.
-    days, of_day = np.unique(dated.day[kept], return_inverse=True)
-    once = copies.merged(
-        rows.take(pa.array(kept)), event[kept] * len(days) + of_day, rules.sources, rules.tags
-    )
+    days, of_day = np.unique(dated.day, return_inverse=True)
+    numbers = np.where(is_repeat, copies.LEFT_OUT, event * len(days) + of_day)
+    once = copies.merged(rows, numbers, rules.sources, rules.tags)
     return _judged(once, day, known, rules)
 
 
