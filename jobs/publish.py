@@ -21,6 +21,7 @@ from jobs import checks, runs, volume
 from jobs.checks import Finding
 from jobs.contracts import Contract, contract
 from jobs.runs import Run
+from jobs.spark import shuffle_tasks
 from jobs.tables import Tables, discard, holds_files, located
 from jobs.telemetry import step
 from jobs.volume import Unusual
@@ -35,6 +36,7 @@ REJECTION = {
     "_skipped": "long",
     "_day": "date",
 }
+BUCKET = "subject_bucket"
 MOST_TOLD = 5
 """Kinds of things left out that a run's message names; the rest is summed up."""
 
@@ -147,10 +149,21 @@ def column_of(frame: DataFrame, name: str, kind: str) -> Column:
 def write(frame: DataFrame, about: Contract, staged: Staged, *, is_bucketed: bool = False) -> None:
     """Write the rows in the contract's order, a file per partition."""
     by = about.partition_by
-    gathered = frame if is_bucketed else frame.repartition(*by) if by else frame.coalesce(1)
+    gathered = frame if is_bucketed else _by_partition(frame, about) if by else frame.coalesce(1)
     gathered.sortWithinPartitions("rejected", *by, *about.order).write.mode("overwrite").partitionBy(
         "rejected", *by
     ).parquet(staged.path)
+
+
+def _by_partition(frame: DataFrame, about: Contract) -> DataFrame:
+    """Bring the rows of a partition into one task.
+
+    Buckets are dealt out by their number: by a hash, one task would get both of a day's two every other day.
+    """
+    if BUCKET not in about.partition_by:
+        return frame.repartition(*about.partition_by)
+    day = F.unix_date(about.day) if about.day else F.lit(0)
+    return frame.repartitionById(shuffle_tasks(frame), F.col(BUCKET) + day)
 
 
 def quarantine(staged: Staged, about: Contract, tables: Tables, run: Run) -> tuple[int, list[str]]:

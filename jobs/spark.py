@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from jobs.config import Config, engine_address
 
@@ -71,6 +71,11 @@ def settings(config: Config) -> dict[str, str]:
         "spark.sql.warehouse.dir": str(config.home / "warehouse"),
         **config.engine.settings,
     }
+
+
+def shuffle_tasks(frame: DataFrame) -> int:
+    """Into how many tasks rows go that are dealt out by a number of their own."""
+    return int(frame.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
 
 
 def _with(builder: SparkSession.Builder, settings: Mapping[str, str]) -> SparkSession:

@@ -8,7 +8,7 @@ file held, and of what.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -59,6 +59,9 @@ LAST_MICROSECOND = 253_402_300_799_999_999
 REMEMBERED = 200_000
 NOBODY = "nobody"  # the subject of what is only counted
 
+
+Hit = tuple[Any, ...]
+"""The values of FIELDS."""
 
 # By day of arrival: the span of microseconds of which hits are wanted, where not all are.
 Partly = Mapping[date, tuple[int, int]]
@@ -118,13 +121,26 @@ class Gate:
         self.skipped: Counter[str] = Counter()  # of the file at hand, by what they are
         self.bots = Remembered(lambda agent: agents.search(agent) is not None)
 
+    def device(self, raw: str | None) -> str | None:
+        """Return the pseudonym of a device; nothing is no device."""
+        return self.devices[raw] if raw else None
+
+    def user(self, raw: str | None) -> str | None:
+        """Return the pseudonym of a user; nothing is nobody."""
+        return self.users[raw] if raw else None
+
+    def skip(self, service: str | None, count: int) -> None:
+        """Count spans that are no events."""
+        if count:
+            self.skipped[f"spans of service {service} are no events"] += count
+
 
 def event_id(shared_id: str, device: str | None, subject: str) -> str:
     """Name an event: span ids are unique only within a trace, so the device (else subject) is part of it."""
     return f"{shared_id}-{(device or subject)[-16:]}"
 
 
-def broken(file: LakeFile, offset: int, part: int, reason: str, raw: str) -> tuple[Any, ...]:
+def broken(file: LakeFile, offset: int, part: int, reason: str, raw: str) -> Hit:
     """Make the row of a hit that cannot be read."""
     known = {
         "event_id": f"{file.path}:{offset}:{part}",
@@ -138,7 +154,7 @@ def broken(file: LakeFile, offset: int, part: int, reason: str, raw: str) -> tup
     return tuple(known.get(name) for name in FIELDS)
 
 
-def left_out(file: LakeFile, what: str, count: int) -> tuple[Any, ...]:
+def left_out(file: LakeFile, what: str, count: int) -> Hit:
     """Make the row that tells how many of a file are rightly left out."""
     known = {
         "event_id": f"{file.path}:{what}",
@@ -170,11 +186,11 @@ def redacted(value: Any, open_keys: Collection[str]) -> Any:
 
 def rows_of(
     files: Iterator[LakeFile],
-    of_line: Callable[[LakeFile, int, bytes], Iterator[tuple[Any, ...]]],
+    of_line: Callable[[LakeFile, int, bytes], Iterable[Hit]],
     gate: Gate,
     partly: Partly | None = None,
     time: Time | None = None,
-) -> Iterator[tuple[Any, ...]]:
+) -> Iterator[Hit]:
     """Yield the rows of every line of every file, a broken row where the file itself breaks.
 
     Of a file that is wanted only partly, only lines that name a time within its span are looked at.

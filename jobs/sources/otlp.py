@@ -17,7 +17,7 @@ Attributes with a name of OpenTelemetry's own mean what its semantic conventions
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -26,9 +26,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from jobs.sources import files as lake
-from jobs.sources import hits
+from jobs.sources import hits, spans
 from jobs.sources.files import LakeFile
-from jobs.sources.hits import Door, Gate, Partly, Time, Wrong
+from jobs.sources.hits import Door, Gate, Hit, Partly, Time, Wrong
 
 EVENT_NAMES = {
     "page.view": "page_view",
@@ -72,13 +72,15 @@ def parse(files: DataFrame, door: Door, partly: Partly | None = None) -> DataFra
 def read(files: Iterator[LakeFile], door: Door, partly: Partly | None = None) -> Iterator[pa.RecordBatch]:
     """Read files one after another, inside a task."""
     gate = Gate(door)
-    rows = hits.rows_of(
-        files, lambda file, offset, line: _spans(file, offset, line, gate), gate, partly, TIME
-    )
-    return lake.batched(rows, hits.ARROW)
+    return lake.batched(hits.rows_of(files, partial(_line, gate=gate), gate, partly, TIME), hits.ARROW)
 
 
-def _spans(file: LakeFile, offset: int, line: bytes, gate: Gate) -> Iterator[tuple[Any, ...]]:
+def _line(file: LakeFile, offset: int, line: bytes, gate: Gate) -> Iterable[Hit]:
+    found = spans.read(file, offset, line, gate, EVENT_NAMES)
+    return _spans(file, offset, line, gate) if found is None else found
+
+
+def _spans(file: LakeFile, offset: int, line: bytes, gate: Gate) -> Iterator[Hit]:
     part = 0
     try:
         for resource in orjson.loads(line)["resourceSpans"]:
@@ -92,7 +94,7 @@ def _spans(file: LakeFile, offset: int, line: bytes, gate: Gate) -> Iterator[tup
                         and type(span.get("name")) is str
                         and span["name"] not in EVENT_NAMES
                     ):
-                        gate.skipped[f"spans of service {service} are no events"] += 1
+                        gate.skip(service, 1)
                         continue
                     try:
                         if not is_known:
@@ -115,7 +117,7 @@ def _service(resource: Any) -> str | None:
     return None
 
 
-def _hit(span: Any, service: str | None, file: LakeFile, offset: int, gate: Gate) -> tuple[Any, ...]:
+def _hit(span: Any, service: str | None, file: LakeFile, offset: int, gate: Gate) -> Hit:
     try:
         name, span_id, at = span["name"], span["spanId"], int(span["startTimeUnixNano"]) // 1000
         trace_id, attributes = span.get("traceId"), span.get("attributes", ())
@@ -140,8 +142,7 @@ def _hit(span: Any, service: str | None, file: LakeFile, offset: int, gate: Gate
         raise Wrong(
             f"attribute {key} is not {SLOTS[key][2]}" if known_key else "attributes are malformed"
         ) from None
-    device = gate.devices[found[0]] if found[0] else None
-    user = gate.users[found[1]] if found[1] else None
+    device, user = gate.device(found[0]), gate.user(found[1])
     subject = user or device
     if subject is None:
         raise Wrong("an event needs a subject")
@@ -219,25 +220,11 @@ def _doubles(value: Any) -> list[float]:
     return [_double(inner) for inner in value["arrayValue"].get("values", ())]
 
 
-SLOTS: dict[str, tuple[int, Callable[[Any], Any], str]] = {
-    "device.id": (0, _string, "a string"),
-    "user.id": (1, _string, "a string"),
-    "user_agent.original": (2, _string, "a string"),
-    "session.id": (3, _string, "a string"),
-    "vitrine.page": (4, _string, "a string"),
-    "vitrine.decision_id": (5, _string, "a string"),
-    "vitrine.draw_id": (6, _string, "a string"),
-    "vitrine.position": (7, _position, "an integer from 0"),
-    "vitrine.widget": (8, _string, "a string"),
-    "vitrine.product_id": (9, _string, "a string"),
-    "vitrine.order_id": (10, _string, "a string"),
-    "vitrine.value_cents": (11, _integer, "an integer"),
-    "vitrine.widgets": (12, _strings, "a list of strings"),
-    "vitrine.candidates": (13, _strings, "a list of strings"),
-    "vitrine.propensities": (14, _doubles, "a list of numbers"),
-    "vitrine.policy_version": (15, _string, "a string"),
-    "vitrine.versions": (16, _strings, "a list of strings"),
-    "vitrine.variant": (17, _string, "a string"),
-    "vitrine.freshness": (18, _string, "a string"),
-    "vitrine.rules": (19, _string, "a string"),
+READ: Mapping[int, tuple[Callable[[Any], Any], str]] = {
+    spans.TEXT: (_string, "a string"),
+    spans.POSITION: (_position, "an integer from 0"),
+    spans.INTEGER: (_integer, "an integer"),
+    spans.TEXTS: (_strings, "a list of strings"),
+    spans.DOUBLES: (_doubles, "a list of numbers"),
 }
+SLOTS = {key: (place, *READ[kind]) for place, (key, kind) in enumerate(spans.KINDS.items())}

@@ -1,0 +1,86 @@
+"""Pieces: rows of Arrow that travel through Spark's shuffle by the hundred, as the bytes of one value.
+
+A shuffle of rows takes every row apart into the engine's form, and back into Arrow's for the next function:
+for events, with some forty columns, that cost more than all that was done with them. As pieces, the engine
+moves and sorts few rows, and never looks into one.
+
+Grain: the rows of one day and part among those that a task had at hand.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from jobs.spark import shuffle_tasks
+
+Ints = npt.NDArray[np.int64]
+Place = Callable[[pa.RecordBatch], tuple[Ints, Ints, Ints]]
+"""Which rows go where: places of rows in a table, and the day (since 1970) and part that each goes to."""
+
+COLUMNS = {"day": "date", "part": "int", "rows": "binary"}
+ARROW = pa.schema([("day", pa.date32()), ("part", pa.int32()), ("rows", pa.binary())])
+GATHERED = 50_000
+"""Rows that are cut at once: pieces of fewer cost more, each for itself."""
+
+
+def cut(batches: Iterator[pa.RecordBatch], place: Place) -> Iterator[pa.RecordBatch]:
+    """Cut rows into pieces. A row may go to several places, or to none."""
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        held.append(batch)
+        count += batch.num_rows
+        if count >= GATHERED:
+            yield _cut(pa.concat_batches(held), place)
+            held, count = [], 0
+    if count:
+        yield _cut(pa.concat_batches(held), place)
+
+
+def gathered(pieces: DataFrame) -> DataFrame:
+    """Bring the pieces of a part together, day by day, into as many tasks as shuffles have.
+
+    Whatever is to stand beside them is joined before: a join would take their order away.
+    """
+    # By the part's own number: a hash of few numbers leaves one task with most of them.
+    return pieces.repartitionById(shuffle_tasks(pieces), "part").sortWithinPartitions("day", "part")
+
+
+def whole(
+    batches: Iterator[pa.RecordBatch], schema: pa.Schema
+) -> Iterator[tuple[dict[str, Any], pa.RecordBatch]]:
+    """Put sorted pieces together: yield the rows of each day and part, and what else stands beside them."""
+    held: list[pa.RecordBatch] = []
+    key: dict[str, Any] = {}
+    for batch in batches:
+        others = batch.drop_columns(["rows"]).to_pylist()
+        for about, rows in zip(others, batch["rows"], strict=True):
+            if held and (about["day"], about["part"]) != (key["day"], key["part"]):
+                yield key, pa.concat_batches(held)
+                held = []
+            key = about
+            held.append(pa.ipc.read_record_batch(rows.as_buffer(), schema))
+    if held:
+        yield key, pa.concat_batches(held)
+
+
+def _cut(rows: pa.RecordBatch, place: Place) -> pa.RecordBatch:
+    places, days, parts = place(rows)
+    order = np.lexsort((parts, days))
+    days, parts = days[order], parts[order]
+    changes = np.flatnonzero((np.diff(days) != 0) | (np.diff(parts) != 0)) + 1
+    begins = np.concatenate(([0], changes)) if len(days) else np.empty(0, np.int64)
+    lengths = np.diff(np.concatenate((begins, [len(days)])))
+    sorted_rows = rows.take(pa.array(places[order]))
+    pieces = [
+        sorted_rows.slice(begin, length).serialize().to_pybytes()
+        for begin, length in zip(begins.tolist(), lengths.tolist(), strict=True)
+    ]
+    columns = [days[begins].astype(np.int32), parts[begins].astype(np.int32), pieces]
+    return pa.RecordBatch.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns, ARROW, strict=True)], schema=ARROW
+    )
