@@ -24,8 +24,8 @@ from jobs.contracts import Check, Contract
 ROWS = "rows"
 REJECTED = "share of rejected rows"
 DIGEST = "digest"
-REPEATS = re.compile(r"count\(\*\) - count\(distinct (.+)\)")
-"""A measure of rows without a key of their own; its group is the key."""
+REPEATS = re.compile(r"count\(\*\) - count\(distinct ((?:[^()]|\([^()]*\))+)\)")
+"""A measure of rows without a key of their own; its group is the key, in which calls do not nest."""
 PARTS, MASK = (0, 22, 44), 2**22 - 1
 """Bits at which a row's hash is cut into short numbers: a long holds their sums over 2^41 rows."""
 

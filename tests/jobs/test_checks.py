@@ -104,6 +104,16 @@ def test_two_keys_of_one_hash_are_two_keys(spark: SparkSession) -> None:
     assert of_pairs(spark, [one, other, one], pairs())[UNIQUE] == 1
 
 
+def test_only_a_measure_of_that_form_is_asked_of_hashes() -> None:
+    of = checks.REPEATS.fullmatch
+    assert [found and found[1] for found in map(of, (
+        "count(*) - count(distinct a, coalesce(b, ''))",
+        "count(*) - count(distinct a) - count(distinct b)",
+        "count(*) - count(distinct a) + 1",
+        "count(distinct a)",
+    ))] == ["a, coalesce(b, '')", None, None, None]  # fmt: skip
+
+
 @given(
     st.lists(
         st.lists(st.one_of(st.integers(-3, 3), st.integers(-(2**63), 2**63 - 1)), max_size=9), max_size=6
