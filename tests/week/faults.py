@@ -1,6 +1,7 @@
 """What goes wrong in a week, when, and what a person does about it if an alert asks for it."""
 
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -10,9 +11,10 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.house import airflow, engine, process
+from jobs.house import airflow, engine, postgres, process
 from tests.week.place import Place
 
+GONE_SECONDS = 60.0
 States = Mapping[str, Mapping[str, str]]
 
 
@@ -141,9 +143,29 @@ class DeadStore(Fault):
         place.restart_store()
 
 
-def clear(place: Place, dag_id: str, run_id: str, task: str = "") -> None:
-    """Clear a run, or a task of it with those after it."""
-    body = {"dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True, "dry_run": False}
+@dataclass
+class GoneDatabase(WhileAtWork):
+    """Airflow's database is killed, and nobody starts it again for a minute: its tasks are tried again."""
+
+    name: str = "the metadata database gone for a minute"
+    task: str = "feedback"
+
+    def strike(self, place: Place, jobs: Sequence[psutil.Process], run_id: str) -> bool:
+        """Kill it, and hold whoever would start it again."""
+        supervisor = process.running(airflow.NAME, place.home)
+        for member in supervisor.children() if supervisor else []:
+            if postgres.__name__ in member.cmdline():
+                member.suspend()
+                threading.Timer(GONE_SECONDS, member.resume).start()
+                known = (place.home / "postgres" / "data" / "postmaster.pid").read_text()
+                psutil.Process(int(known.split()[0])).kill()
+                return True
+        return False
+
+
+def clear(place: Place, dag_id: str, run_id: str, task: str = "", *, only_failed: bool = False) -> None:
+    """Clear a run, what failed of it, or a task of it with those after it."""
+    body = {"dag_run_id": run_id, "only_failed": only_failed, "reset_dag_runs": True, "dry_run": False}
     some = {"task_ids": [task], "include_downstream": True} if task else {}
     place.api.call("POST", f"dags/{dag_id}/clearTaskInstances", json=body | some)
 
