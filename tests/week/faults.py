@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -63,11 +64,13 @@ class KilledTask(WhileAtWork):
     def strike(self, place: Place, jobs: Sequence[psutil.Process], run_id: str) -> bool:
         """Kill the job, and the process that waits for it."""
         for job in jobs:
-            parent = job.parent()
-            if parent is not None:
-                parent.kill()
-            job.kill()
-        return True
+            with suppress(psutil.Error):  # it has just ended
+                parent = job.parent()
+                if parent is not None:
+                    parent.kill()
+                job.kill()
+                return True
+        return False
 
 
 @dataclass
@@ -79,12 +82,14 @@ class KilledEngine(WhileAtWork):
 
     def strike(self, place: Place, jobs: Sequence[psutil.Process], run_id: str) -> bool:
         """Kill it."""
-        supervisor, was_there = process.running(engine.NAME, place.home), False
-        for member in supervisor.children(recursive=True) if supervisor else []:
-            if any(engine.SERVER in word for word in member.cmdline()):
-                member.kill()
-                was_there = True
-        return was_there
+        servers = [
+            member
+            for member, words in _members(engine.NAME, place.home)
+            if any(engine.SERVER in word for word in words)
+        ]
+        for server in servers:
+            server.kill()
+        return bool(servers)
 
 
 @dataclass
@@ -152,9 +157,8 @@ class GoneDatabase(WhileAtWork):
 
     def strike(self, place: Place, jobs: Sequence[psutil.Process], run_id: str) -> bool:
         """Kill it, and hold whoever would start it again."""
-        supervisor = process.running(airflow.NAME, place.home)
-        for member in supervisor.children() if supervisor else []:
-            if postgres.__name__ in member.cmdline():
+        for member, words in _members(airflow.NAME, place.home):
+            if postgres.__name__ in words:
                 member.suspend()
                 threading.Timer(GONE_SECONDS, member.resume).start()
                 known = (place.home / "postgres" / "data" / "postmaster.pid").read_text()
@@ -180,13 +184,18 @@ def _kept(home: Path) -> Path:
 
 def _jobs(home: Path, task: str) -> list[psutil.Process]:
     """Return the processes of this house that run a job."""
-    supervisor = process.running(airflow.NAME, home)
+    return [
+        member
+        for member, words in _members(airflow.NAME, home)
+        if "run" in words and words[words.index("run") + 1 : words.index("run") + 2] == [task]
+    ]
+
+
+def _members(name: str, home: Path) -> list[tuple[psutil.Process, list[str]]]:
+    """Return the processes under a supervisor with their commands, without those that are ending."""
+    supervisor = process.running(name, home)
     found = []
     for member in supervisor.children(recursive=True) if supervisor else []:
-        try:
-            words = member.cmdline()
-        except psutil.Error:
-            continue
-        if "run" in words and words[words.index("run") + 1 : words.index("run") + 2] == [task]:
-            found.append(member)
+        with suppress(psutil.Error):
+            found.append((member, member.cmdline()))
     return found
