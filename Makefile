@@ -64,6 +64,9 @@ test-slow: setup ## Run the tests that make test leaves out: the store on Cassan
 week: setup ## Run a week of nights by the real scheduler, with faults, as tests/week tells (about an hour)
 	@$(BIN)/python -m tests.week
 
+backfill-%: setup ## Load so many days through Airflow, run by run and as one interval, as in make backfill-30
+	@$(BIN)/python -m tests.week --backfill $*
+
 night: setup ## Run the next night of the demo that is there, and say how long it took
 	@$(BIN)/python -m tests.week --demo
 

@@ -6,8 +6,8 @@
 **Reads** the lake. **Writes** every table from `events` to `bandit_statistics`; what is wrong in a row goes
 to `quarantine`. Where a closing ended in these days, its last task, `closing`, starts `closing_training`.
 
-**When a task fails**, read the sentence at the end of its log, mend what it names, and clear the task:
-its rerun replaces the same partitions, and the tasks after it follow.
+**When a task fails**, read the sentence at the end of its log, mend what it names, and clear the task
+with downstream: its rerun replaces the same partitions, and the tasks after it follow.
 """
 
 from airflow.sdk import DAG

@@ -123,11 +123,11 @@ def alert(event: Event) -> Alert:
     what, do = {
         "failed": (
             f"Task {event.task_id} of {of} failed, all its retries too.",
-            "Mend the cause and clear the task: a rerun replaces the same days.",
+            "Mend the cause and clear the task with downstream: a rerun replaces the same days.",
         ),
         "stopped": (
             f"Task {event.task_id} of {of} was stopped before it published anything.",
-            "Mend what it names and clear the task; Health in Airflow's menu shows what was turned away.",
+            "Mend what it names and clear the task with downstream; Airflow's page Health tells more.",
         ),
         "not flipped": (
             f"The new layouts of {of} are not shown: readers keep the generation before.",

@@ -84,7 +84,7 @@ def run(
         run_id,
         blake2b(content.encode(), digest_size=16).hexdigest(),
         {name: _rules(page) for name, page in config.pages.items()},
-        Bounds(**config.store.bounds.model_dump()),
+        Bounds(**config.store.bounds.model_dump(), late_days=config.late_days),
         accept or (ANOTHER_KEY if again else ""),
     )
     inputs = read_inputs(tables, day, versions, config, again=again)

@@ -63,11 +63,7 @@ def newest_night(tables: Tables, before: date | None = None) -> date | None:
     nights = {partition["layout_date"] for _, partition in files}
     live = ds.field("scenario") == LIVE
     earlier = (night for night in nights if before is None or night < before)
-    found = (
-        night
-        for night in sorted(earlier, reverse=True)
-        if tables.pruned("layouts", ["page"], live, first=night, last=night).num_rows
-    )
+    found = (night for night in sorted(earlier, reverse=True) if tables.counted("layouts", live, night))
     return next(found, None)
 
 

@@ -1,11 +1,12 @@
 """Is a new generation like the one before? Its counts, its rewards and what changed must lie within bounds.
 
 What changes for a reason (a policy went live, a page got other rules or widgets) changes everybody's layouts:
-then the bounds do not hold for that page, and the reason is kept in `exports`.
+then the bounds do not hold for that page, and the reason is kept in `exports`. In the nights after it, and in
+a shop's first, all its layouts are of days that late data rebuilds: then any may be others, but none gone.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -17,23 +18,27 @@ class Bounds:
     changed : share of the layouts of subjects that both nights have, which may be others
     gone : share of the subjects of the night before that may have none now
     reward : factor by which the mean expected reward of a layout may grow or shrink
+    late_days : days before a night that late data may rebuild; `changed` holds once a page has older ones
     """
 
     changed: float = 1.0
     gone: float = 1.0
     reward: float = float("inf")
+    late_days: int = 0
 
 
 @dataclass
 class PageFigures:
     """What the heartbeat says of a page: layouts, mean expected reward of one, and by which terms they came.
 
-    `terms` are in words; where one of them is another, bounds do not hold.
+    `terms` are in words; where one of them is another, bounds do not hold. `age` is how many nights ago the
+    page was first drawn by them.
     """
 
     layouts: int = 0
     reward: float = 0.0
     terms: dict[str, str] = field(default_factory=dict)
+    age: int = 0
 
 
 @dataclass
@@ -56,6 +61,16 @@ class Verdict:
     off: str = ""
 
 
+def aged(before: Figures, now: Figures, nights: int) -> Figures:
+    """Return a generation's figures with its pages' ages, given the one before it, so many nights older."""
+    return {
+        page: replace(of, age=before[page].age + nights)
+        if page in before and before[page].terms == of.terms
+        else of
+        for page, of in now.items()
+    }
+
+
 def judge(
     before: Figures, now: Figures, moves: dict[str, Moves], nights: int, bounds: Bounds, accepted: str = ""
 ) -> Verdict:
@@ -69,8 +84,14 @@ def judge(
     for page in sorted(before.keys() | now.keys()):
         if why := _reason(page, before.get(page), now.get(page)):
             reasons.append(why)
-        else:
-            problems += _beyond(page, before[page], now[page], moves.get(page, Moves()), nights, bounds)
+            continue
+        of, moved = now[page], moves.get(page, Moves())
+        if nights <= 1 and (others := _others(page, before[page], moved, bounds)):
+            if of.age > bounds.late_days:
+                problems.append(others)
+            else:
+                reasons.append(f"{others}, as they may: {_young(of.age, bounds)}")
+        problems += _beyond(page, before[page], of, moved, bounds)
     if nights > 1:
         reasons.append(f"the generation before it is {nights} nights older, so any layout may have changed")
     if problems and accepted:
@@ -91,12 +112,23 @@ def _reason(page: str, before: PageFigures | None, now: PageFigures | None) -> s
     return ""
 
 
-def _beyond(
-    page: str, before: PageFigures, now: PageFigures, moves: Moves, nights: int, bounds: Bounds
-) -> Iterable[str]:
+def _others(page: str, before: PageFigures, moves: Moves, bounds: Bounds) -> str:
+    """Say that too many layouts are others; empty when they are not."""
     stayed = before.layouts - moves.gone
-    if nights <= 1 and moves.changed > bounds.changed * stayed:
-        yield _share(page, moves.changed, stayed, "layouts are others than the night before", bounds.changed)
+    if moves.changed <= bounds.changed * stayed:
+        return ""
+    return _share(page, moves.changed, stayed, "layouts are others than the night before", bounds.changed)
+
+
+def _young(age: int, bounds: Bounds) -> str:
+    nights = f"{age} night{'' if age == 1 else 's'}"
+    return (
+        f"it has been drawn by its terms for {nights} only, and late data rebuilds the last"
+        f" {bounds.late_days} days"
+    )
+
+
+def _beyond(page: str, before: PageFigures, now: PageFigures, moves: Moves, bounds: Bounds) -> Iterable[str]:
     if moves.gone > bounds.gone * before.layouts:
         yield _share(page, moves.gone, before.layouts, "subjects have no layout any more", bounds.gone)
     # Where nothing was expected (a policy that has learned nothing yet) anything is more.

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from jobs.contracts import contract
 from jobs.store import keys, verify
 from jobs.store.backends import Address, Backend, Colour
-from jobs.store.bounds import Bounds, Moves, Verdict, judge, nights_between
+from jobs.store.bounds import Bounds, Moves, Verdict, aged, judge, nights_between
 from jobs.store.codec import Names
 from jobs.store.content import Content, Inputs
 from jobs.store.encode import NameBook
@@ -234,11 +234,12 @@ def _build(
 
 
 def _judged(live: Colour | None, now: Heartbeat, changes: Differences, night: Night) -> Verdict:
+    """Hold a generation against the live one, and note in its heartbeat how old its pages' terms are."""
     before = live.heartbeat if live else None
     nights = nights_between(before.layout_date, night.day) if before else 0
-    return judge(
-        before.pages if before else {}, now.pages, changes.moves, nights, night.bounds, night.accepted
-    )
+    known = before.pages if before else {}
+    now.pages = aged(known, now.pages, nights)
+    return judge(known, now.pages, changes.moves, nights, night.bounds, night.accepted)
 
 
 def _confirm(live: Pointer, colour: Colour, changes: Differences, content: Content) -> Exported:

@@ -66,7 +66,7 @@ def test_a_webhook_gets_each_part_and_slack_the_text(home: Any, server: str) -> 
     assert body["what"] == "Task orders of lake_etl (run r1) was stopped before it published anything."
     assert (body["why"], body["link"]) == (f"Why: {EVENT.why}.", "http://x/log")
     assert text == {"text": body["text"]}
-    assert body["text"].endswith("what was turned away. http://x/log")
+    assert body["text"].endswith("page Health tells more. http://x/log")
 
 
 def test_in_a_storm_the_same_is_told_once_and_then_counted(home: Any, server: str) -> None:

@@ -47,7 +47,7 @@ def test_each_alert_is_a_sentence_on_what_why_and_what_to_do() -> None:
     told = alert(Event("stopped", "lake_etl", "r1", "orders", "3 rows\n break it", "http://x/log"))
     assert told.text == (
         "Task orders of lake_etl (run r1) was stopped before it published anything. Why: 3 rows break it."
-        " Mend what it names and clear the task; Health in Airflow's menu shows what was turned away."
+        " Mend what it names and clear the task with downstream; Airflow's page Health tells more."
         " http://x/log"
     )
     assert "readers keep the generation before" in alert(Event("not flipped", "n", "r", "export", "x")).what

@@ -183,7 +183,20 @@ def test_a_generation_beyond_its_bounds_leaves_a_row_and_a_person_may_accept_it(
         run_export(ask, config.with_arguments("export", {"acept": "a slip"}, ["acept"]))
 
 
+def test_a_fresh_shops_second_night_is_shown_though_all_of_it_is_others(config, tables):
+    run(config, tables, DAY, versions=versions(tables), run_id="r1", at=AT)
+    later = DAY + timedelta(1)
+    night(tables, later, nights.layouts(range(10), dict.fromkeys(range(10), 3)))
+    done = run(config, tables, later, versions=versions(tables), run_id="r2", at=AT)
+    assert done.outcome == "exported"
+    assert done.row()["why"].startswith(
+        "on page home 10 of 10 layouts are others than the night before, more than 90%, as they may: it has"
+        f" been drawn by its terms for 1 night only, and late data rebuilds the last {config.late_days} days"
+    )
+
+
 def test_a_page_that_got_rules_may_be_wholly_other(config, tables):
+    config = config.model_copy(update={"late_days": 0})
     run(config, tables, DAY, versions=versions(tables), run_id="r1", at=AT)
     later = DAY + timedelta(1)
     night(tables, later, nights.layouts(range(10), dict.fromkeys(range(10), 3)))

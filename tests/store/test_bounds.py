@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from jobs.store import Store, live
-from jobs.store.bounds import Bounds, Moves, PageFigures, judge
+from jobs.store.bounds import Bounds, Moves, PageFigures, aged, judge
 from jobs.store.export import Refused, export
 from tests.store import given as nights
 from tests.store.given import DAY, NOON, subject
@@ -34,7 +34,7 @@ OFF = {"changed": Moves(changed=60), "gone": Moves(gone=30)}
     ],
 )
 def test_figures_and_moves_are_held_to_their_bounds(figures, moves, says):
-    verdict = judge(BEFORE, {"home": PageFigures(*figures, TERMS)}, {"home": moves}, 1, BOUNDS)
+    verdict = judge(BEFORE, {"home": PageFigures(*figures, TERMS, 1)}, {"home": moves}, 1, BOUNDS)
     assert (bool(verdict.problem), verdict.off) == (bool(says), "")
     assert says in verdict.problem
 
@@ -50,7 +50,7 @@ def test_a_page_with_other_terms_may_be_wholly_other_and_only_it(term):
     )
     both = judge(
         {**BEFORE, "start": BEFORE["home"]},
-        {**now, "start": PageFigures(100, 1.0, TERMS)},
+        {**now, "start": PageFigures(100, 1.0, TERMS, 1)},
         {**moves, "start": Moves(changed=99)},
         1,
         BOUNDS,
@@ -76,6 +76,36 @@ def test_after_several_nights_any_layout_may_have_changed_but_not_left():
 def test_the_default_bounds_nothing():
     far = {"home": PageFigures(1, -5.0, TERMS)}
     assert judge(BEFORE, far, {"home": Moves(changed=1, gone=99)}, 1, Bounds()).problem == ""
+
+
+@pytest.mark.parametrize(("age", "is_held"), [(1, False), (3, False), (4, True), (40, True)])
+def test_how_many_are_others_is_bound_once_a_page_is_older_than_what_late_data_rebuilds(age, is_held):
+    bounds = replace(BOUNDS, late_days=3)
+    now = {"home": replace(BEFORE["home"], age=age)}
+    verdict = judge(BEFORE, now, {"home": Moves(changed=100)}, 1, bounds)
+    told = "on page home 100 of 100 layouts are others than the night before, more than 50%"
+    assert verdict.problem == (told if is_held else "")
+    if not is_held:
+        nights = "1 night" if age == 1 else f"{age} nights"
+        assert verdict.off == (
+            f"{told}, as they may: it has been drawn by its terms for {nights} only, and late data rebuilds"
+            " the last 3 days"
+        )
+    # What was not too much needs no word, and neither gone nor the reward has an age.
+    assert judge(BEFORE, now, {"home": Moves(changed=50)}, 1, bounds).off == ""
+    few = judge(BEFORE, {"home": PageFigures(74, 2.1, TERMS, age)}, {"home": Moves(gone=26)}, 1, bounds)
+    assert ("26 of 100 subjects" in few.problem, "from 1 to 2.1" in few.problem) == (True, True)
+
+
+def test_a_page_ages_by_nights_until_its_terms_are_others():
+    before = {"home": PageFigures(100, 1.0, TERMS, 5), "start": PageFigures(100, 1.0, TERMS, 5)}
+    now = {
+        "home": PageFigures(90, 2.0, TERMS),
+        "start": PageFigures(90, 2.0, {**TERMS, "policy": "lints-start"}),
+        "new": PageFigures(90, 2.0, TERMS),
+    }
+    assert {page: of.age for page, of in aged(before, now, 2).items()} == {"home": 7, "start": 0, "new": 0}
+    assert aged(before, now, 2)["home"] == PageFigures(90, 2.0, TERMS, 7)
 
 
 def rows(subjects, epochs=None, spec="linucb-{}@1"):
@@ -140,3 +170,18 @@ def test_a_night_on_which_many_left_is_refused(tmp_path):
     export(str(tmp_path), night(), nights.inputs(rows(range(10))))
     with pytest.raises(Refused, match="3 of 10 subjects have no layout any more, more than 25%"):
         export(str(tmp_path), night(1), nights.inputs(rows(range(3, 10))))
+
+
+def test_a_fresh_shops_nights_may_be_wholly_others_until_some_of_their_days_stand(tmp_path):
+    folder, bounds = str(tmp_path), replace(BOUNDS, late_days=2)
+    for days in range(4):
+        drawn = nights.inputs(rows(range(10), dict.fromkeys(range(10), days)))
+        tonight = replace(nights.night(DAY + timedelta(days)), bounds=bounds)
+        if days == 3:
+            with pytest.raises(Refused, match="on page home 10 of 10 layouts are others"):
+                export(folder, tonight, drawn)
+            continue
+        done = export(folder, tonight, drawn)
+        ages = {page: of.age for page, of in done.heartbeat.pages.items()}
+        assert (done.outcome, ages) == ("exported", {"home": days, "start": days})
+        assert ("10 of 10 layouts are others" in done.message) == (days > 0)

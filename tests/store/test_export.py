@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +93,21 @@ def test_exports_row_is_the_generation(tmp_path):
         },
         "why": "there is no generation before it to compare with",
     }
+
+
+@pytest.mark.parametrize(
+    ("day", "fresh", "valid"),
+    [
+        (date(2017, 3, 10), (date(2017, 3, 12), 5), (date(2017, 3, 14), 4)),
+        (date(2017, 11, 3), (date(2017, 11, 5), 4), (date(2017, 11, 7), 5)),
+    ],
+    ids=["summer time begins", "summer time ends"],
+)
+def test_a_generation_ends_at_midnight_of_the_business_zone_also_when_clocks_change(day, fresh, valid):
+    """Midnight in New York is 5 o'clock in UTC, and 4 in summer."""
+    at = nights.night(day).pointer("maize", Heartbeat(1, day.isoformat(), "", 0, 0, 0), 0)
+    wanted = [datetime(of.year, of.month, of.day, hour, tzinfo=UTC) for of, hour in (fresh, valid)]
+    assert [at.fresh_until, at.valid_until] == wanted
 
 
 def test_the_next_night_counts_what_differs_and_drops_who_left(tmp_path):

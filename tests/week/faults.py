@@ -1,7 +1,9 @@
 """What goes wrong in a week, when, and what a person does about it if an alert asks for it."""
 
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,9 +12,10 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.house import airflow, engine, process
+from jobs.house import airflow, engine, postgres, process
 from tests.week.place import Place
 
+GONE_SECONDS = 60.0
 States = Mapping[str, Mapping[str, str]]
 
 
@@ -61,11 +64,13 @@ class KilledTask(WhileAtWork):
     def strike(self, place: Place, jobs: Sequence[psutil.Process], run_id: str) -> bool:
         """Kill the job, and the process that waits for it."""
         for job in jobs:
-            parent = job.parent()
-            if parent is not None:
-                parent.kill()
-            job.kill()
-        return True
+            with suppress(psutil.Error):  # it has just ended
+                parent = job.parent()
+                if parent is not None:
+                    parent.kill()
+                job.kill()
+                return True
+        return False
 
 
 @dataclass
@@ -77,12 +82,14 @@ class KilledEngine(WhileAtWork):
 
     def strike(self, place: Place, jobs: Sequence[psutil.Process], run_id: str) -> bool:
         """Kill it."""
-        supervisor, was_there = process.running(engine.NAME, place.home), False
-        for member in supervisor.children(recursive=True) if supervisor else []:
-            if any(engine.SERVER in word for word in member.cmdline()):
-                member.kill()
-                was_there = True
-        return was_there
+        servers = [
+            member
+            for member, words in _members(engine.NAME, place.home)
+            if any(engine.SERVER in word for word in words)
+        ]
+        for server in servers:
+            server.kill()
+        return bool(servers)
 
 
 @dataclass
@@ -141,9 +148,28 @@ class DeadStore(Fault):
         place.restart_store()
 
 
-def clear(place: Place, dag_id: str, run_id: str, task: str = "") -> None:
-    """Clear a run, or a task of it with those after it."""
-    body = {"dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True, "dry_run": False}
+@dataclass
+class GoneDatabase(WhileAtWork):
+    """Airflow's database is killed, and nobody starts it again for a minute: its tasks are tried again."""
+
+    name: str = "the metadata database gone for a minute"
+    task: str = "feedback"
+
+    def strike(self, place: Place, jobs: Sequence[psutil.Process], run_id: str) -> bool:
+        """Kill it, and hold whoever would start it again."""
+        for member, words in _members(airflow.NAME, place.home):
+            if postgres.__name__ in words:
+                member.suspend()
+                threading.Timer(GONE_SECONDS, member.resume).start()
+                known = (place.home / "postgres" / "data" / "postmaster.pid").read_text()
+                psutil.Process(int(known.split()[0])).kill()
+                return True
+        return False
+
+
+def clear(place: Place, dag_id: str, run_id: str, task: str = "", *, only_failed: bool = False) -> None:
+    """Clear a run, what failed of it, or a task of it with those after it."""
+    body = {"dag_run_id": run_id, "only_failed": only_failed, "reset_dag_runs": True, "dry_run": False}
     some = {"task_ids": [task], "include_downstream": True} if task else {}
     place.api.call("POST", f"dags/{dag_id}/clearTaskInstances", json=body | some)
 
@@ -158,13 +184,18 @@ def _kept(home: Path) -> Path:
 
 def _jobs(home: Path, task: str) -> list[psutil.Process]:
     """Return the processes of this house that run a job."""
-    supervisor = process.running(airflow.NAME, home)
+    return [
+        member
+        for member, words in _members(airflow.NAME, home)
+        if "run" in words and words[words.index("run") + 1 : words.index("run") + 2] == [task]
+    ]
+
+
+def _members(name: str, home: Path) -> list[tuple[psutil.Process, list[str]]]:
+    """Return the processes under a supervisor with their commands, without those that are ending."""
+    supervisor = process.running(name, home)
     found = []
     for member in supervisor.children(recursive=True) if supervisor else []:
-        try:
-            words = member.cmdline()
-        except psutil.Error:
-            continue
-        if "run" in words and words[words.index("run") + 1 : words.index("run") + 2] == [task]:
-            found.append(member)
+        with suppress(psutil.Error):
+            found.append((member, member.cmdline()))
     return found

@@ -75,6 +75,13 @@ def is_over(of_runs: Mapping[str, str]) -> bool:
     return all(state in FINISHED for state in of_runs.values())
 
 
+def left_behind(of_runs: Mapping[str, str], of_tasks: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return DAGs whose runs failed and none of their tasks: one was cleared while it failed."""
+    return [
+        dag for dag, state in of_runs.items() if state == "failed" and "failed" not in of_tasks[dag].values()
+    ]
+
+
 def named_in(alert: str) -> tuple[str, str, str] | None:
     """Return DAG, run and task that an alert is about, as a person reads it."""
     if found := TASK.search(alert):
@@ -100,6 +107,14 @@ def figures(config: Config, run_id: str, began: float, flipped: float) -> Figure
     of_dags = {name.partition("/")[0]: covered(spans[name], began, flipped) for name in names}
     every = [span for of in spans.values() for span in of]
     return Figures(flipped - began, covered(every, began, flipped), of_dags)
+
+
+def moved(config: Config, day: date) -> str:
+    """Say what the last export of a night moved, and why bounds did not hold, if they did not."""
+    rows = Tables(config.tables).read("exports", ds.field("layout_date") == day).to_pylist()
+    last = max(rows, key=lambda row: row["generation"])
+    counts = ", ".join(f"{what} {count:,}" for what, count in last["moved"] or ())
+    return f"Layouts: {last['layouts']:,}; {counts}. {last['why']}".strip()
 
 
 def covered(spans: Sequence[tuple[float, float]], first: float, last: float) -> float:

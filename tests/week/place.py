@@ -34,11 +34,7 @@ from tests.store.servers import HOST, Server, free_ports
 FIRST = date(2017, 8, 18)
 KEEPING = ("--appendonly", "yes")  # what it was told survives its end
 FETCHED = ("jars", "source", "java", "maven")
-
-
-# Whom an alert wakes needs some time. It is told while the task is about to fail: cleared in that moment, the
-# scheduler goes on to fail those after it, and then nobody is told of the run.
-REACTION_SECONDS = 20.0
+REACTION_SECONDS = 20.0  # whom an alert wakes needs some time
 
 
 @dataclass
@@ -72,8 +68,8 @@ class Place:
 
 
 @contextmanager
-def place(fetched: Path) -> Iterator[Place]:
-    """Make a house in a folder of its own, with the lake of one day; end and remove all of it afterwards."""
+def place(fetched: Path, days: int = 1) -> Iterator[Place]:
+    """Make a house in a folder of its own, with the lake of some days; afterwards all of it is removed."""
     # A short path: PostgreSQL's socket has to fit in.
     home = Path(tempfile.mkdtemp(prefix="week-"))
     for name in FETCHED:
@@ -82,9 +78,10 @@ def place(fetched: Path) -> Iterator[Place]:
     [port] = free_ports(1)
     redis = Server(home / "redis", port, KEEPING).wait()
     with listening() as (told, address), receiving() as received:
-        # In a shop's first nights every draw is of the days that late data rebuilds: all layouts may change.
-        store = {"url": f"redis://{HOST}:{port}/0?prefix=week", "bounds": {"changed": 1.0}}
-        overlay = {"store": store, "alerts": {"webhook": "week"}}
+        overlay = {
+            "store": {"url": f"redis://{HOST}:{port}/0?prefix=week"},
+            "alerts": {"webhook": "week"},
+        }
         (home / "week.yaml").write_text(yaml.safe_dump(overlay))
         for name in [name for name in os.environ if name.startswith(("AIRFLOW", "OTEL"))]:
             del os.environ[name]
@@ -99,7 +96,7 @@ def place(fetched: Path) -> Iterator[Place]:
         }
         made = None
         try:
-            write_days(home, range(day_of(FIRST), day_of(FIRST) + 1))
+            write_days(home, range(day_of(FIRST), day_of(FIRST) + days))
             begin_on_the_first_day(home / "lake")
             api = house.start()
             api.put_connection({"connection_id": "week", "conn_type": "http", "password": address})

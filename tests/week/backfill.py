@@ -1,0 +1,104 @@
+"""Days of `lake_etl` through Airflow, run by run and as one interval: seconds of both, and equal rows."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow.dataset as ds
+from rich.console import Console
+
+from jobs import runs
+from jobs.config import Config
+from jobs.contracts import all_tables, contract
+from jobs.house import HouseError
+from jobs.tables import Tables
+from tests.week.night import covered
+from tests.week.place import FIRST, Place, place
+
+DAG = "lake_etl"
+NOT_ROWS = ("runs", "quarantine")  # of each run its own
+LONGEST_SECONDS = 3 * 3600
+BATCH_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Seconds from the request to the end, those in which a job was at work, and a digest of each table."""
+
+    seconds: float
+    work: float
+    digests: dict[str, str]
+
+    def sentence(self, how: str, days: int) -> str:
+        """Say it in words."""
+        return (
+            f"{days} days {how}: {self.seconds:.0f} s, of which {self.work:.0f} s with a job at work and"
+            f" {self.seconds - self.work:.0f} s of orchestration; {self.seconds / days:.1f} s a day."
+        )
+
+
+def run(console: Console, fetched: Path, days: int) -> bool:
+    """Load the days both ways, each in a house of its own; tell of both and whether their rows are equal."""
+    at_once = load(fetched, days, _at_once)
+    console.print(at_once.sentence("as one interval", days), highlight=False)
+    by_run = load(fetched, days, _run_by_run)
+    console.print(by_run.sentence("run by run", days), highlight=False)
+    others = [name for name, digest in at_once.digests.items() if by_run.digests.get(name) != digest]
+    told = f"other rows in {', '.join(others)}" if others else f"equal rows in {len(at_once.digests)} tables"
+    console.print(
+        f"Run by run over at once: {by_run.seconds / at_once.seconds:.1f}; {told}.", highlight=False
+    )
+    return not others and at_once.digests.keys() == by_run.digests.keys()
+
+
+def load(fetched: Path, days: int, how: Callable[[Place, date, date], str]) -> Loaded:
+    """Load the days in one way, in a house of its own."""
+    with place(fetched, days) as where:
+        began = time.time()
+        state = how(where, FIRST, FIRST + timedelta(days - 1))
+        ended = time.time()
+        if state != "success":
+            raise HouseError(f"{DAG} ended as {state}.")
+        return Loaded(ended - began, _work(where.config, began, ended), _digests(where.config))
+
+
+def _at_once(where: Place, first: date, last: date) -> str:
+    run_id = where.api.trigger(DAG, first=first, last=last)
+    return where.api.wait(DAG, run_id, seconds=LONGEST_SECONDS)
+
+
+def _run_by_run(where: Place, first: date, last: date) -> str:
+    zone = where.config.business_time_zone
+    backfill = where.api.backfill(DAG, first=first, last=last, zone=zone)
+    ended = where.api.wait_backfill(DAG, backfill, seconds=LONGEST_SECONDS)
+    return "success" if set(ended) == {"success"} else str(ended)
+
+
+def _work(config: Config, began: float, ended: float) -> float:
+    columns = ["job", "dag_run", "started_at", "seconds"]
+    rows = Tables(config.tables).read("runs", ds.field("job") != runs.PIN, columns).to_pylist()
+    spans = [
+        (row["started_at"].timestamp(), row["started_at"].timestamp() + row["seconds"])
+        for row in rows
+        if (row["dag_run"] or "").startswith(f"{DAG}/")
+    ]
+    return covered(spans, began, ended)
+
+
+def _digests(config: Config) -> dict[str, str]:
+    tables = Tables(config.tables)
+    names = [name for name in all_tables() if name not in NOT_ROWS and tables.exists(name)]
+    return {name: _digest(tables, name) for name in names}
+
+
+def _digest(tables: Tables, name: str) -> str:
+    """Digest a table's rows, in the order of its key."""
+    about = contract(name)
+    rows = tables.read(name).sort_by([(column, "ascending") for column in about.key])
+    found = hashlib.blake2b(digest_size=16)
+    for start in range(0, rows.num_rows, BATCH_ROWS):
+        found.update(repr(rows.slice(start, BATCH_ROWS).to_pylist()).encode())
+    return found.hexdigest()
