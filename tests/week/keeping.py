@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 
-from jobs import lineage
+from jobs import compaction, lineage
 from jobs.contracts import all_tables, contract
 from jobs.ids import pseudonym
 from jobs.store import live
@@ -34,11 +34,11 @@ YOUNG = "tables/orders/data/left-young/part-0.parquet"
 
 @dataclass(frozen=True)
 class Found:
-    """What the tables hold: rows, rows of who is forgotten, and files of `runs`."""
+    """What the tables hold: rows, rows of who is forgotten, and partitions of many small files."""
 
     rows: dict[str, int]
     forgotten: dict[str, int]
-    files_of_runs: int
+    crowded: dict[str, int]
 
 
 def ask(where: Place, day: date) -> None:
@@ -79,8 +79,7 @@ def _problems(where: Place, before: Found, after: Found) -> list[str]:
         wanted = rows - before.forgotten.get(name, 0) + (name == "runs")  # its own row
         if after.rows[name] != wanted:
             found.append(f"{name} has {after.rows[name]} rows after maintenance, and not {wanted}")
-    if after.files_of_runs >= min(before.files_of_runs, where.config.maintenance.small_files):
-        found.append(f"runs still has {after.files_of_runs} of {before.files_of_runs} files")
+    found += [f"{name} still has {count} partitions of many files" for name, count in after.crowded.items()]
     return found + _unread(where)
 
 
@@ -110,7 +109,9 @@ def _look(where: Place) -> Found:
         for column in contract(name).pseudonyms("own"):
             if mine := tables.read(name, ds.field(column) == who, [column]).num_rows:
                 forgotten[name] = mine
-    return Found(rows, forgotten, len(tables.files("runs")))
+    there = [name for name in compaction.APPENDED if tables.exists(name)]
+    crowded = {name: len(compaction.crowded(tables, name, where.config.maintenance)) for name in there}
+    return Found(rows, forgotten, {name: count for name, count in crowded.items() if count})
 
 
 def _plant(home: Path) -> None:
