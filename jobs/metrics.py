@@ -189,7 +189,8 @@ def _observing(metric: Metric, latest: _Latest) -> "Callable[[CallbackOptions], 
     def observe(_: Any) -> "Iterable[Observation]":
         for sample in latest():
             if sample.metric is metric:
-                yield Observation(sample.value, dict(zip(metric.labels, sample.labels, strict=True)))
+                # OTLP knows no booleans, and one would cost the whole batch.
+                yield Observation(float(sample.value), dict(zip(metric.labels, sample.labels, strict=True)))
 
     return observe
 

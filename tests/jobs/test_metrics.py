@@ -83,7 +83,7 @@ def test_a_collector_gets_the_same_by_otlp(monkeypatch):
 
     def measure():
         asked.append(1)
-        return [Sample(SPEED, 0.25, ("x", "y")), Sample(SPEED, 4, ("z", "")), Sample(COUNT, 3)]
+        return [Sample(SPEED, 0.25, ("x", "y")), Sample(SPEED, True, ("z", "")), Sample(COUNT, 3)]
 
     with receiving() as received:
         monkeypatch.setenv(telemetry.ENDPOINT, received.address)
@@ -95,11 +95,11 @@ def test_a_collector_gets_the_same_by_otlp(monkeypatch):
         tuple(attributes(point).values()): point.as_double or point.as_int
         for point in told["vitrine.a.speed"].gauge.data_points
     }
-    assert speed == {("x", "y"): 0.25, ("z", ""): 4}
+    assert speed == {("x", "y"): 0.25, ("z", ""): 1}  # a boolean, too
     assert told["vitrine.a.speed"].unit == "s"
     count = told["vitrine.a.count"].sum
     assert count.is_monotonic
-    assert [point.as_int for point in count.data_points] == [3]
+    assert [point.as_double for point in count.data_points] == [3]
     assert len(asked) == 1
 
 
