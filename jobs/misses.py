@@ -101,8 +101,7 @@ class Misses:
     def __init__(self, store: Store, behind: Behind | None = None) -> None:
         self.behind = behind or Behind()
         self._store = store
-        self._rankers: dict[str, Ranker | None] = {}
-        self._generation = 0
+        self._rankers: dict[int, dict[str, Ranker | None]] = {}
         self._lock = Lock()
 
     def warm(self) -> None:
@@ -147,12 +146,15 @@ class Misses:
 
     def _ranker(self, generation: Generation, page: str) -> Ranker | None:
         """Return what ranks a page; read once a generation."""
+        number = generation.pointer.generation
         with self._lock:
-            if generation.pointer.generation != self._generation:
-                self._rankers, self._generation = {}, generation.pointer.generation
-            if page not in self._rankers:
-                self._rankers[page] = _read(generation, page)
-            return self._rankers[page]
+            if number not in self._rankers:
+                # At a flip some requests are still of the generation before.
+                self._rankers = {**dict([*self._rankers.items()][-1:]), number: {}}
+            known = self._rankers[number]
+        if page not in known:  # read by each that asks meanwhile: none waits for another's reads
+            known[page] = _read(generation, page)
+        return known[page]
 
 
 def _read(generation: Generation, page: str) -> Ranker | None:

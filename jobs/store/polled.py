@@ -30,13 +30,15 @@ class Polled(ABC):
         """Return the pointer's bytes, as they were within the last REFRESH_SECONDS."""
         now = time.monotonic()
         if now >= self._look_at:
-            self._look_at = now + REFRESH_SECONDS
+            # Where a pointer is known, one thread asks and the others go on with it; at first, each asks.
+            if self._version is not None:
+                self._look_at = now + REFRESH_SECONDS
             try:
                 self._version = self.live()
             except StoreError:
                 if self._version is None:
-                    self._look_at = 0.0
                     raise
+            self._look_at = now + REFRESH_SECONDS
         return self._version
 
     def pointer(self) -> Pointer | None:

@@ -159,9 +159,11 @@ class Store:
 
     def _asked(self, generation: Generation, page: str) -> dict[str, Any]:
         """Return what variants a page has, read once a generation."""
-        if self._variants[0] != generation.pointer.generation:
-            self._variants = (generation.pointer.generation, {})
-        known = self._variants[1]
+        number, known = self._variants
+        if number != generation.pointer.generation:
+            # Threads may each be at another generation: what is filled is this one's.
+            known = {}
+            self._variants = (generation.pointer.generation, known)
         if page not in known and page in generation.colour.heartbeat.defaults:
             about = json.loads(generation.colour.get(keys.page_key(page)) or b"{}")
             known[page] = about.get("variants", {})

@@ -3,10 +3,12 @@
 import json
 import threading
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from jobs.misses import Behind, Misses
+from jobs.misses import _read as made
 from jobs.on_request import Known, Ranker
 from jobs.store import Store
 from jobs.store.export import export
@@ -172,3 +174,19 @@ def test_lists_that_are_of_no_category_are_taken_for_none():
     }
     assert own_categories(own) == ["CHEESE", "CHEESE", "MILK"]
     assert own_categories({"recently viewed": ["3"]}) == []
+
+
+def test_requests_of_two_generations_at_a_flip_keep_a_ranker_each(tmp_path, monkeypatch):
+    store, read = exported(tmp_path), []
+    monkeypatch.setattr(
+        "jobs.misses._read", lambda of, page: read.append(of.pointer.generation) or made(of, page)
+    )
+    before = store.generation()
+    export(
+        str(tmp_path), nights.night(DAY + timedelta(1)), nights.inputs(nights.layouts([1], pages=("home",)))
+    )
+    after, misses = Store.open(tmp_path, clock="generation").generation(), Misses(store)
+    for generation in (before, after) * 3:
+        found = misses.answer("k1-new", "home", Known(), of=generation)
+        assert (found is not None) == (generation is before)  # the second night has no policy
+    assert read == [1, 2]

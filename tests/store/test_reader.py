@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -277,6 +278,32 @@ def test_many_threads_share_a_store(folder):
         found = list(pool.map(read, range(8)))
     for worker, ids in enumerate(found):
         assert ids == [layout(subject((worker + n) % 20), "home")["draw_id"] for n in range(500)]
+
+
+def test_threads_at_two_generations_get_the_variants_of_their_own(folder):
+    store = Store.open(folder, clock=at(NOON))
+    before = store.generation()
+    rows = nights.layouts(range(20), pages=("home", "home@phone", "start"))
+    night = nights.night(DAY + timedelta(1))
+    export(
+        str(folder), night, replace(nights.inputs(rows), variants={"home": {"device": ["desktop", "phone"]}})
+    )
+    after = Store.open(folder, clock=at(NOON)).generation()
+    wanted = {before.pointer.generation: "", after.pointer.generation: "phone"}
+
+    def ask(worker):
+        mine = (before, after)[worker % 2]
+        told = {store.variant("home", device="phone", of=mine) for _ in range(3_000)}
+        return told == {wanted[mine.pointer.generation]}
+
+    assert len(wanted) == 2
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(ask, range(4)))
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def test_a_forked_process_reads_what_its_parent_opened_and_what_comes_after(folder):
