@@ -14,7 +14,6 @@ from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import requests
 import uvicorn
@@ -91,17 +90,8 @@ class Served:
 def served(tmp_path):
     rows = [nights.layout(subject(kind, raw), "home") for kind, raw in (("user", "h1"), ("device", "d1"))]
     inputs = nights.inputs([*rows, *nights.layouts([], pages=("home",))], nights.lists())
-    export(str(tmp_path), nights.night(), on_home(inputs))
+    export(str(tmp_path), nights.night(), nights.on_home(inputs))
     return Served(tmp_path)
-
-
-def on_home(inputs):
-    """Return inputs in which page home chooses from the categories."""
-    pages = [
-        ["home"] if name.startswith("category:") else None for name in inputs.widgets["widget"].to_pylist()
-    ]
-    place, kind = inputs.widgets.schema.get_field_index("pages"), pa.list_(pa.string())
-    return replace(inputs, widgets=inputs.widgets.set_column(place, "pages", pa.array(pages, kind)))
 
 
 def test_plain_data_takes_no_context(served):
@@ -329,7 +319,11 @@ def test_a_decision_tells_the_variant_and_the_rules_that_it_was_drawn_under(tmp_
     about = steered(main="desktop", variants=["device"], eligible={"category:0": {"devices": ["phone"]}})
     inputs = nights.inputs(nights.layouts([1], pages=("home", "home@phone")), nights.lists())
     asked = {"home": {"device": ["desktop", "phone"]}}
-    export(str(tmp_path), nights.night(), replace(on_home(inputs), policies={"home": about}, variants=asked))
+    export(
+        str(tmp_path),
+        nights.night(),
+        replace(nights.on_home(inputs), policies={"home": about}, variants=asked),
+    )
     served = Served(tmp_path)
     for kind, can_see in (("phone", ABOUT["candidates"]), ("desktop", ABOUT["candidates"][1:])):
         told = served.get(f"/v1/layouts/home?user=new&device_kind={kind}")[1]

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -145,3 +146,12 @@ def _table(name: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] 
     schema = contract(name).arrow_schema
     wanted = pa.schema([schema.field(column) for column in columns or schema.names])
     return pa.Table.from_pylist([dict(row) for row in rows], schema=wanted)
+
+
+def on_home(inputs: Inputs) -> Inputs:
+    """Return inputs in which page home chooses from the categories."""
+    pages = [
+        ["home"] if name.startswith("category:") else None for name in inputs.widgets["widget"].to_pylist()
+    ]
+    place, kind = inputs.widgets.schema.get_field_index("pages"), pa.list_(pa.string())
+    return replace(inputs, widgets=inputs.widgets.set_column(place, "pages", pa.array(pages, kind)))
