@@ -205,6 +205,14 @@ def test_of_a_file_that_came_twice_the_least_copy_of_each_event_stands(
     assert found == [*[(f"e{n:03}", "p1" if n % 3 == 1 else "p0") for n in range(300)], ("e300", "p0")]
 
 
+@pytest.mark.parametrize(("before", "days"), [("22:59:59", [DAY - ONE, DAY]), ("23:00:00", [DAY - ONE])])
+def test_a_copy_is_a_repeat_after_the_last_minutes_of_the_day_before(before: str, days: list[date]) -> None:
+    known = {"event_id": "a", "event_name": "page_view", "arrival_date": DAY, "device": "d", "source": "tags"}
+    instants = local(f"2017-11-04 {before}"), local("2017-11-05 00:00:01")
+    rows = [hit(event_at=at, **known) for at in instants]
+    assert [row["event_date"] for row in made(rows, DAYS, 2, 1)] == days
+
+
 def test_pieces_out_of_order_are_told() -> None:
     rows = pa.RecordBatch.from_pylist([hit(event_id="a", source="tags")], hits.ARROW)
     piece = rows.serialize().to_pybytes()
