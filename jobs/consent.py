@@ -11,7 +11,7 @@ from jobs.config import Consent
 from jobs.sources import changes
 
 FEW = 500_000
-"""Answers that each task may hold, at a hundred bytes each."""
+"""Answers that each executor may hold, at a hundred bytes each."""
 
 
 def with_consent(
@@ -19,7 +19,7 @@ def with_consent(
 ) -> DataFrame:
     """Add `is_consented`: the subject's newest answer as of the day, else conf's `consent.by_default`.
 
-    are_few: whether answers may go to every task, so that rows need not go to them (`are_few`).
+    are_few: whether answers may go to every executor, so that rows need not go to them (`are_few`).
     """
     telling = _answers(consents, consent).where(_tells(consent))
     of_the_day = (

@@ -15,6 +15,8 @@ from jobs.pieces import Ints
 from jobs.sources import hits
 
 LEFT_OUT = -1
+COMPARED = 5_000
+"""About how many rows are compared as Python's values at once: of a file that came twice, all are tied."""
 ORDER = tuple(name for name in hits.FIELDS if name not in ("event_id", "arrival_date"))
 
 
@@ -88,11 +90,12 @@ def _least(rows: pa.RecordBatch, order: Ints, begins: Ints, runs: Ints) -> Ints:
     standing = order[begins]
     ends = np.append(runs, len(order))[np.searchsorted(runs, begins) + 1]
     tied = np.flatnonzero(ends - begins > 1)
-    alike = [order[begin:end] for begin, end in zip(begins[tied], ends[tied], strict=True)]
-    if alike:
+    slices = np.cumsum((ends - begins)[tied]) // COMPARED
+    for some in np.split(tied, np.flatnonzero(np.diff(slices)) + 1) if len(tied) else ():
+        alike = [order[begin:end] for begin, end in zip(begins[some], ends[some], strict=True)]
         values = iter(rows.take(pa.array(np.concatenate(alike))).select(ORDER).to_pylist())
         compared = [[(_ordered(next(values)), place) for place in places.tolist()] for places in alike]
-        standing[tied] = [min(copies)[1] for copies in compared]
+        standing[some] = [min(copies)[1] for copies in compared]
     return standing
 
 

@@ -6,7 +6,7 @@ what happened there in the last minutes of the day before.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from zlib import crc32
 from zoneinfo import ZoneInfo
@@ -20,10 +20,10 @@ from jobs.bots import Flags
 from jobs.config import BotRules
 from jobs.pieces import Ints
 from jobs.sources import hits, schemas
+from jobs.sources.hits import QUARTER
 
 EPOCH = date(1970, 1, 1).toordinal()
 SECOND = 10**6
-QUARTER = 15 * 60 * SECOND  # every time zone's days begin on a quarter of an hour
 LAST_QUARTER = (hits.LAST_MICROSECOND - 24 * 3600 * SECOND) // QUARTER
 NEVER = -(2**40)
 COLUMNS = {
@@ -52,6 +52,14 @@ class Rules:
     sources: tuple[str, ...]
     tags: tuple[str, ...]  # those of them that know less of an event than the others
     bots: BotRules
+
+
+def last_minutes(day: date, rules: Rules) -> tuple[int, int]:
+    """The last `copy_minutes` of a business day, as microseconds since 1970: from, up to."""
+    after = day + timedelta(1)
+    midnight = datetime(after.year, after.month, after.day, tzinfo=ZoneInfo(rules.zone))
+    at = int(midnight.timestamp()) * SECOND
+    return at - rules.copy_minutes * 60 * SECOND, at
 
 
 class _Dated(NamedTuple):
@@ -180,10 +188,8 @@ def _business_days(at: Ints, zone: str) -> Ints:
 def _edges(days: Ints, rules: Rules) -> Ints:
     """From which instant on an event is at the edge of its day."""
     distinct, of = np.unique(days, return_inverse=True)
-    zone = ZoneInfo(rules.zone)
-    nights = [date.fromordinal(day + 1 + EPOCH) for day in distinct.tolist()]
-    midnights = [datetime(day.year, day.month, day.day, tzinfo=zone).timestamp() for day in nights]
-    return (np.array(midnights, np.int64) - rules.copy_minutes * 60)[of] * SECOND
+    ends = [last_minutes(date.fromordinal(day + EPOCH), rules) for day in distinct.tolist()]
+    return np.array([begin for begin, _ in ends], np.int64)[of]
 
 
 def _flags(column: pa.Array) -> Flags:

@@ -14,9 +14,8 @@ On failure, mend the cause and clear the task: a rerun replaces the same partiti
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -69,7 +68,7 @@ def build(
         tuple(name for name, source in feeding.items() if source.form == "ga4"),
         bots,
     )
-    partly = day_ends(days, late_days, copy_minutes, business_time_zone)
+    partly = day_ends(rules)
     place = event_parts.place(rules)
     if any(source.without_ids for source in feeding.values()):
         delivered = otlp.parse(telemetry, door, partly).unionByName(ga4.parse(tags, door, partly))
@@ -91,15 +90,12 @@ def build(
     return nobody(asked.withColumn("is_consented", is_known), subject_buckets)
 
 
-def day_ends(days: Sequence[date], late_days: int, copy_minutes: int, zone: str) -> Partly:
-    """The last minutes of the days before, of whose files nothing else is wanted, in microseconds."""
-    whole = {day + timedelta(n) for day in days for n in range(late_days + 1)}
-    edges = {day - ONE_DAY for day in days} - whole
-    midnights = {
-        day: int(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).timestamp())
-        for day in (edge + ONE_DAY for edge in edges)
+def day_ends(rules: Rules) -> Partly:
+    """The last minutes of the days before, of whose files nothing else is wanted."""
+    whole = {day + timedelta(n) for day in rules.days for n in range(rules.late_days + 1)}
+    return {
+        day: event_parts.last_minutes(day, rules) for day in {day - ONE_DAY for day in rules.days} - whole
     }
-    return {day - ONE_DAY: ((at - copy_minutes * 60) * 10**6, at * 10**6) for day, at in midnights.items()}
 
 
 def _pieces(files: DataFrame, read: Read, door: Door, partly: Partly, place: Place) -> DataFrame:

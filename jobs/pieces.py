@@ -27,6 +27,10 @@ GATHERED = 50_000
 """Rows that are cut at once: pieces of fewer cost more, each for itself."""
 
 
+class Disturbed(RuntimeError):
+    """Pieces lost the order that they were gathered in."""
+
+
 def cut(batches: Iterator[pa.RecordBatch], place: Place) -> Iterator[pa.RecordBatch]:
     """Cut rows into pieces. A row may go to several places, or to none."""
     held: list[pa.RecordBatch] = []
@@ -53,19 +57,35 @@ def gathered(pieces: DataFrame) -> DataFrame:
 def whole(
     batches: Iterator[pa.RecordBatch], schema: pa.Schema
 ) -> Iterator[tuple[dict[str, Any], pa.RecordBatch]]:
-    """Put sorted pieces together: yield the rows of each day and part, and what else stands beside them."""
+    """Put sorted pieces together: yield the rows of each day and part, and what else stands beside them.
+
+    Raises
+    ------
+    Disturbed
+        When the pieces of a day and part do not follow each other.
+
+    """
     held: list[pa.RecordBatch] = []
-    key: dict[str, Any] = {}
+    about: dict[str, Any] = {}
+    seen = set()
     for batch in batches:
         others = batch.drop_columns(["rows"]).to_pylist()
-        for about, rows in zip(others, batch["rows"], strict=True):
-            if held and (about["day"], about["part"]) != (key["day"], key["part"]):
-                yield key, pa.concat_batches(held)
-                held = []
-            key = about
+        for beside, rows in zip(others, batch["rows"], strict=True):
+            key = beside["day"], beside["part"]
+            if not held or key != (about["day"], about["part"]):
+                if held:
+                    yield about, pa.concat_batches(held)
+                    held = []
+                if key in seen:
+                    raise Disturbed(
+                        f"Pieces of part {key[1]} on {key[0]} do not follow each other: something changed "
+                        "their order after `pieces.gathered`; join what stands beside them before it."
+                    )
+                seen.add(key)
+            about = beside
             held.append(pa.ipc.read_record_batch(rows.as_buffer(), schema))
     if held:
-        yield key, pa.concat_batches(held)
+        yield about, pa.concat_batches(held)
 
 
 def _cut(rows: pa.RecordBatch, place: Place) -> pa.RecordBatch:

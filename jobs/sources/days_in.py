@@ -9,12 +9,10 @@ from pyspark.sql import DataFrame
 from jobs.sources import files as lake
 from jobs.sources import forms, hits, schemas
 from jobs.sources.files import DamagedError, LakeFile
-from jobs.sources.hits import Time
+from jobs.sources.hits import QUARTER, Time
 from jobs.sources.values import convert
 
 COLUMNS = {"arrival_date": "date", "at": "timestamp"}
-# Every time zone's days begin on a quarter of an hour.
-QUARTER = 15 * 60
 LONGEST_MATCH = 128
 
 
@@ -28,10 +26,10 @@ def instants(files: DataFrame, time: Time) -> DataFrame:
 
     def reader(listed: Iterator[LakeFile]) -> Iterator[pa.RecordBatch]:
         for file in listed:
-            found = sorted(_quarters(file.path, time.pattern, time.per_microsecond * 10**6 * QUARTER))
+            found = sorted(_quarters(file.path, time.pattern, time.per_microsecond * QUARTER))
             columns = [
                 pa.array([file.arrival_date] * len(found), schema.field("arrival_date").type),
-                pa.array([quarter * QUARTER * 10**6 for quarter in found], schema.field("at").type),
+                pa.array([quarter * QUARTER for quarter in found], schema.field("at").type),
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -40,7 +38,7 @@ def instants(files: DataFrame, time: Time) -> DataFrame:
 
 def _quarters(path: str, time: re.Pattern[bytes], per_quarter: int) -> set[int]:
     found: set[int] = set()
-    last = hits.LAST_MICROSECOND // (QUARTER * 10**6)
+    last = hits.LAST_MICROSECOND // QUARTER
     if path.endswith(".parquet"):
         for block in forms.blocks(path, ["event_timestamp"]):
             column, _ = convert(_numbers(block.columns["event_timestamp"]), pa.int64(), from_text=False)

@@ -56,6 +56,7 @@ COLUMNS = {
 FIELDS = list(COLUMNS)
 ARROW = schemas.arrow(COLUMNS)
 LAST_MICROSECOND = 253_402_300_799_999_999
+QUARTER = 15 * 60 * 10**6  # microseconds: every time zone's days begin on a quarter of an hour
 REMEMBERED = 200_000
 NOBODY = "nobody"  # the subject of what is only counted
 

@@ -19,6 +19,7 @@ Attributes with a name of OpenTelemetry's own mean what its semantic conventions
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -206,7 +207,12 @@ def _position(value: Any) -> int:
 
 def _double(value: Any) -> float:
     # A JavaScript SDK writes a whole number as an integer, whatever it stands for.
-    return float(value["doubleValue"] if "doubleValue" in value else _integer(value))
+    given = value.get("doubleValue")
+    number = float(_integer(value) if given is None else given)
+    # NaN is neither more nor less than anything: which copy of an event stands would hang on their order.
+    if not isfinite(number):
+        raise ValueError
+    return number
 
 
 def _strings(value: Any) -> list[str]:

@@ -88,7 +88,8 @@ def _texts(value: _Value) -> list[str]:
 
 def _doubles(value: _Value) -> list[float]:
     listed = value.array_value.values  # type: ignore[union-attr]  # as above
-    return [_integer(one) if one.double_value is None else one.double_value for one in listed]
+    # A number of JSON is finite: NaN comes as a string, and what is too large is refused by the decoder.
+    return [float(_integer(one)) if one.double_value is None else one.double_value for one in listed]
 
 
 TEXT, POSITION, INTEGER, TEXTS, DOUBLES = range(5)

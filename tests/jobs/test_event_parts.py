@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs import bots, event_parts, pieces
+from jobs import bots, copies, event_parts, pieces
 from jobs.config import BotRules
 from jobs.event_parts import Rules
 from jobs.sources import hits
@@ -173,14 +174,53 @@ def shown(value: Any) -> Any:
     rows=st.lists(st.one_of(SEEN, SEEN, SEEN, BROKEN), max_size=30),
     at_once=st.integers(1, 30),
     parts=st.integers(1, 4),
+    compared=st.sampled_from([1, 3, copies.COMPARED]),
 )
-def test_events_are_what_plain_loops_make_of_each_day(rows: list[Row], at_once: int, parts: int) -> None:
+def test_events_are_what_plain_loops_make_of_each_day(
+    rows: list[Row], at_once: int, parts: int, compared: int
+) -> None:
     broken = {row["event_id"]: row for row in rows if row["_reason"]}  # a place in a file is broken once
     rows = [row for row in rows if not row["_reason"]] + list(broken.values())
     wanted = [event for day in DAYS for event in expected(rows, day)]
-    assert in_order(made(rows, DAYS, at_once, parts)) == in_order(wanted)
-    alone = [event for day in DAYS for event in made(rows, [day], at_once, parts)]
+    with patch.object(copies, "COMPARED", compared):
+        assert in_order(made(rows, DAYS, at_once, parts)) == in_order(wanted)
+        alone = [event for day in DAYS for event in made(rows, [day], at_once, parts)]
     assert in_order(alone) == in_order(wanted)
+
+
+@pytest.mark.parametrize("compared", [1, 2, 7, 10**6])
+def test_of_a_file_that_came_twice_the_least_copy_of_each_event_stands(
+    monkeypatch: pytest.MonkeyPatch, compared: int
+) -> None:
+    monkeypatch.setattr(copies, "COMPARED", compared)
+    at = local("2017-11-05 12:00:00")
+    known = {"event_at": at, "event_name": "page_view", "arrival_date": DAY, "source": "tags"}
+    rows = [
+        hit(event_id=f"e{n:03}", device="d", page=f"p{(n + copy) % 3}", **known)
+        for copy in range(2)
+        for n in range(300)
+    ]
+    rows += [hit(event_id="e300", device="d", page=f"p{9 - n}", **known) for n in range(10)]
+    found = [(row["event_id"], row["page"]) for row in made(rows, [DAY], 1000, 1)]
+    assert found == [*[(f"e{n:03}", "p1" if n % 3 == 1 else "p0") for n in range(300)], ("e300", "p0")]
+
+
+@pytest.mark.parametrize(("before", "days"), [("22:59:59", [DAY - ONE, DAY]), ("23:00:00", [DAY - ONE])])
+def test_a_copy_is_a_repeat_after_the_last_minutes_of_the_day_before(before: str, days: list[date]) -> None:
+    known = {"event_id": "a", "event_name": "page_view", "arrival_date": DAY, "device": "d", "source": "tags"}
+    instants = local(f"2017-11-04 {before}"), local("2017-11-05 00:00:01")
+    rows = [hit(event_at=at, **known) for at in instants]
+    assert [row["event_date"] for row in made(rows, DAYS, 2, 1)] == days
+
+
+def test_pieces_out_of_order_are_told() -> None:
+    rows = pa.RecordBatch.from_pylist([hit(event_id="a", source="tags")], hits.ARROW)
+    piece = rows.serialize().to_pybytes()
+    sent = [{"day": DAY, "part": part, "rows": piece} for part in (0, 0, 1, 0)]
+    found = pieces.whole(iter([pa.RecordBatch.from_pylist(sent, pieces.ARROW)]), hits.ARROW)
+    assert [(key["part"], of.num_rows) for key, of in (next(found), next(found))] == [(0, 2), (1, 1)]
+    with pytest.raises(pieces.Disturbed, match="part 0 on 2017-11-05 do not follow each other"):
+        next(found)
 
 
 def test_events_leave_their_part_in_the_order_of_their_ids() -> None:
