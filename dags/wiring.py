@@ -72,17 +72,20 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def own_day(dag_run: Any) -> date:
-    """Return the business day that a run without dates of its own is for."""
+    """Return the business day that a run without dates of its own is for; a ValueError where it has none."""
     from jobs import run_day
 
-    return run_day.of_run(dag_run, ZoneInfo(configured("business_time_zone")))
+    own = run_day.of_run(dag_run, ZoneInfo(configured("business_time_zone")))
+    if own is None:
+        raise ValueError("The run has no date that a day would follow from: trigger it with start and end.")
+    return own
 
 
 def run_days(params: Mapping[str, Any], dag_run: Any) -> tuple[date, date]:
     """Return first and last day of a run, both included: from `start` and `end`, else its own day."""
-    own = own_day(dag_run)
     start, end = (date.fromisoformat(params[name]) if params.get(name) else None for name in ("start", "end"))
-    first, last = start or end or own, end or start or own
+    first = start or end or own_day(dag_run)
+    last = end or first
     if first > last:
         raise ValueError(f"start {first} is after end {last}: give the earlier day first.")
     return first, last

@@ -79,8 +79,10 @@ def of_subject(config: Config, subject: str, named: str = "") -> Iterator[str]:
         return
     own = sorted(rows, key=lambda row: (str(row["page"]), str(row["variant"])))
     policies = policies_of(tables, own)
+    epoch_days = config.jobs.get("layouts", {}).get("epoch_days", standing.NIGHTS)
     for row in own:
-        yield from explain(row, told(row, config, policies.get(row["policy_version"])), night)
+        of_positions = told(row, config, policies.get(row["policy_version"]))
+        yield from explain(row, of_positions, night, epoch_days)
 
 
 def _nothing(tables: Tables, subject: str, night: date | None, named: str) -> str:
@@ -106,11 +108,19 @@ def policies_of(tables: Tables, rows: Sequence[Mapping[str, Any]]) -> dict[str, 
     return {row["policy_version"]: row for row in tables.read("policies", asked).to_pylist()}
 
 
-def explain(row: Mapping[str, Any], of_positions: Sequence[Told], night: date | None = None) -> Iterator[str]:
-    """Tell a page's positions, a line each; of an older day than the night, why the draw stands."""
+def explain(
+    row: Mapping[str, Any],
+    of_positions: Sequence[Told],
+    night: date | None = None,
+    epoch_days: int = standing.NIGHTS,
+) -> Iterator[str]:
+    """Tell a page's positions, a line each; of an older day than the night, why the draw stands.
+
+    epoch_days : as conf/ has it for layouts: days after which an epoch is over whatever else.
+    """
     variant = f" on {row['variant'].replace(BETWEEN_PARTS, ', ')}" if row.get("variant") else ""
     yield f"{row['page']}{variant}, drawn on {row['drawn_date']} by {row['policy_version']}:"
-    yield from _stands(row, night)
+    yield from _stands(row, night, epoch_days)
     for number, of in enumerate(of_positions, 1):
         if of.is_pinned:
             told = f"pinned here, whatever else (its expected reward is {of.reward:.3f})"
@@ -127,14 +137,15 @@ def explain(row: Mapping[str, Any], of_positions: Sequence[Told], night: date | 
     yield from filtered(row)
 
 
-def _stands(row: Mapping[str, Any], night: date | None) -> Iterator[str]:
+def _stands(row: Mapping[str, Any], night: date | None, epoch_days: int) -> Iterator[str]:
     """Say of a draw of an older day since when it stands, and why."""
     if night is None or row["drawn_date"] >= night:
         return
     since = f", since the night of {row['layout_date']}" if row["layout_date"] < night else ""
+    over = "a day is over" if epoch_days == 1 else f"{epoch_days} days are over"
     yield (
         f"  It stands on {night}{since}: its epoch began on {row['drawn_date']}, and until the subject is"
-        f" active again, the page or its policy, rules or widgets change, or {standing.NIGHTS} days are over,"
+        f" active again, the page or its policy, rules or widgets change, or {over},"
         " a page is that of its epoch's first evening."
     )
 

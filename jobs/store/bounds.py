@@ -5,9 +5,10 @@ then the bounds do not hold for that page, and the reason is kept in `exports`. 
 a shop's first, all its layouts are of days that late data rebuilds: then any may be others, but none gone.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 from typing import Any
 
 
@@ -31,14 +32,13 @@ class Bounds:
 class PageFigures:
     """What the heartbeat says of a page: layouts, mean expected reward of one, and by which terms they came.
 
-    `terms` are in words; where one of them is another, bounds do not hold. `age` is how many nights ago the
-    page was first drawn by them.
+    `terms` are in words; where one of them is another, bounds do not hold. Fields stay these: readers of
+    releases before this one take a heartbeat with any other for broken.
     """
 
     layouts: int = 0
     reward: float = 0.0
     terms: dict[str, str] = field(default_factory=dict)
-    age: int = 0
 
 
 @dataclass
@@ -51,6 +51,9 @@ class Moves:
 
 
 Figures = dict[str, PageFigures]
+Ages = Mapping[str, int]
+"""By page, how many nights ago it was first drawn by its terms; one without is older than anybody knows."""
+UNTOLD: Ages = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -61,22 +64,27 @@ class Verdict:
     off: str = ""
 
 
-def aged(before: Figures, now: Figures, nights: int) -> Figures:
-    """Return a generation's figures with its pages' ages, given the one before it, so many nights older."""
-    return {
-        page: replace(of, age=before[page].age + nights)
-        if page in before and before[page].terms == of.terms
-        else of
-        for page, of in now.items()
-    }
+def aged(ages: Ages, before: Figures, now: Figures, nights: int) -> dict[str, int]:
+    """Return the ages of a generation's pages, given those of the one before it, so many nights older."""
+    same = {page for page, of in now.items() if page in before and before[page].terms == of.terms}
+    # A store of the release before tells no age: its pages stay without, and the bound holds at once.
+    older = {page: ages[page] + nights for page in same if page in ages}
+    return older | dict.fromkeys(now.keys() - same, 0)
 
 
 def judge(
-    before: Figures, now: Figures, moves: dict[str, Moves], nights: int, bounds: Bounds, accepted: str = ""
+    before: Figures,
+    now: Figures,
+    moves: Mapping[str, Moves],
+    nights: int,
+    bounds: Bounds,
+    *,
+    ages: Ages = UNTOLD,
+    accepted: str = "",
 ) -> Verdict:
     """Compare a generation with the one before it, made so many nights earlier, page by page.
 
-    `accepted` is why a person wants it whatever the bounds say.
+    `ages` are those of its pages. `accepted` is why a person wants it whatever the bounds say.
     """
     if not before:
         return Verdict(off="there is no generation before it to compare with")
@@ -87,10 +95,11 @@ def judge(
             continue
         of, moved = now[page], moves.get(page, Moves())
         if nights <= 1 and (others := _others(page, before[page], moved, bounds)):
-            if of.age > bounds.late_days:
+            age = ages.get(page)
+            if age is None or age > bounds.late_days:
                 problems.append(others)
             else:
-                reasons.append(f"{others}, as they may: {_young(of.age, bounds)}")
+                reasons.append(f"{others}, as they may: {_young(age, bounds)}")
         problems += _beyond(page, before[page], of, moved, bounds)
     if nights > 1:
         reasons.append(f"the generation before it is {nights} nights older, so any layout may have changed")
@@ -149,8 +158,12 @@ def _share(page: str, part: int, whole: int, what: str, bound: float) -> str:
 
 
 def read_figures(content: dict[str, Any]) -> Figures:
-    """Read what a heartbeat says of its pages."""
-    return {page: PageFigures(**figures) for page, figures in content.items()}
+    """Read what a heartbeat says of its pages; what a later release says beside it is left out."""
+    known = PageFigures.__dataclass_fields__
+    return {
+        page: PageFigures(**{name: value for name, value in figures.items() if name in known})
+        for page, figures in content.items()
+    }
 
 
 def nights_between(before: str, now: date) -> int:

@@ -237,9 +237,11 @@ def _judged(live: Colour | None, now: Heartbeat, changes: Differences, night: Ni
     """Hold a generation against the live one, and note in its heartbeat how old its pages' terms are."""
     before = live.heartbeat if live else None
     nights = nights_between(before.layout_date, night.day) if before else 0
-    known = before.pages if before else {}
-    now.pages = aged(known, now.pages, nights)
-    return judge(known, now.pages, changes.moves, nights, night.bounds, night.accepted)
+    known, ages = (before.pages, before.ages) if before else ({}, {})
+    now.ages = aged(ages, known, now.pages, nights)
+    return judge(
+        known, now.pages, changes.moves, nights, night.bounds, ages=now.ages, accepted=night.accepted
+    )
 
 
 def _confirm(live: Pointer, colour: Colour, changes: Differences, content: Content) -> Exported:

@@ -21,6 +21,7 @@ class Heartbeat:
     defaults: dict[str, int] = field(default_factory=dict)
     pages: Figures = field(default_factory=dict)
     why: str = ""  # bounds did not hold
+    ages: dict[str, int] = field(default_factory=dict)  # beside `pages`: see PageFigures
 
     def value(self) -> bytes:
         """Return the value as stored."""
@@ -39,7 +40,7 @@ def read_heartbeat(value: bytes | None, where: str) -> Heartbeat:
     try:
         content: dict[str, Any] = json.loads(value or b"")
         content["pages"] = read_figures(content.get("pages", {}))
-        content.setdefault("why", "")
+        content = {"why": "", "ages": {}, **content}
         return Heartbeat(**{name: content[name] for name in Heartbeat.__dataclass_fields__})
     except (ValueError, KeyError, TypeError):
         raise BrokenValue(f"{where} has no readable heartbeat: it is no finished generation.") from None

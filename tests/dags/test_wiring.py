@@ -65,6 +65,14 @@ def test_days_in_the_wrong_order_are_refused_in_one_sentence(run):
         days({"start": "2017-10-09", "end": "2017-10-02"}, run(day=OCTOBER_3))
 
 
+def test_a_run_without_any_date_says_so_unless_it_is_told_days(run):
+    dateless = run(run_after=None)
+    assert days({"start": "2017-10-02", "end": None}, dateless) == ("2017-10-02", "2017-10-03")
+    for params in ({}, {"start": None, "end": None}):
+        with pytest.raises(ValueError, match=r"has no date .*: trigger it with start and end\.$"):
+            days(params, dateless)
+
+
 def test_every_day_of_the_year_has_one_run_also_when_clocks_change(run):
     """One run after another, as a backfill of the year makes them, with days of 23 and 25 hours."""
     timetable = CronDataIntervalTimetable("0 3 * * *", timezone="America/New_York")

@@ -86,6 +86,11 @@ def test_a_draw_of_an_older_day_says_since_when_it_stands_and_why(tmp_path, monk
     assert stands.startswith(f"  It stands on 2017-10-12, since the night of 2017-10-10: {began}")
     assert anew.startswith(f"  It stands on 2017-10-12: {began}")
     assert today.startswith("  1. a: ")
+    assert "widgets change, or 7 days are over, a page is" in stands
+    for epoch_days, over in ((3, "or 3 days are over,"), (1, "or a day is over,")):
+        jobs = {**config.jobs, "layouts": {**config.jobs.get("layouts", {}), "epoch_days": epoch_days}}
+        _, shorter, *_ = of_subject(config.model_copy(update={"jobs": jobs}), "stands")
+        assert over in shorter
 
 
 def test_its_policy_tells_goals_and_the_features_that_lift_a_widget(tmp_path, monkeypatch) -> None:

@@ -1,6 +1,7 @@
 """Bounds: what is too far from the night before is not shown, unless there is a reason for it."""
 
-from dataclasses import replace
+import json
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from jobs.store import Store, live
 from jobs.store.bounds import Bounds, Moves, PageFigures, aged, judge
 from jobs.store.export import Refused, export
+from jobs.store.heartbeat import Heartbeat, read_heartbeat
 from tests.store import given as nights
 from tests.store.given import DAY, NOON, subject
 
@@ -34,7 +36,7 @@ OFF = {"changed": Moves(changed=60), "gone": Moves(gone=30)}
     ],
 )
 def test_figures_and_moves_are_held_to_their_bounds(figures, moves, says):
-    verdict = judge(BEFORE, {"home": PageFigures(*figures, TERMS, 1)}, {"home": moves}, 1, BOUNDS)
+    verdict = judge(BEFORE, {"home": PageFigures(*figures, TERMS)}, {"home": moves}, 1, BOUNDS)
     assert (bool(verdict.problem), verdict.off) == (bool(says), "")
     assert says in verdict.problem
 
@@ -50,7 +52,7 @@ def test_a_page_with_other_terms_may_be_wholly_other_and_only_it(term):
     )
     both = judge(
         {**BEFORE, "start": BEFORE["home"]},
-        {**now, "start": PageFigures(100, 1.0, TERMS, 1)},
+        {**now, "start": PageFigures(100, 1.0, TERMS)},
         {**moves, "start": Moves(changed=99)},
         1,
         BOUNDS,
@@ -78,11 +80,11 @@ def test_the_default_bounds_nothing():
     assert judge(BEFORE, far, {"home": Moves(changed=1, gone=99)}, 1, Bounds()).problem == ""
 
 
-@pytest.mark.parametrize(("age", "is_held"), [(1, False), (3, False), (4, True), (40, True)])
+@pytest.mark.parametrize(("age", "is_held"), [(0, False), (1, False), (3, False), (4, True), (None, True)])
 def test_how_many_are_others_is_bound_once_a_page_is_older_than_what_late_data_rebuilds(age, is_held):
     bounds = replace(BOUNDS, late_days=3)
-    now = {"home": replace(BEFORE["home"], age=age)}
-    verdict = judge(BEFORE, now, {"home": Moves(changed=100)}, 1, bounds)
+    ages = {} if age is None else {"home": age}
+    verdict = judge(BEFORE, BEFORE, {"home": Moves(changed=100)}, 1, bounds, ages=ages)
     told = "on page home 100 of 100 layouts are others than the night before, more than 50%"
     assert verdict.problem == (told if is_held else "")
     if not is_held:
@@ -92,20 +94,23 @@ def test_how_many_are_others_is_bound_once_a_page_is_older_than_what_late_data_r
             " the last 3 days"
         )
     # What was not too much needs no word, and neither gone nor the reward has an age.
-    assert judge(BEFORE, now, {"home": Moves(changed=50)}, 1, bounds).off == ""
-    few = judge(BEFORE, {"home": PageFigures(74, 2.1, TERMS, age)}, {"home": Moves(gone=26)}, 1, bounds)
+    assert judge(BEFORE, BEFORE, {"home": Moves(changed=50)}, 1, bounds, ages=ages).off == ""
+    now = {"home": PageFigures(74, 2.1, TERMS)}
+    few = judge(BEFORE, now, {"home": Moves(gone=26)}, 1, bounds, ages=ages)
     assert ("26 of 100 subjects" in few.problem, "from 1 to 2.1" in few.problem) == (True, True)
 
 
 def test_a_page_ages_by_nights_until_its_terms_are_others():
-    before = {"home": PageFigures(100, 1.0, TERMS, 5), "start": PageFigures(100, 1.0, TERMS, 5)}
+    before = dict.fromkeys(("home", "start", "untold", "gone"), PageFigures(100, 1.0, TERMS))
+    ages = {"home": 5, "start": 5, "gone": 5}
     now = {
         "home": PageFigures(90, 2.0, TERMS),
         "start": PageFigures(90, 2.0, {**TERMS, "policy": "lints-start"}),
+        "untold": PageFigures(90, 2.0, TERMS),
         "new": PageFigures(90, 2.0, TERMS),
     }
-    assert {page: of.age for page, of in aged(before, now, 2).items()} == {"home": 7, "start": 0, "new": 0}
-    assert aged(before, now, 2)["home"] == PageFigures(90, 2.0, TERMS, 7)
+    assert aged(ages, before, now, 2) == {"home": 7, "start": 0, "new": 0}
+    assert aged({}, {}, {"home": now["home"]}, 0) == {"home": 0}
 
 
 def rows(subjects, epochs=None, spec="linucb-{}@1"):
@@ -182,6 +187,71 @@ def test_a_fresh_shops_nights_may_be_wholly_others_until_some_of_their_days_stan
                 export(folder, tonight, drawn)
             continue
         done = export(folder, tonight, drawn)
-        ages = {page: of.age for page, of in done.heartbeat.pages.items()}
-        assert (done.outcome, ages) == ("exported", {"home": days, "start": days})
+        assert (done.outcome, done.heartbeat.ages) == ("exported", {"home": days, "start": days})
         assert ("10 of 10 layouts are others" in done.message) == (days > 0)
+
+
+@dataclass
+class FiguresBefore:
+    """What a page's figures are in the release that knows no ages, and nothing else."""
+
+    layouts: int = 0
+    reward: float = 0.0
+    terms: dict[str, str] = field(default_factory=dict)
+
+
+FIELDS_BEFORE = {
+    "generation", "layout_date", "digest", "keys", "size", "layouts", "defaults", "pages", "why",
+}  # fmt: skip
+"""Of a heartbeat, there."""
+
+
+def read_before(value):
+    """Read a heartbeat as that release does."""
+    content = json.loads(value)
+    content["pages"] = {page: FiguresBefore(**of) for page, of in content.get("pages", {}).items()}
+    return {name: content[name] for name in FIELDS_BEFORE}
+
+
+def without_ages(value):
+    """Return a heartbeat as that release writes it."""
+    content = json.loads(value)
+    assert content.keys() - FIELDS_BEFORE == {"ages"}
+    return json.dumps({name: content[name] for name in FIELDS_BEFORE}).encode()
+
+
+def a_heartbeat(**more):
+    return Heartbeat(7, DAY.isoformat(), "d1", 30, 900, 20, {"home": 2}, dict(BEFORE), "why", **more)
+
+
+def test_the_release_before_reads_a_heartbeat_with_ages():
+    found = read_before(a_heartbeat(ages={"home": 4}).value())
+    assert found["pages"] == {"home": FiguresBefore(100, 1.0, TERMS)}
+    assert (found["generation"], found["digest"], found["why"]) == (7, "d1", "why")
+
+
+def test_a_heartbeat_reads_back_whatever_release_wrote_it():
+    told = a_heartbeat(ages={"home": 4})
+    assert read_heartbeat(told.value(), "blue") == told
+    assert read_heartbeat(without_ages(told.value()), "blue") == a_heartbeat()
+    later = json.loads(told.value())
+    later["pages"]["home"]["age"] = 4
+    assert read_heartbeat(json.dumps({**later, "more": 1}).encode(), "blue") == told
+
+
+def test_the_bound_holds_at_once_after_an_upgrade(tmp_path, monkeypatch):
+    """The live generation is of the release before: nobody knows its age, so it is old enough."""
+    folder, bounds = str(tmp_path), replace(BOUNDS, late_days=2)
+    tonight = [replace(nights.night(DAY + timedelta(days)), bounds=bounds) for days in range(3)]
+    with monkeypatch.context() as of_before:
+        value = Heartbeat.value
+        of_before.setattr(Heartbeat, "value", lambda self: without_ages(value(self)))
+        of_before.setattr("jobs.store.export.aged", lambda *_: {})
+        export(folder, tonight[0], nights.inputs(rows(range(10))))
+    with pytest.raises(Refused, match="on page home 10 of 10 layouts are others"):
+        export(folder, tonight[1], nights.inputs(rows(range(10), dict.fromkeys(range(10), 1))))
+    few = export(folder, tonight[1], nights.inputs(rows(range(10), dict.fromkeys(range(5), 1))))
+    assert (few.outcome, few.heartbeat.ages, few.heartbeat.why) == ("exported", {}, "")
+    # Other terms begin to count anew.
+    new = rows(range(10), dict.fromkeys(range(10), 2), "lints-{}@2")
+    assert export(folder, tonight[2], nights.inputs(new)).heartbeat.ages == {"home": 0, "start": 0}
