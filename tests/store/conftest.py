@@ -19,6 +19,12 @@ KINDS = ("lmdb", "redis", "cluster", pytest.param("cassandra", marks=pytest.mark
 numbers = itertools.count()
 
 
+@pytest.fixture(autouse=True)
+def readers_look_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let readers of LMDB ask where the pointer points at each read, not once in LOOK_SECONDS."""
+    monkeypatch.setattr("jobs.store.on_lmdb.LOOK_SECONDS", 0.0)
+
+
 @dataclass
 class Place:
     """Where a test's store is, and by which terms it is written to."""

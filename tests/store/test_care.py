@@ -11,7 +11,6 @@ import pytest
 from jobs.store import Store, StoreError, live, open_live
 from jobs.store.care import collect, diff, rollback, verify
 from jobs.store.export import export
-from jobs.store.on_lmdb import LOOK_SECONDS
 from tests.store import given as nights
 from tests.store.given import DAY, NOON, layout, subject
 
@@ -81,7 +80,9 @@ def test_a_rollback_under_readers_loses_no_read(tmp_path):
     while not seen:
         pass
     rollback(tmp_path, ZONE, AT)
-    time.sleep(2 * LOOK_SECONDS)  # a reader looks where the pointer points no oftener
+    patience = time.monotonic() + 20
+    while 1 not in seen and time.monotonic() < patience:
+        time.sleep(0.005)
     over.set()
     reader.join()
     assert (seen, wrong) == ({1, 2}, [])

@@ -19,7 +19,7 @@ from jobs.store.content import TwoRows
 from jobs.store.errors import StoreError
 from jobs.store.export import ExportError, export
 from jobs.store.heartbeat import Heartbeat
-from jobs.store.on_lmdb import LmdbBuilding, open_colour
+from jobs.store.on_lmdb import LOOK_SECONDS, LmdbBuilding, open_colour
 from jobs.store.walks import Differences, Tally
 from tests.store import crash
 from tests.store import given as nights
@@ -315,6 +315,7 @@ def test_readers_never_see_a_mixed_generation_while_exports_run(tmp_path, forks)
         for epoch in range(1, nights_run):
             export(folder, nights.night(DAY + timedelta(epoch)), crash.rows_of(epoch, count))
             assert crash.epoch_shown(shared, epoch) == epoch
+        time.sleep(2 * LOOK_SECONDS)  # a reader in another process looks for the last flip no sooner
         over.set()
     for epochs in (forks.stop(process)[1], *(thread.result() for thread in threads)):
         assert epochs == sorted(epochs)
