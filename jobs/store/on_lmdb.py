@@ -31,6 +31,7 @@ POINTER = "live.json"
 SCRATCH = "scratch"
 # To ask for the pointer's file costs half of what a read does; where many are made, few of them ask.
 LOOK_SECONDS = 0.005
+CLOSING = 100  # attempts, a millisecond apart
 
 
 class LmdbColour:
@@ -145,12 +146,20 @@ def open_colour(path: Path) -> LmdbColour:
         status = path.stat()
         found = _open.get((status.st_dev, status.st_ino))
         if found is None:
-            try:
-                found = LmdbColour(path)
-            except lmdb.Error as error:
-                raise BrokenValue(f"{path} is no colour of a store: {error}.") from None
-            _open[status.st_dev, status.st_ino] = found
+            found = _open[status.st_dev, status.st_ino] = _opened(path)
         return found
+
+
+def _opened(path: Path) -> LmdbColour:
+    """Open a file; where another thread is just closing it, LMDB takes it for open until that is done."""
+    for attempt in range(CLOSING):
+        try:
+            return LmdbColour(path)
+        except lmdb.Error as error:
+            if "already open" not in str(error) or attempt == CLOSING - 1:
+                raise BrokenValue(f"{path} is no colour of a store: {error}.") from None
+            time.sleep(0.001)
+    raise AssertionError  # not reached: the last attempt returns or raises
 
 
 class LmdbBuilding:

@@ -74,7 +74,7 @@ def test_rules_from_elsewhere_are_about_as_many_candidates_as_were_told() -> Non
     "text",
     [
         "", "{", "7", "null", "[]", "{}", "[" * 100_000, "9" * 5_000,
-        *(json.dumps({name: PLAIN[name] for name in PLAIN.keys() - {missing}}) for missing in sorted(PLAIN)),
+        *(json.dumps({name: PLAIN[name] for name in PLAIN if name != missing}) for missing in sorted(PLAIN)),
         *(
             json.dumps(PLAIN | told)
             for told in (
