@@ -39,7 +39,6 @@ from jobs.on_request import Known
 from jobs.reads import Reads
 from jobs.store import Layout, Store, StoreError, StoreGone
 from jobs.store.flags import Flags
-from jobs.store.keys import page_key
 from jobs.store.reader import NO_SUBJECT, Generation, built_in
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -73,7 +72,6 @@ class Application:
         self.misses = Misses(store)
         self.flags = Flags(store)
         self.reads = Reads()
-        self._pages: tuple[int, dict[str, list[str]]] = (0, {})
         self._ids: list[str] = []
         self._answers: Mapping[str, Callable[[str, Scope], Reply | None]] = {
             "/v1/layouts": self._layout,
@@ -159,7 +157,7 @@ class Application:
                 known = _known(scope["query_string"], variant)
                 answer = self.misses.answer(subject, page, known, beside, of=generation)
             if answer is None and self.log is not None:
-                answer = Answer(layout, self._candidates(generation, page))
+                answer = Answer(layout, self.store.about(page, of=generation).get("candidates", []))
             versions = self._versions(generation, subject)
         except StoreGone as gone:
             gone.layout = layout or gone.layout or built_in(subject, page, str(gone), 0)
@@ -201,19 +199,6 @@ class Application:
             raise
         except StoreError:
             return {}
-
-    def _candidates(self, generation: Generation, page: str) -> list[str]:
-        """Return the widgets that a page chooses from; read once a generation."""
-        number, pages = self._pages
-        if number != generation.pointer.generation:
-            number, pages = generation.pointer.generation, {}
-            self._pages = number, pages
-        if page not in pages:
-            value = generation.colour.get(page_key(page))
-            if value is None:
-                return []
-            pages[page] = json.loads(value)["candidates"]
-        return pages[page]
 
 
 def application(url: str, clock: Any, key: bytes, key_id: str, log: Log | None) -> Application:

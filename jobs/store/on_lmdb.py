@@ -152,14 +152,15 @@ def open_colour(path: Path) -> LmdbColour:
 
 def _opened(path: Path) -> LmdbColour:
     """Open a file; where another thread is just closing it, LMDB takes it for open until that is done."""
-    for attempt in range(CLOSING):
+    attempts = 0
+    while True:
         try:
             return LmdbColour(path)
         except lmdb.Error as error:
-            if "already open" not in str(error) or attempt == CLOSING - 1:
+            attempts += 1
+            if "already open" not in str(error) or attempts == CLOSING:
                 raise BrokenValue(f"{path} is no colour of a store: {error}.") from None
-            time.sleep(0.001)
-    raise AssertionError  # not reached: the last attempt returns or raises
+        time.sleep(0.001)
 
 
 class LmdbBuilding:

@@ -89,7 +89,7 @@ class Store:
         self._signature: Hashable | None = None
         self._lock = Lock()
         self._retry_at = 0.0
-        self._variants: tuple[int, dict[str, dict[str, Any]]] = (0, {})
+        self._about: tuple[int, dict[str, dict[str, Any]]] = (0, {})
 
     @classmethod
     def open(cls, url: Address, *, clock: Clock | Literal["now", "generation"] = "now") -> "Store":
@@ -151,23 +151,27 @@ class Store:
 
         """
         generation = of or self.generation()
-        asked = self._asked(generation, page)
+        # Callers make up pages: where the store has none of the name, nothing is read.
+        is_there = page in generation.colour.heartbeat.defaults
+        asked = self.about(page, of=generation).get("variants") if is_there else None
         if not asked:
             return ""
         now = at or (generation.pointer.noon if self._clock is None else self._clock())
         return choose(asked, device, now)
 
-    def _asked(self, generation: Generation, page: str) -> dict[str, Any]:
-        """Return what variants a page has, read once a generation."""
-        number, known = self._variants
-        if number != generation.pointer.generation:
+    def about(self, page: str, *, of: Generation) -> dict[str, Any]:
+        """Return what a generation says of a page (`page:PAGE` of keys.py), read once; {} if nothing."""
+        number, known = self._about
+        if number != of.pointer.generation:
             # Threads may each be at another generation: what is filled is this one's.
             known = {}
-            self._variants = (generation.pointer.generation, known)
-        if page not in known and page in generation.colour.heartbeat.defaults:
-            about = json.loads(generation.colour.get(keys.page_key(page)) or b"{}")
-            known[page] = about.get("variants", {})
-        return known.get(page, {})
+            self._about = (of.pointer.generation, known)
+        if page not in known:
+            value = of.colour.get(keys.page_key(page))
+            if value is None and page not in of.colour.heartbeat.defaults:
+                return {}
+            known[page] = json.loads(value or b"{}")
+        return known[page]
 
     def products(self, *lists: str) -> dict[str, tuple[str, ...]]:
         """Return the products of lists: `bestsellers`, `trending`, `category:NAME`; none for unknown ones."""
