@@ -101,15 +101,13 @@ class Misses:
     def __init__(self, store: Store, behind: Behind | None = None) -> None:
         self.behind = behind or Behind()
         self._store = store
-        self._rankers: dict[int, dict[str, Ranker | None]] = {}
-        self._lock = Lock()
 
     def warm(self) -> None:
         """Rank every page once, for nobody: what is loaded and compiled for it is there before a request."""
         with suppress(StoreError):  # where the store is not there yet, the first request warms
             generation = self._store.generation()
             for page in generation.colour.heartbeat.defaults:
-                if ranker := self._ranker(generation, page):
+                if ranker := _ranker(generation, page):
                     _ranked(ranker, generation, "", Known("none", "none", ("none",)), is_full=True)
 
     def answer(
@@ -132,7 +130,7 @@ class Misses:
 
         """
         generation = of or self._store.generation()
-        ranker = self._ranker(generation, page)
+        ranker = _ranker(generation, page)
         if ranker is None:
             return None
         key = (generation.pointer.generation, page, subject, known, *beside)
@@ -144,17 +142,12 @@ class Misses:
             self.behind.ask(key, partial(_full, ranker, generation, subject, known, beside))
         return answer
 
-    def _ranker(self, generation: Generation, page: str) -> Ranker | None:
-        """Return what ranks a page; read once a generation."""
-        number = generation.pointer.generation
-        with self._lock:
-            if number not in self._rankers:
-                # At a flip some requests are still of the generation before.
-                self._rankers = {**dict([*self._rankers.items()][-1:]), number: {}}
-            known = self._rankers[number]
-        if page not in known:  # read by each that asks meanwhile: none waits for another's reads
-            known[page] = _read(generation, page)
-        return known[page]
+
+def _ranker(generation: Generation, page: str) -> Ranker | None:
+    """Return what ranks a page; read by each that asks meanwhile: none waits for another's reads."""
+    if page not in generation.colour.heartbeat.defaults:
+        return None
+    return generation.once(policy_key(page), lambda of: _read(of, page))
 
 
 def _read(generation: Generation, page: str) -> Ranker | None:

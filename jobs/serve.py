@@ -23,7 +23,6 @@ import asyncio
 import gc
 import json
 import os
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -37,6 +36,7 @@ from jobs.metrics import CONTENT_TYPE, OF_SERVE, as_text, pushed
 from jobs.misses import Answer, Misses
 from jobs.on_request import Known
 from jobs.reads import Reads
+from jobs.serving import serve
 from jobs.store import Layout, Store, StoreError, StoreGone
 from jobs.store.flags import Flags
 from jobs.store.reader import NO_SUBJECT, Generation, built_in
@@ -53,9 +53,8 @@ METRICS = "metrics"  # the only answer that is no JSON
 JSON, PLAIN = (b"content-type", b"application/json"), (b"content-type", CONTENT_TYPE.encode())
 MOST_ID = 200
 MOST_RECENT = 20
-IDS = 256  # drawn together
-# How long a thread behind (rankings, spans) may keep requests waiting; Python's own is ten times as long.
-SWITCH_SECONDS = 0.0005
+IDS = ("user", "device", "session")
+DRAWN = 256  # ids of decisions, together
 
 
 class Application:
@@ -87,13 +86,15 @@ class Application:
             return
         # A remote store may make this wait, and others must not wait with it; a thread costs more than all
         # that is done on a local one.
-        remote = self.store.is_remote
-        status, content = await asyncio.to_thread(self.answer, scope) if remote else self.answer(scope)
+        if self.store.is_remote:
+            status, content = await asyncio.to_thread(self.answer, scope)
+        else:
+            status, content = self.answer(scope)
         self.reads.note(status, content)
-        kind, body = JSON, orjson.dumps(content)
-        if METRICS in content:
-            kind, body = PLAIN, content[METRICS].encode()
-        headers = [kind, (b"content-length", b"%d" % len(body))]
+        kind, body = (
+            (PLAIN, content[METRICS].encode()) if METRICS in content else (JSON, orjson.dumps(content))
+        )
+        headers = (kind, (b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
@@ -142,37 +143,32 @@ class Application:
     def _layout(self, page: str, scope: Scope) -> Reply:
         query = asked(scope["query_string"])
         user, device, session = query.get("user", ""), query.get("device", ""), query.get("session", "")
-        if not (user or device) or max(len(user), len(device), len(session)) > MOST_ID:
+        if not (user or device) or len(user) > MOST_ID or len(device) > MOST_ID or len(session) > MOST_ID:
             return 400, {"error": "Whose layout? Give user=ID or device=ID."}
         subject = self.pseudonym_of("user", user) if user else self.pseudonym_of("device", device)
-        agent = _header(scope, b"user-agent")
         answer: Answer | None = None
         layout: Layout | None = None
         try:
             generation = self.store.generation()  # all that a request reads is of this one
-            variant = self._variant(generation, page, query.get("device_kind") or _kind_of(agent))
+            variant = self._variant(generation, page, query, scope)
             layout = self.store.get(subject, page, variant, of=generation)
             if layout.why == NO_SUBJECT:
                 beside = [self.pseudonym_of("device", device)] if user and device else []
                 known = _known(scope["query_string"], variant)
                 answer = self.misses.answer(subject, page, known, beside, of=generation)
-            if answer is None and self.log is not None:
-                answer = Answer(layout, self.store.about(page, of=generation).get("candidates", []))
+                layout = answer.layout if answer else layout
             versions = self._versions(generation, subject)
+            if self.log is not None:
+                answer = answer or Answer(layout, generation.about(page).get("candidates", []))
         except StoreGone as gone:
             gone.layout = layout or gone.layout or built_in(subject, page, str(gone), 0)
             raise
-        decision_id = self._id()
-        if answer is not None:
-            layout = answer.layout
-            if self.log is not None:
-                of = {"user.id": user, "device.id": device, "session.id": session}
-                of["user_agent.original"] = agent
-                self.log(_decision(answer, decision_id, of, variant, versions))
         told = _told(layout)
-        told["decision_id"] = decision_id
+        told["decision_id"] = self._id()
         if versions:
             told["versions"] = versions
+        if self.log is not None and answer is not None:
+            self.log(_decision(answer, told["decision_id"], query, _agent(scope), variant, versions))
         return 200, told
 
     def _id(self) -> str:
@@ -180,14 +176,17 @@ class Application:
         try:
             return self._ids.pop()  # threads may each take one: no two the same
         except IndexError:
-            drawn = os.urandom(16 * IDS).hex()
+            drawn = os.urandom(16 * DRAWN).hex()
             self._ids += [drawn[at : at + 32] for at in range(32, len(drawn), 32)]
             return drawn[:32]
 
-    def _variant(self, generation: Generation, page: str, device_kind: str) -> str:
+    def _variant(self, generation: Generation, page: str, query: Mapping[str, str], scope: Scope) -> str:
         """Return the variant to ask for; none where the store cannot tell: `get` then says what to show."""
         try:
-            return self.store.variant(page, device=device_kind, of=generation)
+            if "variants" not in generation.about(page):
+                return ""
+            kind = query.get("device_kind") or ("phone" if "Mobi" in _agent(scope) else "")
+            return self.store.variant(page, device=kind, of=generation)
         except StoreError:
             return ""
 
@@ -216,18 +215,11 @@ def run(config: Config, host: str, port: int) -> None:
             serve(made, host, port)
 
 
-def serve(made: Any, host: str, port: int) -> None:
-    """Serve an ASGI application, in one process."""
-    import uvicorn
-
-    sys.setswitchinterval(SWITCH_SECONDS)
-    uvicorn.run(made, host=host, port=port, log_level="warning", access_log=False)
-
-
 def _decision(
     answer: Answer,
     decision_id: str,
-    of: Mapping[str, str],
+    query: Mapping[str, str],
+    agent: str,
     variant: str,
     versions: Mapping[str, str],
 ) -> dict[str, Value]:
@@ -236,7 +228,9 @@ def _decision(
     variant : the one that was asked for; a page's main one has the page's own layouts, which do not name it.
     """
     layout = answer.layout
-    attributes: dict[str, Value] = {name: value for name, value in of.items() if value}
+    attributes: dict[str, Value] = {f"{name}.id": query[name] for name in IDS if name in query}
+    if agent:
+        attributes["user_agent.original"] = agent
     attributes |= {
         "vitrine.page": layout.page,
         "vitrine.decision_id": decision_id,
@@ -262,8 +256,12 @@ def asked(query: bytes) -> dict[str, str]:
     text = query.decode(errors="replace")
     if "%" in text or "+" in text:
         return {name: values[0] for name, values in parse_qs(text).items()}
-    pairs = [part.partition("=") for part in text.split("&")]
-    return {name: value for name, _, value in reversed(pairs) if value}
+    found: dict[str, str] = {}
+    for part in text.split("&"):
+        name, _, value = part.partition("=")
+        if value and name not in found:
+            found[name] = value
+    return found
 
 
 def _known(query: bytes, variant: str) -> Known:
@@ -292,17 +290,13 @@ def _told(layout: Layout) -> dict[str, Any]:
     return answer
 
 
-def _kind_of(agent: str) -> str:
-    """Return the kind of device as its browser names itself."""
-    return "phone" if "Mobi" in agent else ""
-
-
 def _found(name: str, content: Any, what: str) -> Reply:
     return (200, {name: content}) if content else (404, {"error": f"There is no {what}."})
 
 
-def _header(scope: Mapping[str, Any], wanted: bytes) -> str:
+def _agent(scope: Scope) -> str:
+    """Return what the browser calls itself."""
     for name, value in scope["headers"]:
-        if name == wanted:
-            return value.decode("latin-1")[:MOST_ID]
+        if name == b"user-agent":
+            return str(value.decode("latin-1")[:MOST_ID])
     return ""

@@ -90,17 +90,17 @@ def decode(value: bytes, names: Names) -> Draw:
 def columns(value: bytes, names: Names) -> Columns:
     """Read a value as a plain tuple of what `Draw` has; errors are those of `decode`."""
     try:
-        unpack = _unpackers.get(value[:5]) or _unpacker(value)
-        fields = unpack(value)
+        head, widgets, reasons, scores, propensities = _forms.get(value[:5]) or _form(value)
+        flags, day, draw_id, policy = head(value)
         return (
-            _named(names.widgets, fields[4::4]),
-            fields[6::4],
-            fields[7::4],
-            _named(names.reasons, fields[5::4]),
-            fields[2].hex(),
-            names.policies[fields[3]],
-            _date(fields[1]),
-            fields[0] & DEFAULT_FLAG == DEFAULT_FLAG,
+            _named(names.widgets, widgets(value)),
+            scores(value),
+            propensities(value),
+            _named(names.reasons, reasons(value)),
+            draw_id.hex(),
+            names.policies[policy],
+            _date(day),
+            flags & DEFAULT_FLAG == DEFAULT_FLAG,
         )
     except (struct.error, IndexError, KeyError) as error:
         raise BrokenValue(f"A value of {len(value)} bytes cannot be read: {error}.") from None
@@ -127,22 +127,24 @@ def encode_names(names: Names) -> bytes:
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-# The first five bytes of a value say how to unpack it at once, and values that begin alike are read alike:
-# as flags, day, draw id and policy, then widget, reason, score and propensity of each position.
-_unpackers: dict[bytes, Callable[[bytes], tuple[Any, ...]]] = {}
+# The first five bytes of a value say how to unpack it, and values that begin alike are read alike: first the
+# header, then widgets, reasons, scores and propensities, each at once over all positions.
+Unpack = Callable[[bytes], tuple[Any, ...]]
+_forms: dict[bytes, tuple[Unpack, ...]] = {}
 _made: Any = tuple.__new__  # what Draw's own constructor does, in a third of the time
 
 
-def _unpacker(value: bytes) -> Callable[[bytes], tuple[Any, ...]]:
+def _form(value: bytes) -> tuple[Unpack, ...]:
     """Return what unpacks values that begin as this one, and keep it where this one is whole."""
     _, needs, header, record, positions = struct.unpack_from("<5B", value)
     if needs > SCHEMA:
         raise NewerSchema(f"A value needs a reader of schema {needs}; this one knows {SCHEMA}: upgrade it.")
     if len(value) < header + positions * record or header < HEADER.size or record < RECORD.size:
         raise BrokenValue(f"A value of {len(value)} bytes is too short for its {positions} positions.")
-    rest = f"HBxff{record - RECORD.size}x" * positions
-    form = struct.Struct(f"<5xBH16sI{header - HEADER.size}x{rest}")
-    return _unpackers.setdefault(value[:5], form.unpack_from)
+    fields = ("H10x", "2xB9x", "4xf4x", "8xf")
+    of_all = (f"<{header}x" + f"{field}{record - RECORD.size}x" * positions for field in fields)
+    forms = tuple(struct.Struct(form).unpack_from for form in ("<5xBH16sI", *of_all))
+    return _forms.setdefault(value[:5], forms)
 
 
 def _named(names: Sequence[str], indices: Sequence[int]) -> tuple[str, ...]:

@@ -133,7 +133,6 @@ class Flags:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: tuple[int, FlagSet] | None = None
 
     def get(self, flag: str, subject: str, *, of: Generation | None = None) -> Decision:
         """Return the version of a flag that a subject sees.
@@ -145,7 +144,7 @@ class Flags:
 
         """
         generation = of or self._store.generation()
-        flags = self._flags(generation)
+        flags = generation.once(VERSIONS, _read)
         about = flags.flag(flag)
         version = _own(generation, subject).get(flag, "")
         if version in about.versions:
@@ -158,7 +157,7 @@ class Flags:
     def all(self, subject: str, *, of: Generation | None = None) -> dict[str, str]:
         """Return by flag the version that a subject sees."""
         generation = of or self._store.generation()
-        flags = self._flags(generation)
+        flags = generation.once(VERSIONS, _read)
         if not flags.flags:
             return {}
         own = _own(generation, subject)
@@ -166,14 +165,6 @@ class Flags:
             name: own[name] if own.get(name) in flag.versions else flags.decide(name, subject).version
             for name, flag in flags.flags.items()
         }
-
-    def _flags(self, generation: Generation) -> FlagSet:
-        known, number = self._known, generation.pointer.generation
-        if known is None or known[0] != number:
-            value = generation.colour.get(VERSIONS)
-            known = (number, FlagSet(0, {}) if value is None else read_flags(value))
-            self._known = known  # threads may each be at another generation: what is returned is this one's
-        return known[1]
 
 
 def share(seed: int, flag: str, subject: str) -> float:
@@ -214,6 +205,11 @@ def _flag(name: str, about: Mapping[str, Any]) -> Flag:
         for rule in about["rules"]
     )
     return Flag(name, dict(about["versions"]), about["default"], rules)
+
+
+def _read(generation: Generation) -> FlagSet:
+    value = generation.colour.get(VERSIONS)
+    return FlagSet(0, {}) if value is None else read_flags(value)
 
 
 def _own(generation: Generation, subject: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Hashable
 from datetime import UTC, date, datetime
 from threading import Lock
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from jobs.store import keys
 from jobs.store.backends import Address, Backend, Colour, backend_of
@@ -20,6 +20,7 @@ from jobs.store.pointer import Pointer
 from jobs.store.polled import Polled
 from jobs.store.variants import choose, page_of
 
+T = TypeVar("T")
 Clock = Callable[[], datetime]
 # The last two are of `vitrine serve` alone (jobs/misses.py).
 Freshness = Literal["fresh", "stale", "fallback", "degraded", "ranked"]
@@ -57,11 +58,32 @@ class Layout(NamedTuple):
     variant: str = ""
 
 
-class Generation(NamedTuple):
-    """A pointer and the colour that it names."""
+class Generation:
+    """A pointer, the colour that it names, and what is read of it only once."""
 
-    pointer: Pointer
-    colour: Colour
+    def __init__(self, pointer: Pointer, colour: Colour) -> None:
+        self.pointer = pointer
+        self.colour = colour
+        self._made: dict[Hashable, Any] = {}
+        self._about: dict[str, dict[str, Any]] = {}
+
+    def once(self, name: Hashable, make: Callable[["Generation"], T]) -> T:
+        """Return what is made of it at the first call of a name; threads may each make it at once."""
+        try:
+            made: T = self._made[name]
+        except KeyError:
+            made = self._made.setdefault(name, make(self))
+        return made
+
+    def about(self, page: str) -> dict[str, Any]:
+        """Return what is said of a page (`page:PAGE` of keys.py); {} if nothing, or no such page is there."""
+        try:
+            return self._about[page]
+        except KeyError:
+            if page not in self.colour.heartbeat.defaults:
+                return {}  # callers make up pages: none of those is read or kept
+        value = self.colour.get(keys.page_key(page))
+        return self._about.setdefault(page, json.loads(value or b"{}"))
 
     def draw(self, key: bytes) -> Draw | None:
         """Return the draw under a key, None where there is none."""
@@ -89,7 +111,6 @@ class Store:
         self._signature: Hashable | None = None
         self._lock = Lock()
         self._retry_at = 0.0
-        self._about: tuple[int, dict[str, dict[str, Any]]] = (0, {})
 
     @classmethod
     def open(cls, url: Address, *, clock: Clock | Literal["now", "generation"] = "now") -> "Store":
@@ -151,27 +172,11 @@ class Store:
 
         """
         generation = of or self.generation()
-        # Callers make up pages: where the store has none of the name, nothing is read.
-        is_there = page in generation.colour.heartbeat.defaults
-        asked = self.about(page, of=generation).get("variants") if is_there else None
+        asked = generation.about(page).get("variants")
         if not asked:
             return ""
         now = at or (generation.pointer.noon if self._clock is None else self._clock())
         return choose(asked, device, now)
-
-    def about(self, page: str, *, of: Generation) -> dict[str, Any]:
-        """Return what a generation says of a page (`page:PAGE` of keys.py), read once; {} if nothing."""
-        number, known = self._about
-        if number != of.pointer.generation:
-            # Threads may each be at another generation: what is filled is this one's.
-            known = {}
-            self._about = (of.pointer.generation, known)
-        if page not in known:
-            value = of.colour.get(keys.page_key(page))
-            if value is None and page not in of.colour.heartbeat.defaults:
-                return {}
-            known[page] = json.loads(value or b"{}")
-        return known[page]
 
     def products(self, *lists: str) -> dict[str, tuple[str, ...]]:
         """Return the products of lists: `bestsellers`, `trending`, `category:NAME`; none for unknown ones."""

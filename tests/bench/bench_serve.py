@@ -165,12 +165,13 @@ def main(what: str, path: str, port: str) -> None:
     """Serve an application until the process is told to end."""
     if what == "served":
         from jobs.decision_spans import to_collector
-        from jobs.serve import SERVICE, SPAN, application, serve
+        from jobs.serve import SERVICE, SPAN, application
+        from jobs.serving import serve
 
         with to_collector(SERVICE, SPAN) as log:
             serve(application(f"lmdb:{path}", "generation", KEY, "k1", log), HOST, int(port))
     else:
-        from jobs.serve import serve
+        from jobs.serving import serve
 
         serve(_bare(Path(path).read_bytes()), HOST, int(port))
 

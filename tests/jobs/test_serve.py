@@ -27,6 +27,7 @@ from jobs.config import Consent, load
 from jobs.decision_spans import DecisionSpans, resource
 from jobs.ids import pseudonym
 from jobs.serve import SERVICE, SPAN, application, asked
+from jobs.serving import Connection
 from jobs.shell import Ask, run_job
 from jobs.store import StoreGone
 from jobs.store.export import export
@@ -272,7 +273,7 @@ def as_collector_writes(served):
 @contextmanager
 def running(application) -> Iterator[str]:
     """Serve an application on a port of its own, and give its address."""
-    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(application, port=0, http=Connection, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -333,7 +334,7 @@ def test_a_decision_tells_the_variant_and_the_rules_that_it_was_drawn_under(tmp_
         assert len(json.loads(logged["vitrine.rules"])["themes"]) == len(can_see)
 
 
-def test_a_layout_comes_with_the_versions_of_flags(tmp_path):
+def test_a_layout_comes_with_the_versions_of_flags(tmp_path, monkeypatch):
     """Flags of a later format are left out, and the layout is there all the same."""
     rule = {"shares": [["moving", 0.5]]}
     flags = {"format": 1, "seed": 1, "flags": {
@@ -350,7 +351,7 @@ def test_a_layout_comes_with_the_versions_of_flags(tmp_path):
         assert logged == [f"hero={told['versions']['hero']}"]
     inputs = nights.inputs(nights.layouts([1], pages=("home",)), nights.lists())
     later = nights.night(nights.DAY.replace(day=31))
-    served.application.flags._flags = lambda _: read_flags(b'{"format": 2}')
+    monkeypatch.setattr("jobs.store.flags.read_flags", lambda _: read_flags(b'{"format": 2}'))
     export(str(tmp_path), later, replace(inputs, flags=flags))
     status, told = served.get("/v1/layouts/home?user=u1")
     assert (status, "versions" in told, len(told["widgets"])) == (200, False, 2)

@@ -166,7 +166,7 @@ def test_a_file_that_is_no_colour_is_said_to_be_none(folder):
 
 def test_a_value_of_a_newer_schema_gives_the_default(folder, monkeypatch):
     monkeypatch.setattr("jobs.store.codec.SCHEMA", 0)
-    monkeypatch.setattr("jobs.store.codec._unpackers", {})
+    monkeypatch.setattr("jobs.store.codec._forms", {})
     found = Store.open(folder, clock=at(NOON)).get(subject(1), "home")
     assert (found.widgets, found.freshness) == (BUILT_IN, "fallback")
     assert found.why.startswith("A value needs a reader of schema 1")
