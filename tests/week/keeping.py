@@ -86,7 +86,7 @@ def _problems(where: Place, before: Found, after: Found) -> list[str]:
 def _unread(where: Place) -> list[str]:
     """Say which versions, that generations are from and in which nobody is forgotten, cannot be read."""
     tables, found = Tables(where.config.tables), []
-    for name, versions in lineage.needed(tables).items():
+    for name, versions in lineage.needed(tables, where.config.store_url).items():
         if contract(name).pseudonyms("own", "other", "tail"):
             continue
         for version, why in versions.items():

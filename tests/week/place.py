@@ -100,7 +100,7 @@ def place(fetched: Path, days: int = 1) -> Iterator[Place]:
             begin_on_the_first_day(home / "lake")
             api = house.start()
             api.put_connection({"connection_id": "week", "conn_type": "http", "password": address})
-            command = [Path(sys.executable).parent / "vitrine", "run", "products"]
+            command = [str(Path(sys.executable).parent / "vitrine"), "run", "products"]
             # Vectors are fitted on this day's catalogue.
             subprocess.run([*command, "--from", ENTITIES_WRITTEN], check=True, cwd=ROOT)
             made = Place(home, load(), api, redis, told, received)
