@@ -20,7 +20,6 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs import repeats
 from jobs.contracts import arrow_type
 from jobs.row_hashes import row_hashes, seed_of
-from jobs.spark import shuffle_tasks
 from jobs.tables import located
 from ml.xxhash import Hashes
 
@@ -83,9 +82,10 @@ def _files(folder: str) -> dict[str, int]:
 
 def _dealt(files: Mapping[str, int], spark: SparkSession) -> DataFrame:
     """Deal files out to tasks, so that large ones lie apart."""
+    tasks = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
     by_size = sorted(files, key=lambda name: -files[name])
-    listed = spark.createDataFrame(list(enumerate(by_size)), "number int, name string")
-    return listed.repartitionById(shuffle_tasks(listed), "number")
+    # A list is cut into as many stretches of one length as there are cores.
+    return spark.createDataFrame([(name,) for n in range(tasks) for name in by_size[n::tasks]], "name string")
 
 
 def _in_task(batches: Batches, asked: Asked, ranges: int) -> Batches:
@@ -133,14 +133,31 @@ def _columns(name: str, asked: Asked) -> Iterator[dict[str, pa.Array]]:
     told = dict(part.split("=", 1) for part in name.split("/") if "=" in part)
     kinds = {column: arrow_type(kind) for column, kind in asked.columns.items()}
     with filesystem.open_input_file(f"{base}/{name}") as file:
+        few = _of_few_words(pq.read_metadata(file))
+        source = pq.ParquetFile(file, read_dictionary=few)
         held = [column for column in kinds if column not in told]
-        for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=held, use_threads=False):
+        as_they_are = {path.partition(".")[0] for path in few}
+        for batch in source.iter_batches(BATCH_ROWS, columns=held, use_threads=False):
             yield {
                 column: pa.repeat(_told(told[column], kind), len(batch))
                 if column in told
+                else batch[column]
+                if column in as_they_are
                 else batch[column].cast(kind)
                 for column, kind in kinds.items()
             }
+
+
+def _of_few_words(about: pq.FileMetaData) -> list[str]:
+    """Texts that a file holds as a dictionary: read as such they cost half."""
+    if not about.num_row_groups:
+        return []
+    columns = [about.row_group(0).column(at) for at in range(about.num_columns)]
+    return [
+        column.path_in_schema
+        for column in columns
+        if column.physical_type == "BYTE_ARRAY" and "PLAIN" not in column.encodings
+    ]
 
 
 def _told(value: str, kind: pa.DataType) -> pa.Scalar:
@@ -148,4 +165,5 @@ def _told(value: str, kind: pa.DataType) -> pa.Scalar:
 
 
 def _present(column: pa.Array) -> pa.Array:
-    return pc.fill_null(column, "") if pa.types.is_string(column.type) else column
+    plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    return pc.fill_null(plain, "") if pa.types.is_string(plain.type) else plain

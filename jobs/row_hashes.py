@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.copies import ranks
+from jobs.copies import codes, ranks
 from ml import xxhash
 from ml.xxhash import Hashes, Places
 
@@ -41,10 +41,10 @@ def _go_on(hashes: Hashes, values: pa.Array, begins: Places, ends: Places) -> No
         bounds = _bounds(values)
         _go_on(hashes, values.values, bounds[begins], bounds[ends])
     elif pa.types.is_string(kind) or pa.types.is_binary(kind):
-        _, offsets, data = values.buffers()
-        at = np.frombuffer(offsets, np.int32)[values.offset :] if offsets else np.zeros(1, np.int32)
-        held = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
-        xxhash.texts(hashes, begins, ends, _fixed(at), _fixed(held), _valid(values))
+        xxhash.texts(hashes, begins, ends, *_bytes(values), _valid(values))
+    elif pa.types.is_dictionary(kind):
+        numbers, words = codes(values)
+        xxhash.words(hashes, begins, ends, numbers, *_bytes(words))
     elif kind in (pa.int64(), pa.float64()) or pa.types.is_timestamp(kind):
         xxhash.longs(hashes, begins, ends, _numbers(values, np.uint64), _valid(values))
     else:
@@ -74,6 +74,13 @@ def _steps(begins: Places, ends: Places) -> Iterator[tuple[Places, Places]]:
 
 def _bounds(lists: pa.Array) -> Places:
     return lists.offsets.to_numpy().astype(np.int64)
+
+
+def _bytes(texts: pa.Array) -> tuple[Numbers, Numbers]:
+    """Where each text begins, and all their bytes."""
+    _, offsets, data = texts.buffers()
+    at = np.frombuffer(offsets, np.int32)[texts.offset :] if offsets else np.zeros(1, np.int32)
+    return _fixed(at), _fixed(np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8))
 
 
 def _valid(values: pa.Array) -> Numbers:

@@ -54,6 +54,7 @@ def hash_rows() -> None:
     places, valid = (one[:1], one[:1]), np.ones(1, dtype=np.bool_)
     lent = {kind: np.frombuffer(bytes(8), kind) for kind in (np.uint8, np.int32, np.uint32, np.uint64)}
     xxhash.texts(hashes, *places, lent[np.int32], lent[np.uint8], valid)
+    xxhash.words(hashes, *places, one[:1], lent[np.int32], lent[np.uint8])
     xxhash.longs(hashes, *places, lent[np.uint64], valid)
     xxhash.integers(hashes, *places, lent[np.uint32], valid)
     xxhash.order_within(one, one[:1])

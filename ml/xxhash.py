@@ -30,6 +30,16 @@ def texts(hashes, begins, ends, offsets, data, valid):  # type: ignore[no-untype
 
 
 @numba.njit(cache=True, nogil=True)
+def words(hashes, begins, ends, numbers, offsets, data):  # type: ignore[no-untyped-def]
+    """Go on with words of a dictionary by their numbers; below 0 is none."""
+    for row in range(len(hashes)):
+        for place in range(begins[row], ends[row]):
+            word = numbers[place]
+            if word >= 0:
+                hashes[row] = _of_bytes(data, offsets[word], offsets[word + 1], hashes[row])
+
+
+@numba.njit(cache=True, nogil=True)
 def longs(hashes, begins, ends, values, valid):  # type: ignore[no-untyped-def]
     """Go on with uint64: longs, times, and the bits of doubles."""
     for row in range(len(hashes)):

@@ -164,6 +164,18 @@ def test_the_digest_is_the_sum_of_row_hashes_in_any_order(spark: SparkSession, t
     assert less[checks.DIGEST] != expected
 
 
+def test_the_digest_is_that_of_a_file_of_several_row_groups(spark: SparkSession, tmp_path: Path) -> None:
+    about, made = (
+        contract("feedback"),
+        decisions(spark, 900).withColumn("page", F.concat("subject_bucket", "subject")),
+    )
+    expected = digest(made, about)
+    folder = str(tmp_path / "small")
+    made.coalesce(1).write.option("parquet.block.size", 1024).partitionBy(*about.partition_by).parquet(folder)
+    found = checks.measure(spark.read.schema(about.ddl).parquet(folder), folder, about)
+    assert found[checks.DIGEST] == expected
+
+
 def test_a_partition_may_be_a_text_or_nothing(spark: SparkSession, tmp_path: Path) -> None:
     about = pairs(of="string").model_copy(update={"partition_by": ["b"]})
     made = spark.createDataFrame([("x", "a/b = 50 %"), ("y", None), ("z", "é")], about.ddl)

@@ -85,6 +85,16 @@ def test_hashes_are_those_of_spark(spark: SparkSession, table: pa.Table, sliced:
     assert row_hashes(batch.columns, seed=seed_of(WORDS)).tolist() == expected["all"][sliced]
 
 
+def test_words_of_a_dictionary_hash_as_texts(table: pa.Table) -> None:
+    for batch in table.select(["string", "binary"]).slice(9, 90).to_batches():
+        for column in batch.columns:
+            expected = row_hashes([column])
+            assert row_hashes([column.dictionary_encode()]).tolist() == expected.tolist()
+    keys, items = pa.array(["b", "a", "c"]), pa.array([1, 2, 3])
+    maps, coded = (pa.MapArray.from_arrays([0, 2, 3], one, items) for one in (keys, keys.dictionary_encode()))
+    assert row_hashes([maps]).tolist() == row_hashes([coded]).tolist()
+
+
 def test_nothing_has_no_hash_or_the_seed() -> None:
     assert row_hashes([pa.array([], pa.string())]).tolist() == []
     assert row_hashes([pa.nulls(2, pa.string())]).tolist() == [xxhash.SEED] * 2
