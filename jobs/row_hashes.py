@@ -93,11 +93,15 @@ def _numbers(values: pa.Array, bits: type[np.uint64] | type[np.uint32]) -> Numbe
     """The bits of numbers, of which nought and what is no number have one form each."""
     kind = values.type
     if pa.types.is_floating(kind):
-        numbers = pc.fill_null(values, 0.0).to_numpy() + kind.to_pandas_dtype()(0.0)
+        numbers = _present(values, 0.0).to_numpy() + kind.to_pandas_dtype()(0.0)
         numbers[np.isnan(numbers)] = np.nan
         return _fixed(numbers.view(bits))
     whole = values.cast(pa.int64() if bits is np.uint64 else pa.int32())
-    return _fixed(pc.fill_null(whole, 0).to_numpy().view(bits))
+    return _fixed(_present(whole, 0).to_numpy().view(bits))
+
+
+def _present(values: pa.Array, instead: float) -> pa.Array:
+    return pc.fill_null(values, instead) if values.null_count else values
 
 
 def _fixed(numbers: Numbers) -> Numbers:
