@@ -29,7 +29,8 @@ USUAL = ": as usual"
 PART = r"(?:\w+|coalesce\(\w+, ''\))"
 REPEATS = re.compile(rf"count\(\*\) - count\(distinct ({PART}(?:, {PART})*)\)")
 """A measure of rows without a key of their own; its group is the key."""
-NAMES = re.compile(r"\b(?!coalesce\b)\w+")
+PARTS = re.compile(r"(coalesce\()?(\w+)(?:, ''\))?")
+"""Of a key: whether a part may be missing, as an empty text, and its name."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +69,20 @@ def measure(staged: DataFrame, folder: str, about: Contract) -> dict[str, Any]:
     measures = {name: check.measure for name, check in about.checks.items()}
     keys = {name: found[1] for name, said in measures.items() if (found := REPEATS.fullmatch(said))}
     unique, key = next(iter(keys.items()), (None, ""))
-    # How many rows have a key: count(a, b) leaves out those with a null among them, as count(distinct) does.
-    measured = {**measures, unique: f"count({key})"} if unique else measures
-    checks = [F.expr(said).cast("double").alias(name) for name, said in measured.items()]
-    checks += [
+    aggregates = [
+        F.expr(said).cast("double").alias(name) for name, said in measures.items() if name != unique
+    ]
+    aggregates += [
         F.expr(check.usual.when).alias(name + USUAL) for name, check in about.checks.items() if check.usual
     ]
-    row = staged.agg(F.count("*").alias(ROWS), *checks).collect()[0].asDict()
+    row = staged.agg(F.count("*").alias(ROWS), *aggregates).collect()[0].asDict()
     columns = {name: column.type for name, column in about.columns.items()}
-    asked = Asked(folder, columns, about.sort_by, NAMES.findall(key))
+    parts = {name: bool(may_lack) for may_lack, name in PARTS.findall(key)}
+    asked = Asked(folder, columns, about.sort_by, [*parts], [name for name in parts if parts[name]])
     seen = read_back.seen(staged.sparkSession, asked, row[ROWS])
     row[DIGEST] = f"{seen.digest:016x}"
     if unique:
-        is_sure = row[unique] == row[ROWS] and not seen.is_twice
+        is_sure = not (seen.keyless or seen.is_twice)
         exact = F.expr(measures[unique]).cast("double")
         row[unique] = 0.0 if is_sure else staged.agg(exact).collect()[0][0]
     return row

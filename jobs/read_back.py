@@ -7,7 +7,7 @@ Grain: a Parquet file, in folders that name its partition.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -29,16 +29,19 @@ FEW_BYTES = 8 << 20
 AT_ONCE = 1 << 20
 """Keys whose hashes a task holds before it hands them on: 8 MiB."""
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-PIECES = pa.schema([("range", pa.int32()), ("digest", pa.int64()), ("hashes", pa.binary())])
-SEEN = pa.schema([("digest", pa.int64()), ("is_twice", pa.bool_())])
+PIECES = pa.schema(
+    [("range", pa.int32()), ("digest", pa.int64()), ("keyless", pa.int64()), ("hashes", pa.binary())]
+)
+SEEN = pa.schema([("digest", pa.int64()), ("keyless", pa.int64()), ("is_twice", pa.bool_())])
 
 Batches = Iterator[pa.RecordBatch]
 
 
 class Seen(NamedTuple):
-    """Sum of the rows' hashes, modulo 2^64; whether two keys have one hash."""
+    """Sum of the rows' hashes, modulo 2^64; how many have no key; whether two keys have one hash."""
 
     digest: int
+    keyless: int
     is_twice: bool
 
 
@@ -46,31 +49,32 @@ class Seen(NamedTuple):
 class Asked:
     """Where files are, what is in them and what is asked: plain values, to travel to the tasks.
 
-    Columns are hashed in their order, after the words `before`; `key` is of those to be hashed apart.
+    Columns are hashed in their order, after the words `before`; those of the `key` are hashed apart, too. A
+    row that lacks one of these has no key, unless it `may_lack` that: then it is as an empty text.
     """
 
     folder: str
     columns: Mapping[str, str]
     before: Sequence[str] = ()
     key: Sequence[str] = ()
+    may_lack: Sequence[str] = ()
 
 
 def seen(spark: SparkSession, asked: Asked, rows: int) -> Seen:
-    """Read all files under a folder, of `rows` rows: equal rows have an equal digest, in any order and split.
-
-    In keys a text that is missing is an empty one.
-    """
+    """Read all files under a folder, of `rows` rows: equal rows have one digest, in any order and split."""
     files = _files(asked.folder)
     ranges = rows // repeats.IN_RANGE + 1
     if sum(files.values()) <= FEW_BYTES:
         found = pa.Table.from_batches(_met(_pieces(files, asked, ranges)), SEEN)
     else:
         pieces = _dealt(files, spark).mapInArrow(
-            partial(_in_task, asked=asked, ranges=ranges), "range int, digest long, hashes binary"
+            partial(_in_task, asked=asked, ranges=ranges),
+            "range int, digest long, keyless long, hashes binary",
         )
-        met = pieces.repartition(ranges, "range").mapInArrow(_met, "digest long, is_twice boolean")
-        found = met.toArrow()
-    return Seen(sum(found["digest"].to_pylist()) % 2**64, any(found["is_twice"].to_pylist()))
+        met = pieces.repartition(ranges, "range")
+        found = met.mapInArrow(_met, "digest long, keyless long, is_twice boolean").toArrow()
+    digests, keyless, is_twice = (found[name].to_pylist() for name in SEEN.names)
+    return Seen(sum(digests) % 2**64, sum(keyless), any(is_twice))
 
 
 def _files(folder: str) -> dict[str, int]:
@@ -93,33 +97,37 @@ def _in_task(batches: Batches, asked: Asked, ranges: int) -> Batches:
 
 
 def _pieces(names: Iterable[str], asked: Asked, ranges: int) -> Batches:
-    """Yield hashes of keys, a row for each range of them; in the first of the rows stands the digest."""
+    """Yield hashes of keys, a row for each range of them; in the first of the rows stands all else."""
     seed = seed_of(asked.before)
-    digest, held, count = 0, list[Hashes](), 0
+    digest, keyless, held, count = 0, 0, list[Hashes](), 0
     for columns in (columns for name in names for columns in _columns(name, asked)):
         own = row_hashes(list(columns.values()), seed=seed)
         digest, count = digest + int(own.sum()), count + len(own)
         if asked.key:
-            held.append(row_hashes([_present(columns[name]) for name in asked.key]))
+            held.append(row_hashes([_key(columns[name]) for name in asked.key]))
+            keyless += _lacking([columns[name] for name in asked.key if name not in asked.may_lack])
         if count >= AT_ONCE:
-            yield _piece(digest, held, ranges)
-            digest, held, count = 0, [], 0
-    yield _piece(digest, held, ranges)
+            yield _piece(digest, keyless, held, ranges)
+            digest, keyless, held, count = 0, 0, [], 0
+    yield _piece(digest, keyless, held, ranges)
 
 
-def _piece(digest: int, held: Sequence[Hashes], ranges: int) -> pa.RecordBatch:
-    digests = [_signed(digest)] + [0] * (ranges - 1)
+def _piece(digest: int, keyless: int, held: Sequence[Hashes], ranges: int) -> pa.RecordBatch:
+    once = {"digest": _signed(digest), "keyless": keyless}
+    columns = {name: [value] + [0] * (ranges - 1) for name, value in once.items()}
     return pa.RecordBatch.from_pydict(
-        {"range": range(ranges), "digest": digests, "hashes": repeats.cut(held, ranges)}, PIECES
+        {"range": range(ranges), **columns, "hashes": repeats.cut(held, ranges)}, PIECES
     )
 
 
 def _met(batches: Batches) -> Batches:
     """Look through the pieces of some ranges."""
     pieces = pa.Table.from_batches(batches, PIECES)
-    digest = _signed(sum(pieces["digest"].to_pylist()))
+    digest, keyless = (sum(pieces[name].to_pylist()) for name in ("digest", "keyless"))
     is_twice = repeats.any_twice(piece.as_buffer() for piece in pieces["hashes"])
-    yield pa.RecordBatch.from_pydict({"digest": [digest], "is_twice": [is_twice]}, SEEN)
+    yield pa.RecordBatch.from_pydict(
+        {"digest": [_signed(digest)], "keyless": [keyless], "is_twice": [is_twice]}, SEEN
+    )
 
 
 def _signed(digest: int) -> int:
@@ -164,6 +172,13 @@ def _told(value: str, kind: pa.DataType) -> pa.Scalar:
     return pa.scalar(None if value == NO_VALUE else unquote(value)).cast(kind)
 
 
-def _present(column: pa.Array) -> pa.Array:
+def _key(column: pa.Array) -> pa.Array:
+    """A part of a key, with an empty text for none."""
     plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-    return pc.fill_null(plain, "") if pa.types.is_string(plain.type) else plain
+    return pc.fill_null(plain, "") if plain.null_count and pa.types.is_string(plain.type) else plain
+
+
+def _lacking(parts: Sequence[pa.Array]) -> int:
+    """How many rows lack one of the parts."""
+    lacking = [part.is_null() for part in parts if part.null_count]
+    return pc.sum(reduce(pc.or_, lacking)).as_py() if lacking else 0

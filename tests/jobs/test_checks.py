@@ -125,7 +125,9 @@ def test_only_a_measure_of_that_form_is_asked_of_hashes() -> None:
         "count(*) - count(distinct a) + 1",
         "count(distinct a)",
     ))] == ["a, coalesce(b, '')", None, None, None, None, None]  # fmt: skip
-    assert checks.NAMES.findall("a, coalesce(b_c, ''), coalesced") == ["a", "b_c", "coalesced"]
+    assert checks.PARTS.findall("a, coalesce(b_c, ''), coalesced") == [
+        ("", "a"), ("coalesce(", "b_c"), ("", "coalesced"),
+    ]  # fmt: skip
 
 
 @given(
