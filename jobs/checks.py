@@ -1,9 +1,9 @@
 """Audit: what a run made is measured and judged by Great Expectations before anyone reads it.
 
 Each check of a contract is an aggregate with bounds. All aggregates of a table are computed together, by
-one Spark job over the staged files; Great Expectations then holds the measured row against its bounds. So
-the cost of checking is one scan, however many checks there are. Only whether keys repeat is asked apart, of
-hashes: where they all differ so do the keys, and where one repeats the keys themselves are counted.
+one Spark job over the few columns that they name; Great Expectations then holds the measured row against its
+bounds. Digest, and whether keys repeat, come from reading the files whole (`jobs.read_back`), by hashes:
+where those of all keys differ so do the keys, and where one repeats the keys themselves are counted.
 """
 
 import importlib
@@ -15,20 +15,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import repeats
+from jobs import read_back
 from jobs.contracts import Check, Contract
+from jobs.read_back import Asked
 
 ROWS = "rows"
 REJECTED = "share of rejected rows"
 DIGEST = "digest"
 USUAL = ": as usual"
-REPEATS = re.compile(r"count\(\*\) - count\(distinct ((?:[^()]|\([^()]*\))+)\)")
-"""A measure of rows without a key of their own; its group is the key, in which calls do not nest."""
-PARTS, MASK = (0, 22, 44), 2**22 - 1
-"""Bits at which a row's hash is cut into short numbers: a long holds their sums over 2^41 rows."""
+PART = r"(?:\w+|coalesce\(\w+, ''\))"
+REPEATS = re.compile(rf"count\(\*\) - count\(distinct ({PART}(?:, {PART})*)\)")
+"""A measure of rows without a key of their own; its group is the key."""
+PARTS = re.compile(r"(coalesce\()?(\w+)(?:, ''\))?")
+"""Of a key: whether a part may be missing, as an empty text, and its name."""
 
 
 @dataclass(frozen=True)
@@ -58,29 +60,31 @@ def preload() -> None:
     threading.Thread(target=importlib.import_module, args=("great_expectations",), daemon=True).start()
 
 
-def measure(staged: DataFrame, about: Contract) -> dict[str, Any]:
-    """Compute rows, every check's aggregate and the content digest of the accepted rows.
+def measure(staged: DataFrame, folder: str, about: Contract) -> dict[str, Any]:
+    """Compute rows, every check's aggregate and the content digest of the accepted rows, staged in a folder.
 
     The digest is the sum of row hashes: equal rows give an equal digest in any order and any split. Where a
     contract says how a file is sorted, its readers need that, so it is part of what is hashed.
     """
     measures = {name: check.measure for name, check in about.checks.items()}
     keys = {name: found[1] for name, said in measures.items() if (found := REPEATS.fullmatch(said))}
-    # How many rows have a key: count(a, b) leaves out those with a null among them, as count(distinct) does.
-    checks = [
-        F.expr(f"count({keys[name]})" if name in keys else said).cast("double").alias(name)
-        for name, said in measures.items()
+    unique, key = next(iter(keys.items()), (None, ""))
+    aggregates = [
+        F.expr(said).cast("double").alias(name) for name, said in measures.items() if name != unique
     ]
-    checks += [
+    aggregates += [
         F.expr(check.usual.when).alias(name + USUAL) for name, check in about.checks.items() if check.usual
     ]
-    row = staged.agg(F.count("*").alias(ROWS), *_digest(about), *checks).collect()[0].asDict()
-    total = sum((row.pop(f"{DIGEST} {bit}") or 0) << bit for bit in PARTS)
-    row[DIGEST] = f"{total % 2**64:016x}"
-    for name, key in keys.items():
-        hashes = staged.select(F.expr(f"xxhash64({key})"))
-        is_sure = row[name] == row[ROWS] and not repeats.any_twice(hashes, row[ROWS])
-        row[name] = 0.0 if is_sure else staged.agg(F.expr(measures[name]).cast("double")).collect()[0][0]
+    row = staged.agg(F.count("*").alias(ROWS), *aggregates).collect()[0].asDict()
+    columns = {name: column.type for name, column in about.columns.items()}
+    parts = {name: bool(may_lack) for may_lack, name in PARTS.findall(key)}
+    asked = Asked(folder, columns, about.sort_by, [*parts], [name for name in parts if parts[name]])
+    seen = read_back.seen(staged.sparkSession, asked, row[ROWS])
+    row[DIGEST] = f"{seen.digest:016x}"
+    if unique:
+        is_sure = not (seen.keyless or seen.is_twice)
+        exact = F.expr(measures[unique]).cast("double")
+        row[unique] = 0.0 if is_sure else staged.agg(exact).collect()[0][0]
     return row
 
 
@@ -125,17 +129,3 @@ def _expect(frame: pd.DataFrame, bounds: dict[str, Check], table: str) -> list[s
         for result in results
         if result.expectation_config and not result.success
     ]
-
-
-def _digest(about: Contract) -> list[Column]:
-    """Sum each part of the rows' hashes: a sum of decimals, which would hold them whole, takes longer."""
-    hashed = [F.lit(name) for name in about.sort_by]
-    hashed += [_hashable(name, column.type) for name, column in about.columns.items()]
-    parts = {bit: F.shiftrightunsigned(F.xxhash64(*hashed), bit) for bit in PARTS}
-    return [F.sum(part.bitwiseAND(F.lit(MASK))).alias(f"{DIGEST} {bit}") for bit, part in parts.items()]
-
-
-def _hashable(name: str, type_name: str) -> Any:
-    column = F.col(f"`{name}`")
-    # Not array_sort, which calls a comparator: wide maps took three times as long, and the order is the same.
-    return F.sort_array(F.map_entries(column)) if type_name.startswith("map<") else column

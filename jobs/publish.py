@@ -88,7 +88,7 @@ def publish(
         rejected, told = quarantine(staged, about, tables, run)
     discard(staged.bad)  # quarantine has them, with personal data redacted
     with step("audit", table=about.table):
-        measured = checks.measure(_read(spark, staged.good, about), about)
+        measured = checks.measure(_read(spark, staged.good, about), staged.good, about)
     run.rows_out, run.rows_rejected, run.content_digest = (
         measured[checks.ROWS],
         rejected,

@@ -5,65 +5,26 @@ asked has to compare the keys. A task sorts the hashes of its rows and cuts them
 one range meet in one task as blocks of bytes, which costs a quarter of shuffling them as rows.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-from pyspark.sql import DataFrame
 
-Hashes = npt.NDArray[np.int64]
-Batches = Iterator[pa.RecordBatch]
+from ml.xxhash import Hashes
 
-FEW = 1 << 17
-"""So many hashes, 1 MiB, are looked at here: most tables are small, and tasks would take longer."""
-AT_ONCE = 1 << 20
-"""Hashes that a task holds before it hands them on: 8 MiB."""
 IN_RANGE = 1 << 22
 """About so many hashes meet in one task: 32 MiB."""
 
 
-def any_twice(hashes: DataFrame, rows: int) -> bool:
-    """Tell whether a value of the only column, a long that is nowhere null, occurs in two of its rows."""
-    if rows <= FEW:
-        few = hashes.toArrow().column(0).to_numpy()
-        return len(np.unique(few)) < len(few)
-    ranges = rows // IN_RANGE + 1
-    pieces = hashes.mapInArrow(_cut(ranges), "range int, hashes binary")
-    return bool(pieces.repartition(ranges, "range").mapInArrow(_repeat, "is_twice boolean").head(1))
+def cut(hashes: Sequence[Hashes], ranges: int) -> list[bytes]:
+    """Sort hashes, and cut them into as many ranges of their values."""
+    bounds = np.array([2**64 * n // ranges for n in range(1, ranges)], np.uint64)
+    held = np.sort(np.concatenate([np.empty(0, np.uint64), *hashes]))
+    return [piece.tobytes() for piece in np.split(held, np.searchsorted(held, bounds))]
 
 
-def _cut(ranges: int) -> Callable[[Batches], Batches]:
-    bounds = np.array([-(2**63) + 2**64 * n // ranges for n in range(1, ranges)], np.int64)
-
-    def cut(batches: Batches) -> Batches:
-        for held in _gathered(batches):
-            pieces = np.split(held, np.searchsorted(held, bounds))
-            yield pa.RecordBatch.from_pydict(
-                {
-                    "range": pa.array(range(ranges), pa.int32()),
-                    "hashes": pa.array([piece.tobytes() for piece in pieces], pa.binary()),
-                }
-            )
-
-    return cut
-
-
-def _gathered(batches: Batches) -> Iterator[Hashes]:
-    held: list[Hashes] = []
-    for batch in batches:
-        held.append(batch.column(0).to_numpy())
-        if sum(map(len, held)) >= AT_ONCE:
-            yield np.sort(np.concatenate(held))
-            held = []
-    if held:
-        yield np.sort(np.concatenate(held))
-
-
-def _repeat(batches: Batches) -> Batches:
-    """Yield one row if a hash of these ranges occurs twice, else none."""
-    pieces = [np.frombuffer(piece.as_py(), np.int64) for batch in batches for piece in batch.column("hashes")]
-    # Each piece is sorted: a stable sort merges them.
-    held = np.sort(np.concatenate([np.empty(0, np.int64), *pieces]), kind="stable")
-    if (held[1:] == held[:-1]).any():
-        yield pa.RecordBatch.from_pydict({"is_twice": pa.array([True])})
+def any_twice(pieces: Iterable[bytes]) -> bool:
+    """Tell whether a hash occurs twice in pieces, each of them sorted."""
+    blocks = [np.frombuffer(piece, np.uint64) for piece in pieces]
+    # A stable sort merges what is sorted.
+    held = np.sort(np.concatenate([np.empty(0, np.uint64), *blocks]), kind="stable")
+    return bool((held[1:] == held[:-1]).any())

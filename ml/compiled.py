@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ml import xxhash
 from ml.bandits.lints import LinTS
 from ml.bandits.statistics import of_rows
 from ml.draw import DrawRule, draw, first_position_probabilities, slate_propensities
@@ -44,6 +45,19 @@ def compile_all() -> None:
     last_touch((one, one, one, one), (one, one, one), kinds=1, skew=0)
     evaluate()
     rank()
+    hash_rows()
+
+
+def hash_rows() -> None:
+    """Compile the hashes of columns, whose values are read-only."""
+    hashes, one = np.zeros(1, dtype=np.uint64), np.zeros(2, dtype=np.int64)
+    places, valid = (one[:1], one[:1]), np.ones(1, dtype=np.bool_)
+    lent = {kind: np.frombuffer(bytes(8), kind) for kind in (np.uint8, np.int32, np.uint32, np.uint64)}
+    xxhash.texts(hashes, *places, lent[np.int32], lent[np.uint8], valid)
+    xxhash.words(hashes, *places, one[:1], lent[np.int32], lent[np.uint8])
+    xxhash.longs(hashes, *places, lent[np.uint64], valid)
+    xxhash.integers(hashes, *places, lent[np.uint32], valid)
+    xxhash.order_within(one, one[:1])
 
 
 def rank() -> None:

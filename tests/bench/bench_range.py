@@ -18,6 +18,7 @@ from jobs.synth.size import Size
 from jobs.tables import Tables
 from tests.bench.engine import own_home, spark_of
 from tests.bench.measure import Peak, Row, scaled
+from tests.jobs.given import digest
 
 USERS, DAYS = 10_000, 30
 MEMORY = "3g"
@@ -68,4 +69,4 @@ def load(size: Size, asks: list[Ask]) -> tuple[float, dict[str, str], int]:
 
 def _digest(config: Config, spark: SparkSession, table: str) -> str:
     frame = spark.read.format("delta").load(Tables(config.tables).path(table))
-    return str(checks.measure(frame, contract(table))[checks.DIGEST])
+    return digest(frame, contract(table))

@@ -1,15 +1,19 @@
 """Hand-made rows for tests: what a test does not name is null, or follows from what it names."""
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from jobs.contracts import contract
+from jobs import checks
+from jobs.contracts import Contract, contract
 
 ZONE = "America/New_York"
 
@@ -25,6 +29,24 @@ def table(spark: SparkSession, table: str, rows: Iterable[Mapping[str, Any]]) ->
         raise AssertionError(f"{table} has no column {sorted(unknown)}")
     full = [{name: _plain(row.get(name)) for name in about.columns} for row in rows]
     return spark.createDataFrame(pa.Table.from_pylist(full, schema=about.arrow_schema))
+
+
+def measured(made: DataFrame, about: Contract, folder: Path) -> dict[str, Any]:
+    """Write rows as a run does, and return what its checks measure."""
+    path = str(folder / uuid.uuid4().hex)
+    made.write.partitionBy(*about.partition_by).parquet(path)
+    return checks.measure(made.sparkSession.read.schema(about.ddl).parquet(path), path, about)
+
+
+def digest(rows: DataFrame, about: Contract) -> str:
+    """Return the digest of rows by its formula: the sum of their hashes by Spark, as 16 hex digits."""
+    columns = [
+        F.sort_array(F.map_entries(name)) if column.type.startswith("map<") else F.col(f"`{name}`")
+        for name, column in about.columns.items()
+    ]
+    hashed = F.xxhash64(*map(F.lit, about.sort_by), *columns)
+    (total,) = rows.agg(F.sum(hashed.cast("decimal(38,0)"))).collect()[0]
+    return f"{int(total or 0) % 2**64:016x}"
 
 
 def _plain(value: Any) -> Any:

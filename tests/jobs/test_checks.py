@@ -2,25 +2,22 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import checks, repeats
+from jobs import checks, read_back, repeats
 from jobs.contracts import Check, Column, Contract, all_tables, contract
-from tests.jobs.given import rows, table
+from tests.jobs.given import digest, measured, table
 
 UNIQUE = "the key is unique"
 DAY = date(2017, 9, 1)
-PIECES = pa.schema([("range", pa.int32()), ("hashes", pa.binary())])
 # The constants of XXH64 (Collet), and the seed that Spark begins with.
 P1, P2, P3 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
 P4, P5 = 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
@@ -37,8 +34,10 @@ def pairs(*, of: str = "long") -> Contract:
     )  # fmt: skip
 
 
-def of_pairs(spark: SparkSession, found: Sequence[tuple[Any, Any]], about: Contract) -> dict[str, Any]:
-    return checks.measure(spark.createDataFrame(list(found), about.ddl), about)
+def of_pairs(
+    spark: SparkSession, found: Sequence[tuple[Any, Any]], about: Contract, folder: Path
+) -> dict[str, Any]:
+    return measured(spark.createDataFrame(list(found), about.ddl), about, folder)
 
 
 def decisions(spark: SparkSession, count: int = 200) -> DataFrame:
@@ -53,21 +52,29 @@ def decisions(spark: SparkSession, count: int = 200) -> DataFrame:
     return table(spark, "feedback", made)
 
 
-def test_one_key_twice_is_found_wherever_it_lies(spark: SparkSession) -> None:
+@pytest.fixture(params=[{}, {"BATCH_ROWS": 7, "AT_ONCE": 20}, {"FEW_BYTES": 0}], ids=str)
+def ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read files here, as a few are, in one piece or in several; then in tasks."""
+    for name, most in request.param.items():
+        monkeypatch.setattr(read_back, name, most)
+
+
+@pytest.mark.usefixtures("ways")
+def test_one_key_twice_is_found_wherever_it_lies(spark: SparkSession, tmp_path: Path) -> None:
     about, once = contract("feedback"), decisions(spark)
-    assert checks.measure(once.repartition(3), about)[UNIQUE] == 0
+    assert measured(once.repartition(3), about, tmp_path)[UNIQUE] == 0
     elsewhere = once.where("subject = 'u7'").withColumns(
         {"subject_bucket": F.lit(0), "subject": F.lit("u8"), "decision_date": F.lit(DAY + timedelta(1))}
     )
-    measured = checks.measure(once.union(elsewhere), about)
-    assert (measured[checks.ROWS], measured[UNIQUE]) == (201, 1)
-    assert [str(found) for found in checks.judge(measured, 0, about)] == [
+    found = measured(once.union(elsewhere), about, tmp_path)
+    assert (found[checks.ROWS], found[UNIQUE]) == (201, 1)
+    assert [str(one) for one in checks.judge(found, 0, about)] == [
         "'the key is unique' measured 1, expected at most 0"
     ]
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("held", "expected"),
     [
         ([], 0),
         ([(1, 1), (1, 2), (2, 1)], 0),
@@ -79,88 +86,107 @@ def test_one_key_twice_is_found_wherever_it_lies(spark: SparkSession) -> None:
     ],
 )
 def test_it_counts_what_the_contract_says(
-    spark: SparkSession, found: list[tuple[int | None, int | None]], expected: int
+    spark: SparkSession, tmp_path: Path, held: list[tuple[int | None, int | None]], expected: int
 ) -> None:
-    measured = of_pairs(spark, found, pairs())
-    assert measured[UNIQUE] == expected
-    assert measured["a is some"] == sum(a is None for a, _ in found)
+    found = of_pairs(spark, held, pairs(), tmp_path)
+    assert found[UNIQUE] == expected
+    assert found["a is some"] == sum(a is None for a, _ in held)
 
 
-def test_a_part_that_may_be_missing_is_a_value_where_the_contract_says_so(spark: SparkSession) -> None:
+def test_a_part_that_may_be_missing_is_a_value_where_the_contract_says_so(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     layouts = [
         {"scenario": "live", "subject": "u1", "page": "home", "variant": variant, "layout_date": DAY}
         for variant in (None, "phone")
     ]
     about = contract("layouts")
-    assert checks.measure(table(spark, "layouts", layouts), about)[UNIQUE] == 0
-    assert checks.measure(table(spark, "layouts", [*layouts, layouts[0]]), about)[UNIQUE] == 1
+    assert measured(table(spark, "layouts", layouts), about, tmp_path)[UNIQUE] == 0
+    assert measured(table(spark, "layouts", [*layouts, layouts[0]]), about, tmp_path)[UNIQUE] == 1
+    empty = {**layouts[0], "variant": ""}
+    assert measured(table(spark, "layouts", [*layouts, empty]), about, tmp_path)[UNIQUE] == 1
 
 
-def test_two_keys_of_one_hash_are_two_keys(spark: SparkSession) -> None:
+def test_two_keys_of_one_hash_are_two_keys(spark: SparkSession, tmp_path: Path) -> None:
     one, other = (1, 2), (3, partner(1, 2, 3))
     hashes = spark.createDataFrame([one, other], "a long, b long").select(F.xxhash64("a", "b")).distinct()
     assert hashes.count() == 1
-    assert of_pairs(spark, [one, other], pairs())[UNIQUE] == 0
-    assert of_pairs(spark, [one, other, one], pairs())[UNIQUE] == 1
+    assert of_pairs(spark, [one, other], pairs(), tmp_path)[UNIQUE] == 0
+    assert of_pairs(spark, [one, other, one], pairs(), tmp_path)[UNIQUE] == 1
 
 
 def test_only_a_measure_of_that_form_is_asked_of_hashes() -> None:
     of = checks.REPEATS.fullmatch
     assert [found and found[1] for found in map(of, (
         "count(*) - count(distinct a, coalesce(b, ''))",
+        "count(*) - count(distinct a, coalesce(b, 'b'))",
+        "count(*) - count(distinct a, lower(b))",
         "count(*) - count(distinct a) - count(distinct b)",
         "count(*) - count(distinct a) + 1",
         "count(distinct a)",
-    ))] == ["a, coalesce(b, '')", None, None, None]  # fmt: skip
+    ))] == ["a, coalesce(b, '')", None, None, None, None, None]  # fmt: skip
+    assert checks.PARTS.findall("a, coalesce(b_c, ''), coalesced") == [
+        ("", "a"), ("coalesce(", "b_c"), ("", "coalesced"),
+    ]  # fmt: skip
 
 
 @given(
-    st.lists(
-        st.lists(st.one_of(st.integers(-3, 3), st.integers(-(2**63), 2**63 - 1)), max_size=9), max_size=6
-    ),
+    st.lists(st.lists(st.one_of(st.integers(0, 3), st.integers(0, 2**64 - 1)), max_size=9), max_size=6),
     st.integers(1, 5),
-    st.integers(1, 20),
 )
 @settings(max_examples=60, deadline=None)
-def test_hashes_repeat_in_one_range_or_nowhere(batches: list[list[int]], ranges: int, at_once: int) -> None:
-    made = [pa.RecordBatch.from_pydict({"hash": pa.array(batch, pa.int64())}) for batch in batches]
-    with mock.patch.object(repeats, "AT_ONCE", at_once):
-        cut = pa.Table.from_batches(repeats._cut(ranges)(iter(made)), PIECES)
-    found = [
-        list(repeats._repeat(iter(cut.filter(pc.field("range") == one).to_batches())))
-        for one in range(ranges)
-    ]
-    every = [one for batch in batches for one in batch]
+def test_hashes_repeat_in_one_range_or_nowhere(tasks: list[list[int]], ranges: int) -> None:
+    pieces = [repeats.cut([np.array(task, np.uint64)], ranges) for task in tasks]
+    found = [repeats.any_twice(of_range) for of_range in zip(*pieces, strict=True)]
+    every = [one for task in tasks for one in task]
     assert any(found) == (len(set(every)) < len(every))
-    held = [np.frombuffer(piece, np.int64) for piece in cut["hashes"].to_pylist()]
-    assert sorted(np.concatenate([*held, np.empty(0, np.int64)])) == sorted(every)
+    held = [one for task in pieces for piece in task for one in np.frombuffer(piece, np.uint64).tolist()]
+    assert sorted(held) == sorted(every)
 
 
-def test_ranges_meet_whole_across_tasks(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranges_meet_whole_across_tasks(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_back, "FEW_BYTES", 0)
     monkeypatch.setattr(repeats, "IN_RANGE", 100)
-    monkeypatch.setattr(repeats, "FEW", 0)
-    once = spark.range(0, 1000, numPartitions=3).select(F.xxhash64("id"))
-    assert not repeats.any_twice(once, 1000)
-    assert repeats.any_twice(once.union(spark.range(999, 1000).select(F.xxhash64("id"))), 1001)
+    once = spark.range(0, 1000, numPartitions=3).selectExpr("id as a", "id % 7 as b")
+    whole = measured(once, pairs(), tmp_path)
+    assert (whole[UNIQUE], whole[checks.DIGEST]) == (0, digest(once, pairs()))
+    assert measured(once.union(once.where("a = 999")), pairs(), tmp_path)[UNIQUE] == 1
 
 
-def test_the_digest_is_the_sum_of_row_hashes_in_any_order(spark: SparkSession) -> None:
+@pytest.mark.usefixtures("ways")
+def test_the_digest_is_the_sum_of_row_hashes_in_any_order(spark: SparkSession, tmp_path: Path) -> None:
     about, made = contract("feedback"), decisions(spark)
-    by_name = F.sort_array(F.map_entries("rewards"))
-    columns = [by_name if name == "rewards" else F.col(name) for name in about.columns]
-    own = made.select(F.xxhash64(*map(F.lit, about.sort_by), *columns)).collect()
-    expected = f"{sum(one for (one,) in own) % 2**64:016x}"
-    assert checks.measure(made, about)[checks.DIGEST] == expected
+    expected = digest(made, about)
+    assert measured(made, about, tmp_path)[checks.DIGEST] == expected
     turned = made.withColumn("rewards", F.map_from_entries(F.reverse(F.map_entries("rewards"))))
-    assert checks.measure(turned.repartition(5), about)[checks.DIGEST] == expected
-    less = checks.measure(made.where("subject != 'u3'"), about)
+    assert measured(turned.repartition(5), about, tmp_path)[checks.DIGEST] == expected
+    less = measured(made.where("subject != 'u3'"), about, tmp_path)
     assert less[checks.DIGEST] != expected
-    assert rows(made.limit(0)) == []
 
 
-def test_nothing_has_the_digest_nought(spark: SparkSession) -> None:
-    measured = of_pairs(spark, [], pairs())
-    assert (measured[checks.ROWS], measured[checks.DIGEST]) == (0, "0" * 16)
+def test_the_digest_is_that_of_a_file_of_several_row_groups(spark: SparkSession, tmp_path: Path) -> None:
+    about, made = (
+        contract("feedback"),
+        decisions(spark, 900).withColumn("page", F.concat("subject_bucket", "subject")),
+    )
+    expected = digest(made, about)
+    folder = str(tmp_path / "small")
+    made.coalesce(1).write.option("parquet.block.size", 1024).partitionBy(*about.partition_by).parquet(folder)
+    found = checks.measure(spark.read.schema(about.ddl).parquet(folder), folder, about)
+    assert found[checks.DIGEST] == expected
+
+
+def test_a_partition_may_be_a_text_or_nothing(spark: SparkSession, tmp_path: Path) -> None:
+    about = pairs(of="string").model_copy(update={"partition_by": ["b"]})
+    made = spark.createDataFrame([("x", "a/b = 50 %"), ("y", None), ("z", "é")], about.ddl)
+    assert measured(made, about, tmp_path)[checks.DIGEST] == digest(made, about)
+
+
+def test_nothing_has_the_digest_nought(spark: SparkSession, tmp_path: Path) -> None:
+    found = of_pairs(spark, [], pairs(), tmp_path)
+    assert (found[checks.ROWS], found[checks.DIGEST]) == (0, "0" * 16)
 
 
 @pytest.mark.parametrize("name", all_tables())

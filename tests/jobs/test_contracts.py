@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from jobs import checks
 from jobs.config import ConfigError
 from jobs.contracts import all_tables, arrow_type, contract
-from tests.jobs.given import table
+from tests.jobs.given import measured, table
 
 
 @pytest.mark.parametrize("table", all_tables())
@@ -40,7 +40,7 @@ def test_rules_and_checks_compile_against_the_columns(spark: SparkSession, table
     ],
 )
 def test_rewards_of_the_unseen_are_explained_where_they_are_all_of_the_last_day(
-    spark: SparkSession, unseen: list[int], said: str | None
+    spark: SparkSession, tmp_path: Path, unseen: list[int], said: str | None
 ) -> None:
     days = [(day, True) for day in (12, 13)] + [(day, False) for day in unseen]
     rows = [
@@ -49,7 +49,7 @@ def test_rewards_of_the_unseen_are_explained_where_they_are_all_of_the_last_day(
         for n, (day, is_seen) in enumerate(days)
     ]  # fmt: skip
     about = contract("feedback")
-    found = checks.judge(checks.measure(table(spark, "feedback", rows), about), 0, about)
+    found = checks.judge(measured(table(spark, "feedback", rows), about, tmp_path), 0, about)
     told = [str(finding).removeprefix("'an unseen position earns nothing' ") for finding in found]
     assert told == [] if said is None else told[0].startswith(said)
     assert ("as a rule" in "".join(told)) == (said is not None and "as a rule" in said)

@@ -1,0 +1,184 @@
+"""Files that a run wrote, read back in Arrow: the digest of their rows, and whether two keys may be one.
+
+Spark took twice as long to read and hash them: most of it went into sorting each map's entries.
+
+Grain: a Parquet file, in folders that name its partition.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs import repeats
+from jobs.contracts import arrow_type
+from jobs.row_hashes import row_hashes, seed_of
+from jobs.tables import located
+from ml.xxhash import Hashes
+
+BATCH_ROWS = 16_384
+FEW_BYTES = 8 << 20
+"""Files of no more together are read here: tasks would take longer."""
+AT_ONCE = 1 << 20
+"""Keys whose hashes a task holds before it hands them on: 8 MiB."""
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+PIECES = pa.schema(
+    [("range", pa.int32()), ("digest", pa.int64()), ("keyless", pa.int64()), ("hashes", pa.binary())]
+)
+SEEN = pa.schema([("digest", pa.int64()), ("keyless", pa.int64()), ("is_twice", pa.bool_())])
+
+Batches = Iterator[pa.RecordBatch]
+
+
+class Seen(NamedTuple):
+    """Sum of the rows' hashes, modulo 2^64; how many have no key; whether two keys have one hash."""
+
+    digest: int
+    keyless: int
+    is_twice: bool
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Where files are, what is in them and what is asked: plain values, to travel to the tasks.
+
+    Columns are hashed in their order, after the words `before`; those of the `key` are hashed apart, too. A
+    row that lacks one of these has no key, unless it `may_lack` that: then it is as an empty text.
+    """
+
+    folder: str
+    columns: Mapping[str, str]
+    before: Sequence[str] = ()
+    key: Sequence[str] = ()
+    may_lack: Sequence[str] = ()
+
+
+def seen(spark: SparkSession, asked: Asked, rows: int) -> Seen:
+    """Read all files under a folder, of `rows` rows: equal rows have one digest, in any order and split."""
+    files = _files(asked.folder)
+    ranges = rows // repeats.IN_RANGE + 1
+    if sum(files.values()) <= FEW_BYTES:
+        found = pa.Table.from_batches(_met(_pieces(files, asked, ranges)), SEEN)
+    else:
+        pieces = _dealt(files, spark).mapInArrow(
+            partial(_in_task, asked=asked, ranges=ranges),
+            "range int, digest long, keyless long, hashes binary",
+        )
+        met = pieces.repartition(ranges, "range")
+        found = met.mapInArrow(_met, "digest long, keyless long, is_twice boolean").toArrow()
+    digests, keyless, is_twice = (found[name].to_pylist() for name in SEEN.names)
+    return Seen(sum(digests) % 2**64, sum(keyless), any(is_twice))
+
+
+def _files(folder: str) -> dict[str, int]:
+    """The files under a folder, by their place in it, with their size in bytes."""
+    filesystem, base = located(folder)
+    found = filesystem.get_file_info(pafs.FileSelector(base, recursive=True, allow_not_found=True))
+    return {info.path[len(base) + 1 :]: info.size for info in found if info.path.endswith(".parquet")}
+
+
+def _dealt(files: Mapping[str, int], spark: SparkSession) -> DataFrame:
+    """Deal files out to tasks, so that large ones lie apart."""
+    tasks = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
+    by_size = sorted(files, key=lambda name: -files[name])
+    # A list is cut into as many stretches of one length as there are cores.
+    return spark.createDataFrame([(name,) for n in range(tasks) for name in by_size[n::tasks]], "name string")
+
+
+def _in_task(batches: Batches, asked: Asked, ranges: int) -> Batches:
+    return _pieces((name for batch in batches for name in batch["name"].to_pylist()), asked, ranges)
+
+
+def _pieces(names: Iterable[str], asked: Asked, ranges: int) -> Batches:
+    """Yield hashes of keys, a row for each range of them; in the first of the rows stands all else."""
+    seed = seed_of(asked.before)
+    digest, keyless, held, count = 0, 0, list[Hashes](), 0
+    for columns in (columns for name in names for columns in _columns(name, asked)):
+        own = row_hashes(list(columns.values()), seed=seed)
+        digest, count = digest + int(own.sum()), count + len(own)
+        if asked.key:
+            held.append(row_hashes([_key(columns[name]) for name in asked.key]))
+            keyless += _lacking([columns[name] for name in asked.key if name not in asked.may_lack])
+        if count >= AT_ONCE:
+            yield _piece(digest, keyless, held, ranges)
+            digest, keyless, held, count = 0, 0, [], 0
+    yield _piece(digest, keyless, held, ranges)
+
+
+def _piece(digest: int, keyless: int, held: Sequence[Hashes], ranges: int) -> pa.RecordBatch:
+    once = {"digest": _signed(digest), "keyless": keyless}
+    columns = {name: [value] + [0] * (ranges - 1) for name, value in once.items()}
+    return pa.RecordBatch.from_pydict(
+        {"range": range(ranges), **columns, "hashes": repeats.cut(held, ranges)}, PIECES
+    )
+
+
+def _met(batches: Batches) -> Batches:
+    """Look through the pieces of some ranges."""
+    pieces = pa.Table.from_batches(batches, PIECES)
+    digest, keyless = (sum(pieces[name].to_pylist()) for name in ("digest", "keyless"))
+    is_twice = repeats.any_twice(piece.as_buffer() for piece in pieces["hashes"])
+    yield pa.RecordBatch.from_pydict(
+        {"digest": [_signed(digest)], "keyless": [keyless], "is_twice": [is_twice]}, SEEN
+    )
+
+
+def _signed(digest: int) -> int:
+    """A number modulo 2^64 as a long."""
+    return (digest + 2**63) % 2**64 - 2**63
+
+
+def _columns(name: str, asked: Asked) -> Iterator[dict[str, pa.Array]]:
+    """Yield the columns of some rows of a file, those that its place tells among them."""
+    filesystem, base = located(asked.folder)
+    told = dict(part.split("=", 1) for part in name.split("/") if "=" in part)
+    kinds = {column: arrow_type(kind) for column, kind in asked.columns.items()}
+    with filesystem.open_input_file(f"{base}/{name}") as file:
+        few = _of_few_words(pq.read_metadata(file))
+        source = pq.ParquetFile(file, read_dictionary=few)
+        held = [column for column in kinds if column not in told]
+        as_they_are = {path.partition(".")[0] for path in few}
+        for batch in source.iter_batches(BATCH_ROWS, columns=held, use_threads=False):
+            yield {
+                column: pa.repeat(_told(told[column], kind), len(batch))
+                if column in told
+                else batch[column]
+                if column in as_they_are
+                else batch[column].cast(kind)
+                for column, kind in kinds.items()
+            }
+
+
+def _of_few_words(about: pq.FileMetaData) -> list[str]:
+    """Texts that a file holds as a dictionary: read as such they cost half."""
+    if not about.num_row_groups:
+        return []
+    columns = [about.row_group(0).column(at) for at in range(about.num_columns)]
+    return [
+        column.path_in_schema
+        for column in columns
+        if column.physical_type == "BYTE_ARRAY" and "PLAIN" not in column.encodings
+    ]
+
+
+def _told(value: str, kind: pa.DataType) -> pa.Scalar:
+    return pa.scalar(None if value == NO_VALUE else unquote(value)).cast(kind)
+
+
+def _key(column: pa.Array) -> pa.Array:
+    """A part of a key, with an empty text for none."""
+    plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    return pc.fill_null(plain, "") if plain.null_count and pa.types.is_string(plain.type) else plain
+
+
+def _lacking(parts: Sequence[pa.Array]) -> int:
+    """How many rows lack one of the parts."""
+    lacking = [part.is_null() for part in parts if part.null_count]
+    return pc.sum(reduce(pc.or_, lacking)).as_py() if lacking else 0
