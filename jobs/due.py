@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from functools import reduce
 from typing import NamedTuple
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
@@ -22,7 +23,7 @@ from jobs.store.keys import DEFAULT_PREFIX
 from jobs.subject_features import MAPS
 
 KEYS = ("layout_date", "subject", "subject_bucket", "feature_date")
-TOLD = "_reason string, _skipped long, _day date"
+TOLD = pa.schema([("_reason", pa.string()), ("_skipped", pa.int64()), ("_day", pa.date32())])
 HASH_BITS = 60  # beside three bits for one of NIGHTS nights
 
 
@@ -39,10 +40,17 @@ class EpochRow(NamedTuple):
     asks_who: bool
 
 
-EPOCH_ROW = (
-    "layout_date date, own_date date, feature_date date, page_bit long, page string, variants long,"
-    " terms string, asks_who boolean"
+EPOCH_ROW = pa.schema(
+    [
+        *((name, pa.date32()) for name in ("layout_date", "own_date", "feature_date")),
+        ("page_bit", pa.int64()),
+        ("page", pa.string()),
+        ("variants", pa.int64()),
+        ("terms", pa.string()),
+        ("asks_who", pa.bool_()),
+    ]
 )
+"""Of Arrow: of what is made of Python's rows, Spark sends each part through a worker."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,8 @@ class Due:
     def told(self, night: date) -> DataFrame:
         """Return what the run's manifest tells of it."""
         reason = f"of {self.of:,} layouts stand as they were drawn on an earlier night"
-        return self.rows.sparkSession.createDataFrame([(reason, self.stood, night)], TOLD)
+        row = {"_reason": reason, "_skipped": self.stood, "_day": night}
+        return self.rows.sparkSession.createDataFrame(pa.Table.from_pylist([row], schema=TOLD))
 
 
 def due(
@@ -152,7 +161,8 @@ def _older(asked: DataFrame, subject_features: DataFrame, epochs: Sequence[Epoch
 
 
 def _listed(frame: DataFrame, epochs: Sequence[EpochRow]) -> DataFrame:
-    return frame.sparkSession.createDataFrame(list(epochs), EPOCH_ROW)
+    rows = [epoch._asdict() for epoch in epochs]
+    return frame.sparkSession.createDataFrame(pa.Table.from_pylist(rows, schema=EPOCH_ROW))
 
 
 def hash_of(page: Column, drawn: Column, terms: Column) -> Column:

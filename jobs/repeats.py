@@ -15,8 +15,8 @@ from pyspark.sql import DataFrame
 Hashes = npt.NDArray[np.int64]
 Batches = Iterator[pa.RecordBatch]
 
-FEW = 1 << 17
-"""So many hashes, 1 MiB, are looked at here: most tables are small, and tasks would take longer."""
+FEW = 1 << 20
+"""So many hashes, 8 MiB, are looked at here: most tables are small, and tasks would take longer."""
 AT_ONCE = 1 << 20
 """Hashes that a task holds before it hands them on: 8 MiB."""
 IN_RANGE = 1 << 22

@@ -42,10 +42,11 @@ from jobs.publish import Stopped
 from jobs.runs import Run
 from jobs.spark import EngineGone, session
 from jobs.tables import Tables
+from jobs.volume import stored_rows
 
 __all__ = ["Buckets", "Days", "Job", "Lake", "State", "Until", "run_job"]
 
-OF_RUN = ("days", "served_until", "input_versions", "as_drawn")
+OF_RUN = ("days", "served_until", "input_versions", "as_drawn", "feature_days")
 
 
 @dataclass(frozen=True)
@@ -328,16 +329,22 @@ def _typed(value: Any, parameter: inspect.Parameter, where: str) -> Any:
 def _of_run(
     build: Callable[..., object], days: Sequence[date], config: Config, versions: dict[str, int]
 ) -> dict[str, Any]:
-    """Arguments of the run: its days, versions it reads, and of layouts what was served, what may stand."""
+    """Arguments of the run: its days, versions it reads; of layouts what may stand, and be drawn from."""
+    tables, features = Tables(config.tables), versions.get("subject_features")
     known: dict[str, Callable[[], Any]] = {
         "days": lambda: days,
         "input_versions": lambda: versions,
         "served_until": lambda: _served_until(config),
-        "as_drawn": lambda: standing.as_drawn(
-            Tables(config.tables), days[0], versions.get("subject_features")
-        ),
+        "as_drawn": lambda: standing.as_drawn(tables, days[0], features),
+        "feature_days": lambda: _feature_days(tables, features),
     }
     return {name: value() for name, value in known.items() if name in inspect.signature(build).parameters}
+
+
+def _feature_days(tables: Tables, version: int | None) -> list[date]:
+    if version is None:
+        return []
+    return [day for day, n in stored_rows(tables, contract("subject_features"), version).items() if n]
 
 
 def _served_until(config: Config) -> date | None:
