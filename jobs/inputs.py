@@ -162,8 +162,10 @@ def open_read(
 
 def _holds_days(tables: Tables, about: Contract, version: int, first: date | None, last: date) -> bool:
     """Tell from a table's log whether it has files of any day from `first` to `last`."""
-    days = (partition.get(about.day) for _, partition in tables.files(about.table, version))
-    return any(day is None or (first or date.min) <= day <= last for day in days)
+    files = tables.files(about.table, version)
+    if about.day is None:
+        return bool(files)
+    return any((first or date.min) <= partition[about.day] <= last for _, partition in files)
 
 
 def lake_files(config: Config, read: Lake, days: Sequence[date]) -> list[tuple[Any, ...]]:

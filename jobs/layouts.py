@@ -36,7 +36,8 @@ from jobs.algorithms import PARAMETERS
 from jobs.config import ConfigError, FeatureSet, Page, Policy
 from jobs.contracts import contract
 from jobs.drawing import WHO, PageRules, draw_pages
-from jobs.due import KEYS, EpochRow, due, of_night, stood_before
+from jobs.drawn_before import Drawn
+from jobs.due import KEYS, due, of_night
 from jobs.epochs import CHANGES, Epochs, widgets_as_of
 from jobs.inputs import MissingInput
 from jobs.kinds import NOTHING_SAID, Kinds
@@ -45,7 +46,8 @@ from jobs.page_words import named
 from jobs.scenarios import BACKFILL, LIVE
 from jobs.shell import Days, Job, State, Until
 from jobs.spark import collected
-from jobs.standing import NIGHTS, AsDrawn
+from jobs.standing import NIGHTS
+from jobs.standing_asked import EpochRow
 from jobs.store.encode import COLUMNS as SERVED
 from jobs.subject_features import MAPS
 from jobs.variants import NO_NAMES, VariantNames
@@ -76,7 +78,7 @@ def build(
     kinds: Kinds = NOTHING_SAID,
     variants: VariantNames = NO_NAMES,
     served_until: date | None = None,
-    as_drawn: AsDrawn | None = None,
+    drawn_before: Drawn | None = None,
     scenario: str = LIVE,
     epoch_days: int = LONGEST_EPOCH,
 ) -> DataFrame:
@@ -84,7 +86,7 @@ def build(
 
     `feature_days` are those of subject_features that have rows; others may be among them that are not read.
     `served_until` is the night of the live generation: what readers saw of it and of older nights stays as
-    it was served. `as_drawn` says what the first of the days may lean on; without it every page is drawn.
+    it was served. `drawn_before` says what the first of the days may lean on; without it every page is drawn.
 
     Raises
     ------
@@ -108,9 +110,8 @@ def build(
     epochs = _epoch_rows(plans, rules)
     is_live = scenario == LIVE
     served = [day for day in days if is_live and served_until is not None and day <= served_until]
-    may_stand = as_drawn if is_live and not served else None
-    stood = stood_before(layouts, days[0], may_stand, sorted(pages)) if may_stand else None
-    found = due(subject_features, epochs, days, epoch_days, stood)
+    may_stand = drawn_before if is_live and not served else None
+    found = due(subject_features, epochs, days, epoch_days, may_stand)
     to_draw = found.rows.unionByName(_default_rows(subject_features, plans, subject_buckets))
     ordered = to_draw.repartition("subject").sortWithinPartitions("layout_date", "subject", "feature_date")
     about = contract("layouts")

@@ -24,13 +24,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs import (
     checks,
+    drawn_before,
     erased,
     full_disk,
     inputs,
     publish,
     rotation,
     runs,
-    standing,
     store,
     telemetry,
     usage,
@@ -46,7 +46,7 @@ from jobs.volume import stored_rows
 
 __all__ = ["Buckets", "Days", "Job", "Lake", "State", "Until", "run_job"]
 
-OF_RUN = ("days", "served_until", "input_versions", "as_drawn", "feature_days")
+OF_RUN = ("days", "served_until", "input_versions", "drawn_before", "feature_days")
 
 
 @dataclass(frozen=True)
@@ -335,7 +335,7 @@ def _of_run(
         "days": lambda: days,
         "input_versions": lambda: versions,
         "served_until": lambda: _served_until(config),
-        "as_drawn": lambda: standing.as_drawn(tables, days[0], features),
+        "drawn_before": lambda: drawn_before.drawn_before(tables, days[0], versions),
         "feature_days": lambda: _feature_days(tables, features),
     }
     return {name: value() for name, value in known.items() if name in inspect.signature(build).parameters}
