@@ -69,7 +69,7 @@ def build(
     releases: DataFrame,
     *,
     days: Sequence[date],
-    feature_days: Sequence[date],
+    known_days: Mapping[str, Collection[date]],
     pages: Mapping[str, Page],
     specs: Mapping[str, Policy],
     feature_sets: Mapping[str, FeatureSet],
@@ -84,7 +84,7 @@ def build(
 ) -> DataFrame:
     """Draw pages for subjects with features whose draw does not stand, and the defaults for those without.
 
-    `feature_days` are those of subject_features that have rows; others may be among them that are not read.
+    `known_days` names by table the days that have rows; others may be among them than those that are read.
     `served_until` is the night of the live generation: what readers saw of it and of older nights stays as
     it was served. `drawn_before` says what the first of the days may lean on; without it every page is drawn.
 
@@ -103,7 +103,8 @@ def build(
         )
     plans = _plans(
         policies, widgets, releases,
-        days=days, known=sorted(feature_days), pages=pages, specs=specs, kinds=kinds, length=epoch_days,
+        days=days, known=sorted(known_days["subject_features"]), pages=pages, specs=specs, kinds=kinds,
+        length=epoch_days,
     )  # fmt: skip
     _require_features(plans)
     rules = _rules(plans, policies, specs, feature_sets, seed=seed, scenario=scenario, names=variants)
@@ -121,7 +122,8 @@ def build(
     if served:
         stands = [of_night(kept, subject_features, day) for day in served]
         return _beside_served(drawn, earlier, reduce(DataFrame.unionByName, stands), served[-1])
-    rows = drawn.unionByName(earlier.where(F.col("scenario") != scenario))
+    has_rows = not set(days).isdisjoint(known_days["layouts"])
+    rows = drawn.unionByName(earlier.where(F.col("scenario") != scenario)) if has_rows else drawn
     return rows.unionByName(found.told(days[0]), allowMissingColumns=True) if found.stood else rows
 
 

@@ -46,7 +46,9 @@ from jobs.volume import stored_rows
 
 __all__ = ["Buckets", "Days", "Job", "Lake", "State", "Until", "run_job"]
 
-OF_RUN = ("days", "served_until", "input_versions", "drawn_before", "feature_days")
+OF_RUN = ("days", "served_until", "input_versions", "drawn_before", "known_days")
+DAYS_KNOWN = ("subject_features", "layouts")
+"""Tables of which `known_days` says which days have rows: their logs know, where a query takes a second."""
 
 
 @dataclass(frozen=True)
@@ -330,21 +332,20 @@ def _of_run(
     build: Callable[..., object], days: Sequence[date], config: Config, versions: dict[str, int]
 ) -> dict[str, Any]:
     """Arguments of the run: its days, versions it reads; of layouts what may stand, and be drawn from."""
-    tables, features = Tables(config.tables), versions.get("subject_features")
+    tables = Tables(config.tables)
     known: dict[str, Callable[[], Any]] = {
         "days": lambda: days,
         "input_versions": lambda: versions,
         "served_until": lambda: _served_until(config),
         "drawn_before": lambda: drawn_before.drawn_before(tables, days[0], versions),
-        "feature_days": lambda: _feature_days(tables, features),
+        "known_days": lambda: {name: _days_of(tables, name, versions.get(name)) for name in DAYS_KNOWN},
     }
     return {name: value() for name, value in known.items() if name in inspect.signature(build).parameters}
 
 
-def _feature_days(tables: Tables, version: int | None) -> list[date]:
-    if version is None:
-        return []
-    return [day for day, n in stored_rows(tables, contract("subject_features"), version).items() if n]
+def _days_of(tables: Tables, name: str, version: int | None) -> frozenset[date]:
+    rows = {} if version is None else stored_rows(tables, contract(name), version)
+    return frozenset(day for day, count in rows.items() if count)
 
 
 def _served_until(config: Config) -> date | None:
