@@ -8,41 +8,36 @@ those of the night. Whose draw stands, as `jobs.standing` tells, is not drawn. D
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import reduce
-from typing import NamedTuple
+from functools import partial, reduce
 
-from pyspark.sql import Column, DataFrame, Row
+import pyarrow as pa
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs.drawing import WHO
+from jobs.drawn_before import Drawn
 from jobs.epochs import EPOCH_ZERO
 from jobs.scenarios import LIVE
-from jobs.standing import BETWEEN, NIGHTS, AsDrawn
+from jobs.standing import NIGHTS
+from jobs.standing_asked import COUNTS, TONIGHT, UNDRAWN, EpochRow, counted, undrawn
 from jobs.store.keys import DEFAULT_PREFIX
 from jobs.subject_features import MAPS
 
 KEYS = ("layout_date", "subject", "subject_bucket", "feature_date")
-TOLD = "_reason string, _skipped long, _day date"
-HASH_BITS = 60  # beside three bits for one of NIGHTS nights
+TOLD = pa.schema([("_reason", pa.string()), ("_skipped", pa.int64()), ("_day", pa.date32())])
 
 
-class EpochRow(NamedTuple):
-    """On a night, for subjects of an own day: from which day a page is drawn, and what its draws share."""
-
-    layout_date: date
-    own_date: date
-    feature_date: date
-    page_bit: int
-    page: str
-    variants: int
-    terms: str
-    asks_who: bool
-
-
-EPOCH_ROW = (
-    "layout_date date, own_date date, feature_date date, page_bit long, page string, variants long,"
-    " terms string, asks_who boolean"
+EPOCH_ROW = pa.schema(
+    [
+        *((name, pa.date32()) for name in ("layout_date", "own_date", "feature_date")),
+        ("page_bit", pa.int64()),
+        ("page", pa.string()),
+        ("variants", pa.int64()),
+        ("terms", pa.string()),
+        ("asks_who", pa.bool_()),
+    ]
 )
+"""Of Arrow: of what is made of Python's rows, Spark sends each part through a worker."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,8 @@ class Due:
     def told(self, night: date) -> DataFrame:
         """Return what the run's manifest tells of it."""
         reason = f"of {self.of:,} layouts stand as they were drawn on an earlier night"
-        return self.rows.sparkSession.createDataFrame([(reason, self.stood, night)], TOLD)
+        row = {"_reason": reason, "_skipped": self.stood, "_day": night}
+        return self.rows.sparkSession.createDataFrame(pa.Table.from_pylist([row], schema=TOLD))
 
 
 def due(
@@ -64,28 +60,29 @@ def due(
     epochs: Sequence[EpochRow],
     days: Sequence[date],
     epoch_days: int,
-    stood: DataFrame | None = None,
+    before: Drawn | None = None,
 ) -> Due:
     """Pick the features from which subjects are drawn on nights.
 
-    stood : (subject, stood) the hashes of draws that stand on the first of the nights, if any may.
+    before : the draws that may stand on the first of the nights, if any may.
     """
     tonight = _tonight(subject_features, days, epoch_days)
     drawn = [_fresh(tonight, [epoch for epoch in epochs if epoch.feature_date == epoch.layout_date])]
     older = [epoch for epoch in epochs if epoch.feature_date < epoch.layout_date]
     counts: Sequence[Row] = ()
-    if stood is not None:
+    if before is not None:
         # What is due is counted first: where it is nothing, as on most nights, no older features are read.
-        asked = _asked(tonight, [epoch for epoch in epochs if epoch.layout_date == days[0]], stood)
-        by_day = asked.groupBy("feature_date", "is_standing").agg(F.sum("variants").alias("layouts"))
-        counts = by_day.collect()
+        asked = [epoch for epoch in epochs if epoch.layout_date == days[0]]
+        first = tonight.where(F.col("layout_date") == F.lit(days[0])).select(*TONIGHT)
+        counts = first.mapInArrow(partial(counted, epochs=asked, drawn=before), COUNTS).collect()
         needed = {row["feature_date"] for row in counts if not row["is_standing"]}
-        older = [epoch for epoch in older if epoch.layout_date != days[0] or epoch.feature_date in needed]
-    first = [epoch for epoch in older if epoch.layout_date == days[0]]
-    for of_nights, before in ((first, stood), ([epoch for epoch in older if epoch not in first], None)):
-        if of_nights:
-            asked = _asked(tonight, of_nights, before).where(~F.col("is_standing"))
-            drawn.append(_older(asked, subject_features, of_nights))
+        wanted = [epoch for epoch in older if epoch.layout_date == days[0] and epoch.feature_date in needed]
+        older = [epoch for epoch in older if epoch.layout_date != days[0]]
+        if wanted:
+            rows = first.mapInArrow(partial(undrawn, epochs=wanted, drawn=before), UNDRAWN)
+            drawn.append(_older(rows, subject_features, wanted))
+    if older:
+        drawn.append(_older(_asked(tonight, older), subject_features, older))
     return Due(
         reduce(DataFrame.unionByName, drawn),
         sum(row["layouts"] for row in counts if row["is_standing"]),
@@ -111,24 +108,10 @@ def _fresh(tonight: DataFrame, epochs: Sequence[EpochRow]) -> DataFrame:
     )
 
 
-def _asked(tonight: DataFrame, epochs: Sequence[EpochRow], stood: DataFrame | None) -> DataFrame:
-    """Return each subject and page with the day it is drawn from, and whether its draw of that day stands."""
-    rows = tonight.select("layout_date", "own_date", "subject", "subject_bucket", *WHO)
+def _asked(tonight: DataFrame, epochs: Sequence[EpochRow]) -> DataFrame:
+    """Return each subject and page with the day it is drawn from."""
     listed = F.broadcast(_listed(tonight, epochs))
-    if stood is None:
-        asked = rows.join(listed, on=["layout_date", "own_date"], how="inner")
-        return asked.withColumn("is_standing", F.lit(False))
-    terms = F.col("terms")
-    if any(epoch.asks_who for epoch in epochs):
-        who = (F.coalesce(name, F.lit("")) for name in WHO)
-        terms = F.when(F.col("asks_who"), F.concat_ws(BETWEEN, terms, *who)).otherwise(terms)
-    drawn = hash_of(F.col("page"), F.col("feature_date"), terms)
-    is_standing = F.coalesce(F.array_contains("stood", drawn), F.lit(False))
-    # Subjects are joined before pages: a row of theirs travels once, not once a page.
-    asked = rows.join(stood.hint("shuffle_hash"), on="subject", how="left").join(
-        listed, on=["layout_date", "own_date"]
-    )
-    return asked.withColumn("is_standing", is_standing)
+    return tonight.select(*TONIGHT).join(listed, on=["layout_date", "own_date"], how="inner")
 
 
 def _older(asked: DataFrame, subject_features: DataFrame, epochs: Sequence[EpochRow]) -> DataFrame:
@@ -152,37 +135,8 @@ def _older(asked: DataFrame, subject_features: DataFrame, epochs: Sequence[Epoch
 
 
 def _listed(frame: DataFrame, epochs: Sequence[EpochRow]) -> DataFrame:
-    return frame.sparkSession.createDataFrame(list(epochs), EPOCH_ROW)
-
-
-def hash_of(page: Column, drawn: Column, terms: Column) -> Column:
-    """Return HASH_BITS bits that stand for a page's draw: its day, and the terms, which name its variants."""
-    return F.xxhash64(page, drawn, terms).bitwiseAND(F.lit((1 << HASH_BITS) - 1))
-
-
-def stood_before(layouts: DataFrame, first: date, trusted: AsDrawn, pages: Sequence[str]) -> DataFrame:
-    """Return each subject's draws that stood before a night, and still would: `subject`, `stood` (hashes).
-
-    A night draws a page in all its variants at once, so of each page the newest night counts. That night
-    and the draw's hash are one number, since the largest of numbers is found without sorting: what is
-    grouped here are all layouts of NIGHTS nights.
-    """
-    earliest = first - timedelta(NIGHTS - 1)
-    before = F.col("layout_date").between(F.lit(earliest), F.lit(first - timedelta(1)))
-    live = layouts.where(before & (F.col("scenario") == LIVE))
-    pairs = [f"{night} {drawn}" for night, days in trusted.items() for drawn in days]
-    is_trusted = F.concat_ws(" ", "layout_date", "drawn_date").isin(pairs)
-    drawn = F.when(is_trusted, hash_of(F.col("page"), F.col("drawn_date"), F.col("terms"))).otherwise(
-        F.lit(0)
-    )
-    night = F.datediff("layout_date", F.lit(earliest)).cast("long")
-    numbered = live.select("subject", "page", (F.shiftleft(night, HASH_BITS) + drawn).alias("number"))
-    newest = [
-        F.max(F.when(F.col("page") == page, F.col("number"))).alias(f"_{place}")
-        for place, page in enumerate(pages)
-    ]
-    hashes = (F.col(f"_{place}").bitwiseAND(F.lit((1 << HASH_BITS) - 1)) for place in range(len(pages)))
-    return numbered.groupBy("subject").agg(*newest).select("subject", F.array(*hashes).alias("stood"))
+    rows = [epoch._asdict() for epoch in epochs]
+    return frame.sparkSession.createDataFrame(pa.Table.from_pylist(rows, schema=EPOCH_ROW))
 
 
 def of_night(layouts: DataFrame, subject_features: DataFrame, night: date) -> DataFrame:

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.config import Config, Source
-from jobs.contracts import contract
+from jobs.contracts import Contract, contract
 from jobs.tables import Tables, located
 
 FILES = (
@@ -140,10 +140,12 @@ def open_read(
         return spark.createDataFrame(lake_files(config, read, days), FILES)
     if isinstance(read, Buckets):
         return spark.createDataFrame(bucket_files(Tables(config.tables), read, days, versions), BUCKETS)
-    about, version = contract(read.name), versions[read.name]
-    if version is None:
-        return spark.createDataFrame([], about.ddl)
-    path = Tables(config.tables).path(read.name)
+    about, version, tables = contract(read.name), versions[read.name], Tables(config.tables)
+    first, last = read.span(days, config.late_days)
+    if version is None or not _holds_days(tables, about, version, first, last):
+        # From Arrow: rows of Python's go through a worker even where there is none.
+        return spark.createDataFrame(about.arrow_schema.empty_table(), about.ddl)
+    path = tables.path(read.name)
     frame = spark.read.format("delta").option("versionAsOf", version).load(path)
     # A version of before the contract gained a column has none of it.
     gained = {
@@ -154,9 +156,16 @@ def open_read(
     frame = frame.withColumns(gained) if gained else frame
     if about.day is None:
         return frame
-    first, last = read.span(days, config.late_days)
     frame = frame.where(F.col(about.day) <= F.lit(last))
     return frame if first is None else frame.where(F.col(about.day) >= F.lit(first))
+
+
+def _holds_days(tables: Tables, about: Contract, version: int, first: date | None, last: date) -> bool:
+    """Tell from a table's log whether it has files of any day from `first` to `last`."""
+    files = tables.files(about.table, version)
+    if about.day is None:
+        return bool(files)
+    return any((first or date.min) <= partition[about.day] <= last for _, partition in files)
 
 
 def lake_files(config: Config, read: Lake, days: Sequence[date]) -> list[tuple[Any, ...]]:

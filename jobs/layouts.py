@@ -27,6 +27,7 @@ from functools import partial, reduce
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -35,7 +36,8 @@ from jobs.algorithms import PARAMETERS
 from jobs.config import ConfigError, FeatureSet, Page, Policy
 from jobs.contracts import contract
 from jobs.drawing import WHO, PageRules, draw_pages
-from jobs.due import KEYS, EpochRow, due, of_night, stood_before
+from jobs.drawn_before import Drawn
+from jobs.due import KEYS, due, of_night
 from jobs.epochs import CHANGES, Epochs, widgets_as_of
 from jobs.inputs import MissingInput
 from jobs.kinds import NOTHING_SAID, Kinds
@@ -43,7 +45,9 @@ from jobs.live import POLICY, LivePolicies
 from jobs.page_words import named
 from jobs.scenarios import BACKFILL, LIVE
 from jobs.shell import Days, Job, State, Until
-from jobs.standing import NIGHTS, AsDrawn
+from jobs.spark import collected
+from jobs.standing import NIGHTS
+from jobs.standing_asked import EpochRow
 from jobs.store.encode import COLUMNS as SERVED
 from jobs.subject_features import MAPS
 from jobs.variants import NO_NAMES, VariantNames
@@ -65,6 +69,7 @@ def build(
     releases: DataFrame,
     *,
     days: Sequence[date],
+    known_days: Mapping[str, Collection[date]],
     pages: Mapping[str, Page],
     specs: Mapping[str, Policy],
     feature_sets: Mapping[str, FeatureSet],
@@ -73,14 +78,15 @@ def build(
     kinds: Kinds = NOTHING_SAID,
     variants: VariantNames = NO_NAMES,
     served_until: date | None = None,
-    as_drawn: AsDrawn | None = None,
+    drawn_before: Drawn | None = None,
     scenario: str = LIVE,
     epoch_days: int = LONGEST_EPOCH,
 ) -> DataFrame:
     """Draw pages for subjects with features whose draw does not stand, and the defaults for those without.
 
+    `known_days` names by table the days that have rows; others may be among them than those that are read.
     `served_until` is the night of the live generation: what readers saw of it and of older nights stays as
-    it was served. `as_drawn` says what the first of the days may lean on; without it every page is drawn.
+    it was served. `drawn_before` says what the first of the days may lean on; without it every page is drawn.
 
     Raises
     ------
@@ -96,17 +102,17 @@ def build(
             f"conf: jobs.layouts.epoch_days = {epoch_days} cannot be: it must lie in 1 to {LONGEST_EPOCH}."
         )
     plans = _plans(
-        subject_features, policies, widgets, releases,
-        days=days, pages=pages, specs=specs, kinds=kinds, length=epoch_days,
+        policies, widgets, releases,
+        days=days, known=sorted(known_days["subject_features"]), pages=pages, specs=specs, kinds=kinds,
+        length=epoch_days,
     )  # fmt: skip
     _require_features(plans)
     rules = _rules(plans, policies, specs, feature_sets, seed=seed, scenario=scenario, names=variants)
     epochs = _epoch_rows(plans, rules)
     is_live = scenario == LIVE
     served = [day for day in days if is_live and served_until is not None and day <= served_until]
-    may_stand = as_drawn if is_live and not served else None
-    stood = stood_before(layouts, days[0], may_stand, sorted(pages)) if may_stand else None
-    found = due(subject_features, epochs, days, epoch_days, stood)
+    may_stand = drawn_before if is_live and not served else None
+    found = due(subject_features, epochs, days, epoch_days, may_stand)
     to_draw = found.rows.unionByName(_default_rows(subject_features, plans, subject_buckets))
     ordered = to_draw.repartition("subject").sortWithinPartitions("layout_date", "subject", "feature_date")
     about = contract("layouts")
@@ -116,7 +122,8 @@ def build(
     if served:
         stands = [of_night(kept, subject_features, day) for day in served]
         return _beside_served(drawn, earlier, reduce(DataFrame.unionByName, stands), served[-1])
-    rows = drawn.unionByName(earlier.where(F.col("scenario") != scenario))
+    has_rows = not set(days).isdisjoint(known_days["layouts"])
+    rows = drawn.unionByName(earlier.where(F.col("scenario") != scenario)) if has_rows else drawn
     return rows.unionByName(found.told(days[0]), allowMissingColumns=True) if found.stood else rows
 
 
@@ -145,6 +152,17 @@ def late(
     return layouts.where(is_later & is_live).select(F.col("layout_date").alias("day")).distinct()
 
 
+DEFAULT_ROW = pa.schema(
+    [
+        ("layout_date", pa.date32()),
+        ("subject", pa.string()),
+        ("subject_bucket", pa.int32()),
+        ("feature_date", pa.date32()),
+        ("pages", pa.int64()),
+    ]
+)
+
+
 def default_subject(page: str, number: int) -> str:
     """Return the name under which a page's default variant is drawn."""
     return f"{DEFAULT}{page}:{number:02d}"
@@ -165,25 +183,23 @@ class Plan:
 
 
 def _plans(
-    subject_features: DataFrame,
     policies: DataFrame,
     widgets: DataFrame,
     releases: DataFrame,
     *,
     days: Sequence[date],
+    known: Sequence[date],
     pages: Mapping[str, Page],
     specs: Mapping[str, Policy],
     kinds: Kinds,
     length: int,
 ) -> list[Plan]:
     """Say for each page which specs are live on the days: what `releases` says, else the page's own."""
-    known = sorted(
-        row["feature_date"] for row in subject_features.select("feature_date").distinct().collect()
-    )
-    changes = [row.asDict() for row in widgets.select(*CHANGES).collect()]
-    fitted = policies.select("spec_digest", "fitted_date").collect()
     verdicts = releases.where(F.col("kind") == POLICY).select("kind", "name", "as_of_date", "details")
-    told = [row.asDict() for row in verdicts.collect()]
+    changed, fitted, said = collected(
+        widgets.select(*CHANGES), policies.select("spec_digest", "fitted_date"), verdicts
+    )
+    changes, told = [row.asDict() for row in changed], [row.asDict() for row in said]
     found = []
     for _, page in sorted(pages.items()):
         live = LivePolicies.of(page, told)
@@ -305,20 +321,18 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 def _default_rows(subject_features: DataFrame, plans: Sequence[Plan], subject_buckets: int) -> DataFrame:
     rows = [
-        (
-            day,
-            default_subject(plan.epochs.page.page, number),
-            number % subject_buckets,
-            plan.epochs.begins(day, plan.epochs.hash_day(day, number)),
-            1 << place,
-        )
+        {
+            "layout_date": day,
+            "subject": default_subject(plan.epochs.page.page, number),
+            "subject_bucket": number % subject_buckets,
+            "feature_date": plan.epochs.begins(day, plan.epochs.hash_day(day, number)),
+            "pages": 1 << place,
+        }
         for place, plan in enumerate(plans)
         for day in plan.nights
         for number in range(DEFAULT_VARIANTS)
     ]
-    named = subject_features.sparkSession.createDataFrame(
-        rows, "layout_date date, subject string, subject_bucket int, feature_date date, pages long"
-    )
+    named = subject_features.sparkSession.createDataFrame(pa.Table.from_pylist(rows, schema=DEFAULT_ROW))
     unknown = [F.lit(None).cast("map<string,double>").alias(name) for name in MAPS]
     unknown += [F.lit(None).cast("string").alias(name) for name in WHO]
     return named.select(*KEYS, *unknown, "pages")
@@ -335,7 +349,7 @@ JOB = Job(
     ),
     writes="layouts",
     late=late,
-    late_reads=(Days("layouts", after=NIGHTS - 1),),
+    late_reads=(Days("layouts", before=-1, after=NIGHTS - 1),),
 )
 
 if __name__ == "__main__":

@@ -68,6 +68,37 @@ def whole_subjects(
                 part.fill()
 
 
+class Beside:
+    """Rows of sorted files for one batch of subjects after another, each of which is a stretch of them all.
+
+    Stretches that rise read every file once. Where one falls back, as when a task goes on with another file
+    of its own, the files are read from their start: what is held stays a batch of each file and a stretch.
+    """
+
+    def __init__(
+        self, files: Sequence[File], columns: dict[str, Sequence[str]], batch_rows: int = BATCH_ROWS
+    ) -> None:
+        self.files, self.columns, self.batch_rows = files, columns, batch_rows
+        self.parts: list[_Sorted] = []
+        self.last: str | None = None
+
+    def rows(self, first: str, last: str) -> list[pa.Table]:
+        """Return of each file the rows of subjects from the first to the last."""
+        if self.last is None or first <= self.last:
+            files = self.files
+            self.parts = [_Sorted(file, self.columns[file.table], (), self.batch_rows) for file in files]
+        self.last = last
+        return [_within(part, first, last) for part in self.parts]
+
+
+def _within(part: "_Sorted", first: str, last: str) -> pa.Table:
+    part.take(first)
+    while part.last <= last and not part.is_done:
+        part.fill()
+        part.take(first)
+    return part.take(last + "\0")  # the next name after it
+
+
 def gathered(batches: Iterator[pa.RecordBatch], least: int) -> Iterator[pa.Table]:
     """Gather batches sorted by subject into tables of at least so many rows that split no subject."""
     held: list[pa.RecordBatch] = []

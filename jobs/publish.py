@@ -232,7 +232,7 @@ def _read(spark: SparkSession, path: str, about: Contract) -> DataFrame:
     return (
         spark.read.schema(about.ddl).parquet(path)
         if holds_files(path)
-        else spark.createDataFrame([], about.ddl)
+        else spark.createDataFrame(about.arrow_schema.empty_table(), about.ddl)
     )
 
 

@@ -24,13 +24,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs import (
     checks,
+    drawn_before,
     erased,
     full_disk,
     inputs,
     publish,
     rotation,
     runs,
-    standing,
     store,
     telemetry,
     usage,
@@ -42,10 +42,13 @@ from jobs.publish import Stopped
 from jobs.runs import Run
 from jobs.spark import EngineGone, session
 from jobs.tables import Tables
+from jobs.volume import stored_rows
 
 __all__ = ["Buckets", "Days", "Job", "Lake", "State", "Until", "run_job"]
 
-OF_RUN = ("days", "served_until", "input_versions", "as_drawn")
+OF_RUN = ("days", "served_until", "input_versions", "drawn_before", "known_days")
+DAYS_KNOWN = ("subject_features", "layouts")
+"""Tables of which `known_days` says which days have rows: their logs know, where a query takes a second."""
 
 
 @dataclass(frozen=True)
@@ -328,16 +331,21 @@ def _typed(value: Any, parameter: inspect.Parameter, where: str) -> Any:
 def _of_run(
     build: Callable[..., object], days: Sequence[date], config: Config, versions: dict[str, int]
 ) -> dict[str, Any]:
-    """Arguments of the run: its days, versions it reads, and of layouts what was served, what may stand."""
+    """Arguments of the run: its days, versions it reads; of layouts what may stand, and be drawn from."""
+    tables = Tables(config.tables)
     known: dict[str, Callable[[], Any]] = {
         "days": lambda: days,
         "input_versions": lambda: versions,
         "served_until": lambda: _served_until(config),
-        "as_drawn": lambda: standing.as_drawn(
-            Tables(config.tables), days[0], versions.get("subject_features")
-        ),
+        "drawn_before": lambda: drawn_before.drawn_before(tables, days[0], versions),
+        "known_days": lambda: {name: _days_of(tables, name, versions.get(name)) for name in DAYS_KNOWN},
     }
     return {name: value() for name, value in known.items() if name in inspect.signature(build).parameters}
+
+
+def _days_of(tables: Tables, name: str, version: int | None) -> frozenset[date]:
+    rows = {} if version is None else stored_rows(tables, contract(name), version)
+    return frozenset(day for day, count in rows.items() if count)
 
 
 def _served_until(config: Config) -> date | None:

@@ -6,11 +6,12 @@ import socket
 import sys
 import uuid
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 
 from jobs.config import Config, engine_address
 
@@ -71,6 +72,12 @@ def settings(config: Config) -> dict[str, str]:
         "spark.sql.warehouse.dir": str(config.home / "warehouse"),
         **config.engine.settings,
     }
+
+
+def collected(*frames: DataFrame) -> list[list[Row]]:
+    """Collect small frames side by side: to plan a query takes Spark longer than to run it."""
+    with ThreadPoolExecutor(len(frames)) as pool:
+        return list(pool.map(lambda frame: frame.collect(), frames))
 
 
 def shuffle_tasks(frame: DataFrame) -> int:

@@ -66,11 +66,11 @@ def judge(
     return found
 
 
-def stored_rows(tables: Tables, about: Contract) -> dict[date, int]:
-    """Rows of each day of a table, from its log."""
+def stored_rows(tables: Tables, about: Contract, version: int | None = None) -> dict[date, int]:
+    """Rows of each day of a table, from its log as of a version, the newest by default."""
     if not tables.exists(about.table) or about.day is None:
         return {}
-    actions = pa.table(tables.open(about.table).get_add_actions(flatten=True))
+    actions = pa.table(tables.open(about.table, version).get_add_actions(flatten=True))
     by_day = pa.table({"day": actions[f"partition.{about.day}"], "rows": actions["num_records"]})
     summed = by_day.group_by("day").aggregate([("rows", "sum")])
     days = pc.cast(summed["day"], pa.date32()).to_pylist()

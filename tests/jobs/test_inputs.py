@@ -4,12 +4,15 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 from jobs.config import Config, ConfigError, Source, load
-from jobs.inputs import LATE, Days, Lake, MissingInput, Until, lake_files
+from jobs.contracts import contract
+from jobs.inputs import LATE, Days, Lake, MissingInput, Read, State, Until, lake_files, open_read
 from jobs.orders import ORDER
 from jobs.sources import records
 from jobs.sources.files import LakeFile
+from jobs.tables import Tables
 from tests.jobs.sources.lake import DAY, DOOR, put
 
 NEXT = DAY + timedelta(1)
@@ -106,3 +109,24 @@ def test_a_service_that_delivers_into_a_folder_of_its_own_is_missed_by_it(config
     lake_files(config, Lake("events", form="otlp"), [DAY])
     with pytest.raises(MissingInput, match=f"The lake has no folder telemetry/layout/date={NEXT}: deliver"):
         lake_files(config, Lake("events", form="otlp"), [NEXT])
+
+
+def test_a_table_without_a_file_of_the_days_is_an_empty_frame(config: Config, spark: SparkSession) -> None:
+    tables = Tables(config.tables)
+    row = {"subject": "s1", "subject_bucket": 0, "feature_date": DAY, "features": [("recency", 1.0)]}
+    tables.append("subject_features", [row])
+    tables.append("widgets", [{"widget": "w1", "changed_date": DAY, "is_deleted": False}])
+    versions = {name: tables.version(name) for name in ("subject_features", "widgets", "releases")}
+
+    def rows(read: Read, *days: date) -> int:
+        frame = open_read(spark, read, days, config, versions)
+        assert frame.columns == list(contract(read.name).columns)
+        return frame.count()
+
+    assert rows(Days("subject_features"), DAY) == 1
+    assert rows(Days("subject_features", before=1), NEXT) == 1
+    assert rows(Days("subject_features"), NEXT) == 0
+    assert rows(Days("subject_features", before=-1, after=6), DAY) == 0
+    assert rows(Until("widgets"), DAY - timedelta(1)) == 0
+    assert rows(Until("widgets"), NEXT) == 1
+    assert rows(State("releases"), DAY) == 0

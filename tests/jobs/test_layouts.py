@@ -109,13 +109,19 @@ def widgets(*changes: dict[str, Any]) -> list[dict[str, Any]]:
 def built(spark: SparkSession, days: Sequence[int], **more: Any) -> list[dict[str, Any]]:
     known = more.pop("known", range(min(days) - 7, max(days) + 1))
     pages = more.pop("pages", {"home": HOME, "start": START})
+    rows_of_features = more.pop("features", None) or features(known)
+    before = more.pop("layouts", [])
     frame = layouts.build(
-        table(spark, "subject_features", more.pop("features", None) or features(known)),
+        table(spark, "subject_features", rows_of_features),
         table(spark, "policies", more.pop("policies", None) or fitted(known)),
         table(spark, "widgets", more.pop("widgets", widgets())),
-        table(spark, "layouts", more.pop("layouts", [])),
+        table(spark, "layouts", before),
         table(spark, "releases", more.pop("releases", [])),
         days=[on(day) for day in days],
+        known_days={
+            "subject_features": {row["feature_date"] for row in rows_of_features},
+            "layouts": {row["layout_date"] for row in before},
+        },
         pages=pages,
         specs=more.pop("specs", {"plain": SPEC, "first": START_SPEC}),
         feature_sets=SETS,

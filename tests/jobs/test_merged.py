@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.merged import File, UnsortedError, gathered, whole_subjects
+from jobs.merged import Beside, File, UnsortedError, gathered, whole_subjects
 
 DAY = date(2017, 11, 3)
 COLUMNS = {"left": ("subject", "n"), "right": ("subject", "n", "kind")}
@@ -47,6 +47,26 @@ def test_subjects_are_whole_and_no_row_is_lost(
         for n, piece in enumerate(pieces):
             read[n] += zip(piece["subject"].to_pylist(), piece["n"].to_pylist(), strict=True)
     assert read == [list(zip(subjects, range(len(subjects)), strict=True)) for subjects in told]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(sides, min_size=1, max_size=3),
+    st.lists(st.tuples(*[st.sampled_from("abcdefgh")] * 2).map(sorted), max_size=6),
+    st.integers(1, 7),
+)
+def test_a_stretch_of_subjects_has_its_rows_of_every_file_wherever_the_one_before_was(
+    tmp_path_factory: pytest.TempPathFactory,
+    told: list[list[str]],
+    stretches: list[list[str]],
+    batch_rows: int,
+) -> None:
+    folder = tmp_path_factory.mktemp("beside")
+    files = [File("left", DAY, put(folder / f"{n}.parquet", subjects)) for n, subjects in enumerate(told)]
+    beside = Beside(files, COLUMNS, batch_rows=batch_rows)
+    for first, last in stretches:
+        found = [piece["n"].to_pylist() for piece in beside.rows(first, last)]
+        assert found == [[n for n, one in enumerate(own) if first <= one <= last] for own in told]
 
 
 def test_what_is_held_is_a_batch_of_each_file(tmp_path: Path) -> None:

@@ -3,16 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
 from jobs import layouts, runs, standing
 from jobs.config import Page
+from jobs.contracts import contract
+from jobs.drawn_before import Drawn
 from jobs.due import of_night
+from jobs.merged import File
 from jobs.standing_rows import batches
 from jobs.tables import Tables
 from tests.jobs.given import rows, table
@@ -43,8 +49,19 @@ def _is_away(subject: str, day: int) -> bool:
 def drawn(spark: SparkSession, day: int, before: list[dict[str, Any]], **more: Any) -> list[dict[str, Any]]:
     """Draw a night that may lean on all nights given."""
     nights = {row["layout_date"] for row in before}
-    more = {"pages": PAGES, "widgets": LABELLED, "as_drawn": dict.fromkeys(nights, EVERY), **more}
-    return built(spark, [day], features=known(), known=DAYS, layouts=before, **more)
+    may = more.pop("as_drawn", dict.fromkeys(nights, EVERY))
+    more = {"pages": PAGES, "widgets": LABELLED, **more}
+    with TemporaryDirectory() as folder:
+        files: dict[int, list[File]] = {}
+        ordered = sorted(before, key=lambda row: (row["layout_date"], row["subject_bucket"], row["subject"]))
+        for (night, bucket), own in groupby(
+            ordered, key=lambda row: (row["layout_date"], row["subject_bucket"])
+        ):
+            part = pa.Table.from_pylist(list(own), contract("layouts").arrow_schema)
+            files.setdefault(bucket, []).append(File("layouts", night, f"{folder}/{night}-{bucket}.parquet"))
+            pq.write_table(part, files[bucket][-1].path)
+        leaning = Drawn(files, may) if may else None
+        return built(spark, [day], features=known(), known=DAYS, layouts=before, drawn_before=leaning, **more)
 
 
 @dataclass(frozen=True)
