@@ -69,7 +69,6 @@ def build(
     releases: DataFrame,
     *,
     days: Sequence[date],
-    known_days: Mapping[str, Collection[date]],
     pages: Mapping[str, Page],
     specs: Mapping[str, Policy],
     feature_sets: Mapping[str, FeatureSet],
@@ -79,12 +78,14 @@ def build(
     variants: VariantNames = NO_NAMES,
     served_until: date | None = None,
     drawn_before: Drawn | None = None,
+    known_days: Mapping[str, Collection[date]] | None = None,
     scenario: str = LIVE,
     epoch_days: int = LONGEST_EPOCH,
 ) -> DataFrame:
     """Draw pages for subjects with features whose draw does not stand, and the defaults for those without.
 
-    `known_days` names by table the days that have rows; others may be among them than those that are read.
+    `known_days` names by table the days that have rows, others than those that are read among them; where it
+    is not told, the rows are asked.
     `served_until` is the night of the live generation: what readers saw of it and of older nights stays as
     it was served. `drawn_before` says what the first of the days may lean on; without it every page is drawn.
 
@@ -101,9 +102,10 @@ def build(
         raise ConfigError(
             f"conf: jobs.layouts.epoch_days = {epoch_days} cannot be: it must lie in 1 to {LONGEST_EPOCH}."
         )
+    with_features = known_days["subject_features"] if known_days else _days_of(subject_features)
     plans = _plans(
         policies, widgets, releases,
-        days=days, known=sorted(known_days["subject_features"]), pages=pages, specs=specs, kinds=kinds,
+        days=days, known=sorted(with_features), pages=pages, specs=specs, kinds=kinds,
         length=epoch_days,
     )  # fmt: skip
     _require_features(plans)
@@ -122,7 +124,7 @@ def build(
     if served:
         stands = [of_night(kept, subject_features, day) for day in served]
         return _beside_served(drawn, earlier, reduce(DataFrame.unionByName, stands), served[-1])
-    has_rows = not set(days).isdisjoint(known_days["layouts"])
+    has_rows = known_days is None or not set(days).isdisjoint(known_days["layouts"])
     rows = drawn.unionByName(earlier.where(F.col("scenario") != scenario)) if has_rows else drawn
     return rows.unionByName(found.told(days[0]), allowMissingColumns=True) if found.stood else rows
 
@@ -180,6 +182,10 @@ class Plan:
     spec: str
     nights: list[date]
     epochs: Epochs
+
+
+def _days_of(subject_features: DataFrame) -> set[date]:
+    return {row["feature_date"] for row in subject_features.select("feature_date").distinct().collect()}
 
 
 def _plans(

@@ -5,6 +5,7 @@ Spark took twice as long to read and hash them: most of it went into sorting eac
 Grain: a Parquet file, in folders that name its partition.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -24,7 +25,7 @@ from jobs.tables import located
 from ml.xxhash import Hashes
 
 BATCH_ROWS = 16_384
-FEW_BYTES = 8 << 20
+FEW_BYTES, FEW_FILES = 8 << 20, 32
 """Files of no more together are read here: tasks would take longer."""
 AT_ONCE = 1 << 20
 """Keys whose hashes a task holds before it hands them on: 8 MiB."""
@@ -64,14 +65,14 @@ def seen(spark: SparkSession, asked: Asked, rows: int) -> Seen:
     """Read all files under a folder, of `rows` rows: equal rows have one digest, in any order and split."""
     files = _files(asked.folder)
     ranges = rows // repeats.IN_RANGE + 1
-    if sum(files.values()) <= FEW_BYTES:
+    if sum(files.values()) <= FEW_BYTES and len(files) <= FEW_FILES:
         found = pa.Table.from_batches(_met(_pieces(files, asked, ranges)), SEEN)
     else:
         pieces = _dealt(files, spark).mapInArrow(
             partial(_in_task, asked=asked, ranges=ranges),
             "range int, digest long, keyless long, hashes binary",
         )
-        met = pieces.repartition(ranges, "range")
+        met = pieces.repartitionById(ranges, "range")
         found = met.mapInArrow(_met, "digest long, keyless long, is_twice boolean").toArrow()
     digests, keyless, is_twice = (found[name].to_pylist() for name in SEEN.names)
     return Seen(sum(digests) % 2**64, sum(keyless), any(is_twice))
@@ -81,7 +82,9 @@ def _files(folder: str) -> dict[str, int]:
     """The files under a folder, by their place in it, with their size in bytes."""
     filesystem, base = located(folder)
     found = filesystem.get_file_info(pafs.FileSelector(base, recursive=True, allow_not_found=True))
-    return {info.path[len(base) + 1 :]: info.size for info in found if info.path.endswith(".parquet")}
+    files = {info.path[len(base) + 1 :]: info.size for info in found if info.path.endswith(".parquet")}
+    # Nor does Spark read what begins like this.
+    return {name: size for name, size in files.items() if not re.search(r"(^|/)[_.]", name)}
 
 
 def _dealt(files: Mapping[str, int], spark: SparkSession) -> DataFrame:
@@ -173,9 +176,10 @@ def _told(value: str, kind: pa.DataType) -> pa.Scalar:
 
 
 def _key(column: pa.Array) -> pa.Array:
-    """A part of a key, with an empty text for none."""
+    """A part of a key, with an empty text, or no bytes, for none."""
     plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-    return pc.fill_null(plain, "") if plain.null_count and pa.types.is_string(plain.type) else plain
+    nothing = {pa.string(): "", pa.binary(): b""}.get(plain.type)
+    return pc.fill_null(plain, nothing) if plain.null_count and nothing is not None else plain
 
 
 def _lacking(parts: Sequence[pa.Array]) -> int:

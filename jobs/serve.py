@@ -159,7 +159,7 @@ class Application:
                 layout = answer.layout if answer else layout
             versions = self._versions(generation, subject)
             if self.log is not None:
-                answer = answer or Answer(layout, generation.about(page).get("candidates", []))
+                answer = answer or Answer(layout, self._about(generation, page).get("candidates", []))
         except StoreGone as gone:
             gone.layout = layout or gone.layout or built_in(subject, page, str(gone), 0)
             raise
@@ -181,14 +181,20 @@ class Application:
             return drawn[:32]
 
     def _variant(self, generation: Generation, page: str, query: Mapping[str, str], scope: Scope) -> str:
-        """Return the variant to ask for; none where the store cannot tell: `get` then says what to show."""
-        try:
-            if "variants" not in generation.about(page):
-                return ""
-            kind = query.get("device_kind") or ("phone" if "Mobi" in _agent(scope) else "")
-            return self.store.variant(page, device=kind, of=generation)
-        except StoreError:
+        """Return the variant to ask for, if the page has any."""
+        if "variants" not in self._about(generation, page):
             return ""
+        kind = query.get("device_kind") or ("phone" if "Mobi" in _agent(scope) else "")
+        return self.store.variant(page, device=kind, of=generation)
+
+    def _about(self, generation: Generation, page: str) -> Mapping[str, Any]:
+        """Return what is said of a page, nothing where it cannot be read."""
+        try:
+            return generation.about(page)
+        except StoreGone:
+            raise
+        except StoreError:
+            return {}
 
     def _versions(self, generation: Generation, subject: str) -> dict[str, str]:
         """Return the versions of flags that a subject sees, none where they cannot be read."""

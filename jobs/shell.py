@@ -345,7 +345,7 @@ def _of_run(
 
 def _days_of(tables: Tables, name: str, version: int | None) -> frozenset[date]:
     rows = {} if version is None else stored_rows(tables, contract(name), version)
-    return frozenset(day for day, count in rows.items() if count)
+    return frozenset(day for day, count in rows.items() if count != 0)
 
 
 def _served_until(config: Config) -> date | None:

@@ -90,13 +90,14 @@ def _asked(batches: Batches, epochs: Sequence[EpochRow], drawn: Drawn) -> Iterat
     pages: dict[str, list[EpochRow]] = {}
     for epoch in epochs:
         pages.setdefault(epoch.page, []).append(epoch)
-    beside = {bucket: Beside(files, {"layouts": COLUMNS}) for bucket, files in drawn.files.items()}
+    beside, of_bucket = Beside((), {}), None  # of one bucket at a time: files of a task's others are closed
     for batch in batches:
         for bucket in pc.unique(batch["subject_bucket"]).to_pylist():
             own = batch.filter(pc.equal(batch["subject_bucket"], bucket))
             ends = pc.min_max(own["subject"]).as_py()
-            parts = beside[bucket].rows(ends["min"], ends["max"]) if bucket in beside else []
-            before = _live(parts, drawn.files.get(bucket, ()), drawn.as_drawn)
+            if bucket != of_bucket:
+                beside, of_bucket = Beside(drawn.files.get(bucket, ()), {"layouts": COLUMNS}), bucket
+            before = _live(beside.rows(ends["min"], ends["max"]), beside.files, drawn.as_drawn)
             for page, of_page in pages.items():
                 place = pc.index_in(own["own_date"], pa.array([epoch.own_date for epoch in of_page]))
                 rows, at = own.filter(place.is_valid()), np.asarray(place.drop_null(), dtype=np.int64)
@@ -121,7 +122,7 @@ def _stands(
     of_subject = pc.index_in(before["subject"], value_set=rows["subject"]).combine_chunks()
     there = np.flatnonzero(np.asarray(of_subject.is_valid()))
     newest = np.full(rows.num_rows, -1, dtype=np.int64)
-    newest[np.asarray(of_subject.drop_null(), dtype=np.int64)] = there  # of places that repeat the last stays
+    np.maximum.at(newest, np.asarray(of_subject.drop_null(), dtype=np.int64), there)
     has = newest >= 0
     was = before.take(pa.array(newest[has]))
     terms = _taken([one.terms for one in epochs], epoch[has])

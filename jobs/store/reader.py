@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from jobs.store import keys
 from jobs.store.backends import Address, Backend, Colour, backend_of
 from jobs.store.codec import Columns, Draw, columns, decode
-from jobs.store.errors import NotThere, StoreError, StoreGone
+from jobs.store.errors import BrokenValue, NotThere, StoreError, StoreGone
 from jobs.store.pages import Page, compose, product_lists
 from jobs.store.pointer import Pointer
 from jobs.store.polled import Polled
@@ -76,14 +76,25 @@ class Generation:
         return made
 
     def about(self, page: str) -> dict[str, Any]:
-        """Return what is said of a page (`page:PAGE` of keys.py); {} if nothing, or no such page is there."""
+        """Return what is said of a page (`page:PAGE` of keys.py); {} if nothing, or no such page is there.
+
+        Raises
+        ------
+        StoreError
+            When it cannot be read.
+
+        """
         try:
             return self._about[page]
         except KeyError:
             if page not in self.colour.heartbeat.defaults:
                 return {}  # callers make up pages: none of those is read or kept
         value = self.colour.get(keys.page_key(page))
-        return self._about.setdefault(page, json.loads(value or b"{}"))
+        try:
+            said = dict(json.loads(value or b"{}"))
+        except (ValueError, TypeError) as error:
+            raise BrokenValue(f"What is said of page {page} cannot be read: {error!r}.") from None
+        return self._about.setdefault(page, said)
 
     def draw(self, key: bytes) -> Draw | None:
         """Return the draw under a key, None where there is none."""

@@ -1,5 +1,6 @@
 """The leak check: features that stand on their own day pass, and a planted leak is named by its column."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -10,9 +11,9 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import feedback, leaks, releases, subject_features, users
+from jobs import feedback, layouts, leaks, releases, subject_features, users
 from jobs.config import ConfigError, Consent, load
-from jobs.shell import Command, Job
+from jobs.shell import OF_RUN, Command, Job
 from tests.jobs.given import table
 from tests.jobs.test_subject_features import ACTIVITY, SCALES, SETS, day, user, widget
 
@@ -53,6 +54,12 @@ def test_a_planted_leak_is_found_and_the_features_have_none(spark: SparkSession)
     planted = replace(subject_features.JOB, build=peeking)
     tomorrow = {row["subject"] for row in ACTIVITY if row["activity_date"] == day(1)}
     assert leaks.compare(planted, known, later, day(0), arguments) == {"region": len(tomorrow)}
+
+
+def test_layouts_need_nothing_that_only_a_run_knows() -> None:
+    parameters = inspect.signature(layouts.build).parameters
+    needed = [name for name, one in parameters.items() if one.default is one.empty]
+    assert set(needed) & set(OF_RUN) == {"days"}
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,18 @@ def test_a_store_that_is_gone_is_503_with_a_page_to_show(tmp_path):
     )
 
 
+@pytest.mark.parametrize("value", [b"{broken", b"\xff", b"null", b"[1]"])
+def test_what_is_said_of_a_page_and_cannot_be_read_costs_no_layout(served, monkeypatch, value):
+    colour = served.application.store.generation().colour
+    known = type(colour).get
+    broken = {b"page:home": value}
+    monkeypatch.setattr(type(colour), "get", lambda self, key: broken.get(key) or known(self, key))
+    status, told = served.get("/v1/layouts/home?user=h1")
+    assert (status, told["freshness"]) == (200, "fresh")
+    assert "variant" not in told
+    assert served.spans()[-1].attributes["vitrine.candidates"] == sorted(told["widgets"])
+
+
 def test_a_store_that_goes_on_the_way_still_leaves_a_page_to_show(served, monkeypatch):
     def gone(*_, **__):
         raise StoreGone("nobody answers")

@@ -7,7 +7,7 @@ from uvicorn.server import ServerState
 from jobs.serving import Connection
 
 
-def test_a_request_is_answered_a_turn_after_it_was_read_with_those_that_came_meanwhile():
+def test_a_request_is_answered_a_turn_after_it_was_read():
     asked = []
 
     async def application(scope, receive, send):

@@ -93,6 +93,7 @@ def place(fetched: Path, days: int = 1) -> Iterator[Place]:
             "VITRINE_METRICS_TOKEN": "week",
             "NO_PROXY": "127.0.0.1,localhost",
             ENDPOINT: received.address,
+            "OTEL_METRIC_EXPORT_INTERVAL": "10000",
         }
         made = None
         try:
