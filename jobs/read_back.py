@@ -148,7 +148,12 @@ def _columns(name: str, asked: Asked) -> Iterator[dict[str, pa.Array]]:
         source = pq.ParquetFile(file, read_dictionary=few)
         held = [column for column in kinds if column not in told]
         as_they_are = {path.partition(".")[0] for path in few}
-        for batch in source.iter_batches(BATCH_ROWS, columns=held, use_threads=False):
+        # Row groups have dictionaries of their own, and nested texts of two are more than Arrow can join.
+        for batch in (
+            batch
+            for group in range(source.num_row_groups)
+            for batch in source.iter_batches(BATCH_ROWS, row_groups=[group], columns=held, use_threads=False)
+        ):
             yield {
                 column: pa.repeat(_told(told[column], kind), len(batch))
                 if column in told
@@ -160,15 +165,13 @@ def _columns(name: str, asked: Asked) -> Iterator[dict[str, pa.Array]]:
 
 
 def _of_few_words(about: pq.FileMetaData) -> list[str]:
-    """Texts that a file holds as a dictionary: read as such they cost half."""
-    if not about.num_row_groups:
-        return []
-    columns = [about.row_group(0).column(at) for at in range(about.num_columns)]
-    return [
-        column.path_in_schema
-        for column in columns
-        if column.physical_type == "BYTE_ARRAY" and "PLAIN" not in column.encodings
-    ]
+    """Texts that a file holds as dictionaries throughout: read as such they cost half."""
+    groups = [about.row_group(at) for at in range(about.num_row_groups)]
+    few: dict[str, bool] = {}
+    for column in (group.column(at) for group in groups for at in range(about.num_columns)):
+        is_few = column.physical_type == "BYTE_ARRAY" and "PLAIN" not in column.encodings
+        few[column.path_in_schema] = few.get(column.path_in_schema, True) and is_few
+    return [path for path, is_few in few.items() if is_few]
 
 
 def _told(value: str, kind: pa.DataType) -> pa.Scalar:

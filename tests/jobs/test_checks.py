@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -167,15 +168,26 @@ def test_the_digest_is_the_sum_of_row_hashes_in_any_order(spark: SparkSession, t
 
 
 def test_the_digest_is_that_of_a_file_of_several_row_groups(spark: SparkSession, tmp_path: Path) -> None:
-    about, made = (
-        contract("feedback"),
-        decisions(spark, 900).withColumn("page", F.concat("subject_bucket", "subject")),
+    """Texts in maps are read as dictionaries, of which each row group has its own."""
+    about, folder = contract("feedback"), str(tmp_path / "small")
+    key = F.when(F.monotonically_increasing_id() < 1500, "detail").otherwise("basket")
+    made = (
+        decisions(spark, 3000)
+        .coalesce(1)
+        .withColumns(
+            {
+                "rewards": F.create_map(key, F.col("position").cast("double")),
+                "decision_date": F.lit(DAY),
+                "subject_bucket": F.lit(0),
+            }
+        )
     )
-    expected = digest(made, about)
-    folder = str(tmp_path / "small")
-    made.coalesce(1).write.option("parquet.block.size", 1024).partitionBy(*about.partition_by).parquet(folder)
+    made.write.option("parquet.block.size", 1 << 14).partitionBy(*about.partition_by).parquet(folder)
+    (file,) = map(pq.read_metadata, Path(folder).rglob("*.parquet"))
+    assert file.num_row_groups > 1
+    assert "rewards.key_value.key" in read_back._of_few_words(file)
     found = checks.measure(spark.read.schema(about.ddl).parquet(folder), folder, about)
-    assert found[checks.DIGEST] == expected
+    assert found[checks.DIGEST] == digest(made, about)
 
 
 def test_a_partition_may_be_a_text_or_nothing(spark: SparkSession, tmp_path: Path) -> None:
