@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial, reduce
 
-import pyarrow as pa
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
@@ -18,26 +17,15 @@ from jobs.drawing import WHO
 from jobs.drawn_before import Drawn
 from jobs.epochs import EPOCH_ZERO
 from jobs.scenarios import LIVE
+from jobs.sources import schemas
+from jobs.spark import frame_of
 from jobs.standing import NIGHTS
-from jobs.standing_asked import COUNTS, TONIGHT, UNDRAWN, EpochRow, counted, undrawn
+from jobs.standing_asked import COUNTS, EPOCH_ROW, TONIGHT, UNDRAWN, EpochRow, counted, undrawn
 from jobs.store.keys import DEFAULT_PREFIX
 from jobs.subject_features import MAPS
 
 KEYS = ("layout_date", "subject", "subject_bucket", "feature_date")
-TOLD = pa.schema([("_reason", pa.string()), ("_skipped", pa.int64()), ("_day", pa.date32())])
-
-
-EPOCH_ROW = pa.schema(
-    [
-        *((name, pa.date32()) for name in ("layout_date", "own_date", "feature_date")),
-        ("page_bit", pa.int64()),
-        ("page", pa.string()),
-        ("variants", pa.int64()),
-        ("terms", pa.string()),
-        ("asks_who", pa.bool_()),
-    ]
-)
-"""Of Arrow: of what is made of Python's rows, Spark sends each part through a worker."""
+TOLD = {"_reason": "string", "_skipped": "bigint", "_day": "date"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +40,7 @@ class Due:
         """Return what the run's manifest tells of it."""
         reason = f"of {self.of:,} layouts stand as they were drawn on an earlier night"
         row = {"_reason": reason, "_skipped": self.stood, "_day": night}
-        return self.rows.sparkSession.createDataFrame(pa.Table.from_pylist([row], schema=TOLD))
+        return frame_of(self.rows.sparkSession, [row], TOLD)
 
 
 def due(
@@ -74,12 +62,12 @@ def due(
         # What is due is counted first: where it is nothing, as on most nights, no older features are read.
         asked = [epoch for epoch in epochs if epoch.layout_date == days[0]]
         first = tonight.where(F.col("layout_date") == F.lit(days[0])).select(*TONIGHT)
-        counts = first.mapInArrow(partial(counted, epochs=asked, drawn=before), COUNTS).collect()
+        counts = first.mapInArrow(partial(counted, epochs=asked, drawn=before), schemas.ddl(COUNTS)).collect()
         needed = {row["feature_date"] for row in counts if not row["is_standing"]}
         wanted = [epoch for epoch in older if epoch.layout_date == days[0] and epoch.feature_date in needed]
         older = [epoch for epoch in older if epoch.layout_date != days[0]]
         if wanted:
-            rows = first.mapInArrow(partial(undrawn, epochs=wanted, drawn=before), UNDRAWN)
+            rows = first.mapInArrow(partial(undrawn, epochs=wanted, drawn=before), schemas.ddl(UNDRAWN))
             drawn.append(_older(rows, subject_features, wanted))
     if older:
         drawn.append(_older(_asked(tonight, older), subject_features, older))
@@ -135,8 +123,7 @@ def _older(asked: DataFrame, subject_features: DataFrame, epochs: Sequence[Epoch
 
 
 def _listed(frame: DataFrame, epochs: Sequence[EpochRow]) -> DataFrame:
-    rows = [epoch._asdict() for epoch in epochs]
-    return frame.sparkSession.createDataFrame(pa.Table.from_pylist(rows, schema=EPOCH_ROW))
+    return frame_of(frame.sparkSession, [epoch._asdict() for epoch in epochs], EPOCH_ROW)
 
 
 def of_night(layouts: DataFrame, subject_features: DataFrame, night: date) -> DataFrame:

@@ -27,7 +27,6 @@ from functools import partial, reduce
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -45,7 +44,7 @@ from jobs.live import POLICY, LivePolicies
 from jobs.page_words import named
 from jobs.scenarios import BACKFILL, LIVE
 from jobs.shell import Days, Job, State, Until
-from jobs.spark import collected
+from jobs.spark import collected, frame_of
 from jobs.standing import NIGHTS
 from jobs.standing_asked import EpochRow
 from jobs.store.encode import COLUMNS as SERVED
@@ -154,15 +153,10 @@ def late(
     return layouts.where(is_later & is_live).select(F.col("layout_date").alias("day")).distinct()
 
 
-DEFAULT_ROW = pa.schema(
-    [
-        ("layout_date", pa.date32()),
-        ("subject", pa.string()),
-        ("subject_bucket", pa.int32()),
-        ("feature_date", pa.date32()),
-        ("pages", pa.int64()),
-    ]
-)
+DEFAULT_ROW = {
+    "layout_date": "date", "subject": "string", "subject_bucket": "int", "feature_date": "date",
+    "pages": "bigint",
+}  # fmt: skip
 
 
 def default_subject(page: str, number: int) -> str:
@@ -338,7 +332,7 @@ def _default_rows(subject_features: DataFrame, plans: Sequence[Plan], subject_bu
         for day in plan.nights
         for number in range(DEFAULT_VARIANTS)
     ]
-    named = subject_features.sparkSession.createDataFrame(pa.Table.from_pylist(rows, schema=DEFAULT_ROW))
+    named = frame_of(subject_features.sparkSession, rows, DEFAULT_ROW)
     unknown = [F.lit(None).cast("map<string,double>").alias(name) for name in MAPS]
     unknown += [F.lit(None).cast("string").alias(name) for name in WHO]
     return named.select(*KEYS, *unknown, "pages")

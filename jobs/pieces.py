@@ -51,7 +51,8 @@ def gathered(pieces: DataFrame) -> DataFrame:
     Whatever is to stand beside them is joined before: a join would take their order away.
     """
     # By the part's own number: a hash of few numbers leaves one task with most of them.
-    return pieces.repartitionById(shuffle_tasks(pieces), "part").sortWithinPartitions("day", "part")
+    tasks = shuffle_tasks(pieces.sparkSession)
+    return pieces.repartitionById(tasks, "part").sortWithinPartitions("day", "part")
 
 
 def whole(

@@ -163,7 +163,7 @@ def _by_partition(frame: DataFrame, about: Contract) -> DataFrame:
     if BUCKET not in about.partition_by:
         return frame.repartition(*about.partition_by)
     day = F.unix_date(about.day) if about.day else F.lit(0)
-    return frame.repartitionById(shuffle_tasks(frame), F.col(BUCKET) + day)
+    return frame.repartitionById(shuffle_tasks(frame.sparkSession), F.col(BUCKET) + day)
 
 
 def quarantine(staged: Staged, about: Contract, tables: Tables, run: Run) -> tuple[int, list[str]]:

@@ -5,7 +5,6 @@ Spark took twice as long to read and hash them: most of it went into sorting eac
 Grain: a Parquet file, in folders that name its partition.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -14,14 +13,15 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs import repeats
 from jobs.contracts import arrow_type
 from jobs.row_hashes import row_hashes, seed_of
-from jobs.tables import located
+from jobs.sources import schemas
+from jobs.spark import shuffle_tasks
+from jobs.tables import located, parquet_files
 from ml.xxhash import Hashes
 
 BATCH_ROWS = 16_384
@@ -30,10 +30,9 @@ FEW_BYTES, FEW_FILES = 8 << 20, 32
 AT_ONCE = 1 << 20
 """Keys whose hashes a task holds before it hands them on: 8 MiB."""
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-PIECES = pa.schema(
-    [("range", pa.int32()), ("digest", pa.int64()), ("keyless", pa.int64()), ("hashes", pa.binary())]
-)
-SEEN = pa.schema([("digest", pa.int64()), ("keyless", pa.int64()), ("is_twice", pa.bool_())])
+PIECES = {"range": "int", "digest": "bigint", "keyless": "bigint", "hashes": "binary"}
+SEEN = {"digest": "bigint", "keyless": "bigint", "is_twice": "boolean"}
+ARROW_PIECES, ARROW_SEEN = schemas.arrow(PIECES), schemas.arrow(SEEN)
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -66,30 +65,26 @@ def seen(spark: SparkSession, asked: Asked, rows: int) -> Seen:
     files = _files(asked.folder)
     ranges = rows // repeats.IN_RANGE + 1
     if sum(files.values()) <= FEW_BYTES and len(files) <= FEW_FILES:
-        found = pa.Table.from_batches(_met(_pieces(files, asked, ranges)), SEEN)
+        found = pa.Table.from_batches(_met(_pieces(files, asked, ranges)), ARROW_SEEN)
     else:
         pieces = _dealt(files, spark).mapInArrow(
-            partial(_in_task, asked=asked, ranges=ranges),
-            "range int, digest long, keyless long, hashes binary",
+            partial(_in_task, asked=asked, ranges=ranges), schemas.ddl(PIECES)
         )
         met = pieces.repartitionById(ranges, "range")
-        found = met.mapInArrow(_met, "digest long, keyless long, is_twice boolean").toArrow()
-    digests, keyless, is_twice = (found[name].to_pylist() for name in SEEN.names)
+        found = met.mapInArrow(_met, schemas.ddl(SEEN)).toArrow()
+    digests, keyless, is_twice = (found[name].to_pylist() for name in SEEN)
     return Seen(sum(digests) % 2**64, sum(keyless), any(is_twice))
 
 
 def _files(folder: str) -> dict[str, int]:
     """The files under a folder, by their place in it, with their size in bytes."""
-    filesystem, base = located(folder)
-    found = filesystem.get_file_info(pafs.FileSelector(base, recursive=True, allow_not_found=True))
-    files = {info.path[len(base) + 1 :]: info.size for info in found if info.path.endswith(".parquet")}
-    # Nor does Spark read what begins like this.
-    return {name: size for name, size in files.items() if not re.search(r"(^|/)[_.]", name)}
+    _, base = located(folder)
+    return {info.path[len(base) + 1 :]: info.size for info in parquet_files(folder)}
 
 
 def _dealt(files: Mapping[str, int], spark: SparkSession) -> DataFrame:
     """Deal files out to tasks, so that large ones lie apart."""
-    tasks = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
+    tasks = shuffle_tasks(spark)
     by_size = sorted(files, key=lambda name: -files[name])
     # A list is cut into as many stretches of one length as there are cores.
     return spark.createDataFrame([(name,) for n in range(tasks) for name in by_size[n::tasks]], "name string")
@@ -119,17 +114,17 @@ def _piece(digest: int, keyless: int, held: Sequence[Hashes], ranges: int) -> pa
     once = {"digest": _signed(digest), "keyless": keyless}
     columns = {name: [value] + [0] * (ranges - 1) for name, value in once.items()}
     return pa.RecordBatch.from_pydict(
-        {"range": range(ranges), **columns, "hashes": repeats.cut(held, ranges)}, PIECES
+        {"range": range(ranges), **columns, "hashes": repeats.cut(held, ranges)}, ARROW_PIECES
     )
 
 
 def _met(batches: Batches) -> Batches:
     """Look through the pieces of some ranges."""
-    pieces = pa.Table.from_batches(batches, PIECES)
+    pieces = pa.Table.from_batches(batches, ARROW_PIECES)
     digest, keyless = (sum(pieces[name].to_pylist()) for name in ("digest", "keyless"))
     is_twice = repeats.any_twice(piece.as_buffer() for piece in pieces["hashes"])
     yield pa.RecordBatch.from_pydict(
-        {"digest": [_signed(digest)], "keyless": [keyless], "is_twice": [is_twice]}, SEEN
+        {"digest": [_signed(digest)], "keyless": [keyless], "is_twice": [is_twice]}, ARROW_SEEN
     )
 
 

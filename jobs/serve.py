@@ -91,9 +91,10 @@ class Application:
         else:
             status, content = self.answer(scope)
         self.reads.note(status, content)
-        kind, body = (
-            (PLAIN, content[METRICS].encode()) if METRICS in content else (JSON, orjson.dumps(content))
-        )
+        if METRICS in content:
+            kind, body = PLAIN, content[METRICS].encode()
+        else:
+            kind, body = JSON, orjson.dumps(content)
         headers = (kind, (b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

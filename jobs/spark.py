@@ -5,15 +5,18 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from jobs.config import Config, engine_address
+from jobs.sources import schemas
 
 # What the Connect server, spark-submit and a local session have in common.
 SETTINGS = {
@@ -80,9 +83,14 @@ def collected(*frames: DataFrame) -> list[list[Row]]:
         return list(pool.map(lambda frame: frame.collect(), frames))
 
 
-def shuffle_tasks(frame: DataFrame) -> int:
+def frame_of(spark: SparkSession, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> DataFrame:
+    """Make a frame of few rows, by Arrow: of Python's rows Spark sends each part through a worker."""
+    return spark.createDataFrame(pa.Table.from_pylist(rows, schema=schemas.arrow(columns)))
+
+
+def shuffle_tasks(spark: SparkSession) -> int:
     """Into how many tasks rows go that are dealt out by a number of their own."""
-    return int(frame.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
+    return int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
 
 
 def _with(builder: SparkSession.Builder, settings: Mapping[str, str]) -> SparkSession:

@@ -23,14 +23,15 @@ from jobs.drawing import WHO
 from jobs.drawn_before import Drawn
 from jobs.merged import Beside, File
 from jobs.scenarios import LIVE
+from jobs.sources import schemas
 from jobs.standing import BETWEEN, AsDrawn
 
 TONIGHT = ("layout_date", "own_date", "subject", "subject_bucket", *WHO)
-COUNTS = "feature_date date, is_standing boolean, layouts long"
-UNDRAWN = (
-    "layout_date date, subject string, subject_bucket int, role string, region string, feature_date date,"
-    " page_bit long"
-)
+COUNTS = {"feature_date": "date", "is_standing": "boolean", "layouts": "bigint"}
+UNDRAWN = {
+    "layout_date": "date", "subject": "string", "subject_bucket": "int", "role": "string", "region": "string",
+    "feature_date": "date", "page_bit": "bigint",
+}  # fmt: skip
 COLUMNS = ("subject", "scenario", "page", "drawn_date", "terms")
 
 Batches = Iterator[pa.RecordBatch]
@@ -47,6 +48,12 @@ class EpochRow(NamedTuple):
     variants: int
     terms: str
     asks_who: bool
+
+
+EPOCH_ROW = {
+    "layout_date": "date", "own_date": "date", "feature_date": "date", "page_bit": "bigint", "page": "string",
+    "variants": "bigint", "terms": "string", "asks_who": "boolean",
+}  # fmt: skip
 
 
 class _Asked(NamedTuple):
@@ -66,11 +73,8 @@ def counted(batches: Batches, *, epochs: Sequence[EpochRow], drawn: Drawn) -> Ba
             found = np.bincount(asked.epoch[asked.stands == stands], minlength=len(asked.epochs))
             for epoch, subjects in zip(asked.epochs, found.tolist(), strict=True):
                 counts[epoch.feature_date, stands] += subjects * epoch.variants
-    rows = [(*key, layouts) for key, layouts in counts.items() if layouts]
-    days, standing, layouts = zip(*rows, strict=True) if rows else ((), (), ())
-    kinds = (pa.date32(), pa.bool_(), pa.int64())
-    arrays = [pa.array(part, kind) for part, kind in zip((days, standing, layouts), kinds, strict=True)]
-    yield pa.RecordBatch.from_arrays(arrays, ["feature_date", "is_standing", "layouts"])
+    rows = [dict(zip(COUNTS, (*key, layouts), strict=True)) for key, layouts in counts.items() if layouts]
+    yield pa.RecordBatch.from_pylist(rows, schemas.arrow(COUNTS))
 
 
 def undrawn(batches: Batches, *, epochs: Sequence[EpochRow], drawn: Drawn) -> Batches:

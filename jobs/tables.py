@@ -6,6 +6,7 @@ the old rows or the new ones, never both and never a part.
 """
 
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -234,13 +235,21 @@ def holds_files(path: str) -> bool:
     return bool(filesystem.get_file_info(base).type == pafs.FileType.Directory)
 
 
+def parquet_files(path: str) -> list[pafs.FileInfo]:
+    """Return the Parquet files under a folder, but for those that Spark does not read: `_…` and `.…`."""
+    filesystem, base = located(path)
+    found = filesystem.get_file_info(pafs.FileSelector(base, recursive=True, allow_not_found=True))
+    files = (info for info in found if info.type == pafs.FileType.File and info.path.endswith(".parquet"))
+    return [info for info in files if not re.search(r"/[_.]", info.path[len(base) :])]
+
+
 def rows_by_partition(path: str, name: str) -> dict[date, int]:
     """Rows of the Parquet files under a folder by the day that their path names, from their footers alone."""
-    filesystem, base = located(path)
+    filesystem, _ = located(path)
     found: dict[date, int] = {}
-    for info in filesystem.get_file_info(pafs.FileSelector(base, recursive=True, allow_not_found=True)):
+    for info in parquet_files(path):
         day = next((part for part in info.path.split("/") if part.startswith(f"{name}=")), None)
-        if day is None or not info.path.endswith(".parquet"):
+        if day is None:
             continue
         with filesystem.open_input_file(info.path) as file:
             at = date.fromisoformat(day.partition("=")[2])
@@ -271,12 +280,8 @@ def _remove(path: str) -> RemoveAction:
 def _adds(root: str, staged: str) -> list[AddAction]:
     filesystem, base = located(root)
     adds = []
-    for info in filesystem.get_file_info(
-        pafs.FileSelector(f"{base}/{staged}", recursive=True, allow_not_found=True)
-    ):
+    for info in parquet_files(f"{root}/{staged}"):
         relative = PurePosixPath(info.path).relative_to(base)
-        if info.type != pafs.FileType.File or relative.suffix != ".parquet":
-            continue
         with filesystem.open_input_file(info.path) as file:
             rows = pq.read_metadata(file).num_rows
         values = dict(part.split("=", 1) for part in relative.parts if "=" in part)

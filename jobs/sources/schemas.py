@@ -6,6 +6,7 @@ import pyarrow as pa
 
 ARROW_TYPES: Mapping[str, pa.DataType] = {
     "string": pa.string(),
+    "binary": pa.binary(),
     "int": pa.int32(),
     "bigint": pa.int64(),
     "double": pa.float64(),

@@ -4,8 +4,6 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobs.store.keys import page_key
-
 if TYPE_CHECKING:
     from jobs.store.backends import Colour
     from jobs.store.reader import Layout
@@ -70,16 +68,15 @@ def product_lists(colour: "Colour", names: Iterable[str]) -> dict[str, tuple[str
     }
 
 
-def compose(colour: "Colour", subject: str, layout: "Layout") -> tuple[Slot, ...]:
+def compose(colour: "Colour", subject: str, layout: "Layout", about: Mapping[str, Any]) -> tuple[Slot, ...]:
     """Fill each widget with products: the subject's own first, then the list's, 12 in all, none twice.
 
-    Where the page says so, what the subject bought lately comes last.
+    about : what is said of the page; where it says so, what the subject bought lately comes last.
     """
     widgets = [
         _parsed(value) for value in colour.get_all(f"widget:{name}".encode() for name in layout.widgets)
     ]
-    wanted = [b"own:", f"own:{subject}".encode(), page_key(layout.page)]
-    nobody, mine, about = map(_parsed, colour.get_all(wanted))
+    nobody, mine = map(_parsed, colour.get_all([b"own:", f"own:{subject}".encode()]))
     own = {**nobody, **mine}
     lately = frozenset(own.get(bought_list(about["bought_days"]), ()) if "bought_days" in about else ())
     chosen = [_own(name, labels, own) for name, labels in zip(layout.widgets, widgets, strict=True)]

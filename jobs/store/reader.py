@@ -164,7 +164,7 @@ class Store:
         try:
             generation = self.generation()
             layout = self._layout(generation, subject, page, variant)
-            return Page(layout, compose(generation.colour, subject, layout))
+            return Page(layout, compose(generation.colour, subject, layout, generation.about(page)))
         except StoreGone as gone:
             gone.layout = built_in(subject, page, str(gone), 0)
             raise

@@ -11,7 +11,7 @@ from deltalake import DeltaTable, Schema, write_deltalake
 
 from jobs import tables as of_tables
 from jobs.contracts import contract
-from jobs.tables import Tables
+from jobs.tables import Tables, parquet_files
 
 FRIDAY, SATURDAY = date(2017, 11, 3), date(2017, 11, 4)
 
@@ -86,3 +86,12 @@ def test_a_table_whose_columns_were_told_in_other_words_takes_rows(tmp_path: Pat
     row = dict.fromkeys(about.columns) | {"generation": 7}
     tables.append("exports", [row])
     assert tables.read("exports", columns=["generation"]).to_pylist() == [{"generation": 7}]
+
+
+def test_files_that_spark_does_not_read_are_none_of_a_table(tmp_path: Path) -> None:
+    names = ("a.parquet", "day=_x/b.parquet", "_temporary/0/c.parquet", "day=1/.d.parquet", "day=1/e.crc")
+    for name in names:
+        (tmp_path / "_staged" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "_staged" / name).touch()
+    found = [info.path for info in parquet_files(str(tmp_path / "_staged"))]
+    assert sorted(found) == [str(tmp_path / "_staged" / name) for name in names[:2]]
