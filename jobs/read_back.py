@@ -30,11 +30,16 @@ FEW_BYTES, FEW_FILES = 8 << 20, 32
 AT_ONCE = 1 << 20
 """Keys whose hashes a task holds before it hands them on: 8 MiB."""
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-PIECES = {"range": "int", "digest": "bigint", "keyless": "bigint", "hashes": "binary"}
-SEEN = {"digest": "bigint", "keyless": "bigint", "is_twice": "boolean"}
+SUMS = {"rows": "bigint", "digest": "bigint", "keyless": "bigint"}
+PIECES = {"range": "int", **SUMS, "hashes": "binary"}
+SEEN = {**SUMS, "is_twice": "boolean"}
 ARROW_PIECES, ARROW_SEEN = schemas.arrow(PIECES), schemas.arrow(SEEN)
 
 Batches = Iterator[pa.RecordBatch]
+
+
+class Unlike(RuntimeError):
+    """Two readers of the same files did not see the same rows: what they measured is of different rows."""
 
 
 class Seen(NamedTuple):
@@ -61,7 +66,14 @@ class Asked:
 
 
 def seen(spark: SparkSession, asked: Asked, rows: int) -> Seen:
-    """Read all files under a folder, of `rows` rows: equal rows have one digest, in any order and split."""
+    """Read all files under a folder, of `rows` rows: equal rows have one digest, in any order and split.
+
+    Raises
+    ------
+    Unlike
+        When they have more rows, or fewer.
+
+    """
     files = _files(asked.folder)
     ranges = rows // repeats.IN_RANGE + 1
     if sum(files.values()) <= FEW_BYTES and len(files) <= FEW_FILES:
@@ -72,7 +84,12 @@ def seen(spark: SparkSession, asked: Asked, rows: int) -> Seen:
         )
         met = pieces.repartitionById(ranges, "range")
         found = met.mapInArrow(_met, schemas.ddl(SEEN)).toArrow()
-    digests, keyless, is_twice = (found[name].to_pylist() for name in SEEN)
+    counts, digests, keyless, is_twice = (found[name].to_pylist() for name in SEEN)
+    if sum(counts) != rows:
+        raise Unlike(
+            f"Of the files in {asked.folder} Spark read {rows:,} rows and Arrow {sum(counts):,}. Nothing was"
+            " published: see that nothing else writes there, then run it again."
+        )
     return Seen(sum(digests) % 2**64, sum(keyless), any(is_twice))
 
 
@@ -97,22 +114,22 @@ def _in_task(batches: Batches, asked: Asked, ranges: int) -> Batches:
 def _pieces(names: Iterable[str], asked: Asked, ranges: int) -> Batches:
     """Yield hashes of keys, a row for each range of them; in the first of the rows stands all else."""
     seed = seed_of(asked.before)
-    digest, keyless, held, count = 0, 0, list[Hashes](), 0
+    rows, digest, keyless, held = 0, 0, 0, list[Hashes]()
     for columns in (columns for name in names for columns in _columns(name, asked)):
         own = row_hashes(list(columns.values()), seed=seed)
-        digest, count = digest + int(own.sum()), count + len(own)
+        rows, digest = rows + len(own), digest + int(own.sum())
         if asked.key:
             held.append(row_hashes([_key(columns[name]) for name in asked.key]))
             keyless += _lacking([columns[name] for name in asked.key if name not in asked.may_lack])
-        if count >= AT_ONCE:
-            yield _piece(digest, keyless, held, ranges)
-            digest, keyless, held, count = 0, 0, [], 0
-    yield _piece(digest, keyless, held, ranges)
+        if rows >= AT_ONCE:
+            yield _piece((rows, digest, keyless), held, ranges)
+            rows, digest, keyless, held = 0, 0, 0, []
+    yield _piece((rows, digest, keyless), held, ranges)
 
 
-def _piece(digest: int, keyless: int, held: Sequence[Hashes], ranges: int) -> pa.RecordBatch:
-    once = {"digest": _signed(digest), "keyless": keyless}
-    columns = {name: [value] + [0] * (ranges - 1) for name, value in once.items()}
+def _piece(sums: tuple[int, int, int], held: Sequence[Hashes], ranges: int) -> pa.RecordBatch:
+    once = zip(SUMS, map(_signed, sums), strict=True)
+    columns = {name: [value] + [0] * (ranges - 1) for name, value in once}
     return pa.RecordBatch.from_pydict(
         {"range": range(ranges), **columns, "hashes": repeats.cut(held, ranges)}, ARROW_PIECES
     )
@@ -121,11 +138,9 @@ def _piece(digest: int, keyless: int, held: Sequence[Hashes], ranges: int) -> pa
 def _met(batches: Batches) -> Batches:
     """Look through the pieces of some ranges."""
     pieces = pa.Table.from_batches(batches, ARROW_PIECES)
-    digest, keyless = (sum(pieces[name].to_pylist()) for name in ("digest", "keyless"))
+    sums = {name: [_signed(sum(pieces[name].to_pylist()))] for name in SUMS}
     is_twice = repeats.any_twice(piece.as_buffer() for piece in pieces["hashes"])
-    yield pa.RecordBatch.from_pydict(
-        {"digest": [_signed(digest)], "keyless": [keyless], "is_twice": [is_twice]}, ARROW_SEEN
-    )
+    yield pa.RecordBatch.from_pydict({**sums, "is_twice": [is_twice]}, ARROW_SEEN)
 
 
 def _signed(digest: int) -> int:

@@ -11,7 +11,6 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
@@ -22,6 +21,7 @@ from jobs.shell import Ask, run_job
 from jobs.synth import lake
 from jobs.synth.size import Size
 from jobs.tables import Tables
+from tests.bench.duck import connected
 from tests.bench.engine import own_home, spark_of
 from tests.bench.measure import Peak, Row, scaled
 
@@ -78,7 +78,7 @@ def agree(config: Config, theirs: Path) -> tuple[int, bool]:
     """Number of spans in the files, and whether both sides have the same events."""
     files = [path for path, _ in Tables(config.tables).files("events")]
     same = ", ".join(SAME)
-    with duckdb.connect() as connection:
+    with connected() as connection:
         raw = connection.execute(
             f"select 'device' as kind, device as raw from '{theirs}'"
             f" union select 'user', \"user\" from '{theirs}'"

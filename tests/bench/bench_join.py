@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import duckdb
 from pyspark.sql import SparkSession
 
 from jobs import checks, feedback
@@ -20,6 +19,7 @@ from jobs.config import Config
 from jobs.contracts import contract
 from jobs.shell import Ask, run_job
 from jobs.tables import Tables
+from tests.bench.duck import connected
 from tests.bench.engine import own_home, spark_of
 from tests.bench.measure import Peak, Row, scaled
 from tests.bench.rows_of_join import DAY, Scale, lay_down
@@ -113,8 +113,7 @@ def agree(tables: Tables, theirs: Path) -> bool:
     goals = "rewards['detail'] as detail, rewards['basket'] as basket"
     files = [path for path, _ in tables.files("feedback")]
     assert all(Path(path).is_relative_to(folder) for path in files)
-    with duckdb.connect() as connection:
-        connection.execute("set threads = 2")
+    with connected() as connection:
         mine = f"select {columns}, {goals} from read_parquet({files}, hive_partitioning = true)"
         peer = f"select {columns}, {goals} from '{theirs}'"
         (differ,) = connection.execute(

@@ -190,6 +190,18 @@ def test_the_digest_is_that_of_a_file_of_several_row_groups(spark: SparkSession,
     assert found[checks.DIGEST] == digest(made, about)
 
 
+@pytest.mark.usefixtures("ways")
+def test_what_arrow_and_spark_read_must_be_as_many_rows(spark: SparkSession, tmp_path: Path) -> None:
+    about, folder = pairs(), str(tmp_path / "two")
+    made = spark.createDataFrame([(n, n) for n in range(30)], about.ddl).coalesce(1)
+    made.write.parquet(folder)
+    listed = spark.read.schema(about.ddl).parquet(folder)
+    assert checks.measure(listed, folder, about)[checks.ROWS] == 30
+    made.limit(7).write.mode("append").parquet(folder)
+    with pytest.raises(read_back.Unlike, match="Spark read 30 rows and Arrow 37"):
+        checks.measure(listed, folder, about)
+
+
 def test_a_partition_may_be_a_text_or_nothing(spark: SparkSession, tmp_path: Path) -> None:
     about = pairs(of="string").model_copy(update={"partition_by": ["b"]})
     made = spark.createDataFrame([("x", "a/b = 50 %"), ("y", None), ("z", "é")], about.ddl)
