@@ -4,39 +4,96 @@ Who did not grant it is only counted: `events` keeps the row without any id, all
 out.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.config import Consent
+from jobs.copies import codes
+from jobs.pieces import Ints
 from jobs.sources import changes
+from jobs.sources.hits import NOBODY
 
-FEW = 500_000
-"""Answers that each executor may hold, at a hundred bytes each."""
+TAIL = 16  # hexadecimal digits
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Who answered otherwise than by default, for which days: plain arrays, to travel to the tasks.
+
+    They are known by the last 64 bits of their pseudonym, as ids of events are: sixteen bytes an answer, so
+    that those of ten million subjects go to every worker.
+
+    tails: (answers,) uint64, sorted.
+    first, until: (answers,) int32, days since 1970: that of the answer, and that of the next one.
+    """
+
+    by_default: bool
+    tails: npt.NDArray[np.uint64]
+    first: npt.NDArray[np.int32]
+    until: npt.NDArray[np.int32]
+
+    def granted(self, subjects: pa.Array, days: Ints) -> npt.NDArray[np.bool_]:
+        """Whether each subject agreed, as of its day: (rows,); by default who never answered."""
+        # Of nobody there is no answer, either.
+        numbers, distinct = codes(pc.if_else(pc.equal(subjects, NOBODY), None, subjects))
+        tails = _tails(distinct)
+        # One place more: of rows without a subject, whose number is -1.
+        begin, end = (
+            np.append(np.searchsorted(self.tails, tails, side), 0)[numbers] for side in ("left", "right")
+        )
+        told = np.zeros(len(days), bool)
+        answered = np.flatnonzero(begin < end)
+        while len(answered):
+            at, day = begin[answered], days[answered]
+            told[answered] |= (self.first[at] <= day) & (day < self.until[at])
+            begin[answered] += 1
+            answered = answered[begin[answered] < end[answered]]
+        return told != self.by_default
+
+
+def answers(consents: DataFrame, consent: Consent, days: Sequence[date]) -> Answers:
+    """Collect the answers that hold on any of these days."""
+    held = _answers(consents, consent).where(
+        _tells(consent)
+        & (F.col("valid_from") <= F.lit(max(days)))
+        & (F.col("valid_until") > F.lit(min(days)))
+    )
+    found = held.select(
+        F.unhex(changes.tail("answered")).alias("tail"), "valid_from", "valid_until"
+    ).toArrow()
+    tails = np.frombuffer(b"".join(found["tail"].to_pylist()), ">u8").astype(np.uint64)
+    first, until = (found[name].cast(pa.int32()).to_numpy() for name in ("valid_from", "valid_until"))
+    order = np.argsort(tails, kind="stable")
+    return Answers(consent.by_default, tails[order], first[order], until[order])
+
+
+def _tails(subjects: pa.Array) -> npt.NDArray[np.uint64]:
+    """The last 64 bits of pseudonyms."""
+    ends = pc.utf8_slice_codeunits(subjects, -TAIL)
+    return np.frombuffer(bytes.fromhex("".join(ends.to_pylist())), ">u8").astype(np.uint64)
 
 
 def with_consent(
-    rows: DataFrame, consents: DataFrame, consent: Consent, *, subject: str, day: str, are_few: bool = False
+    rows: DataFrame, consents: DataFrame, consent: Consent, *, subject: str, day: str
 ) -> DataFrame:
-    """Add `is_consented`: the subject's newest answer as of the day, else conf's `consent.by_default`.
-
-    are_few: whether answers may go to every executor, so that rows need not go to them (`are_few`).
-    """
+    """Add `is_consented`: the subject's newest answer as of the day, else conf's `consent.by_default`."""
     telling = _answers(consents, consent).where(_tells(consent))
     of_the_day = (
         (F.col(subject) == F.col("answered"))
         & (F.col(day) >= F.col("valid_from"))
         & (F.col(day) < F.col("valid_until"))
     )
-    answers = F.broadcast(telling) if are_few else telling
-    answered = rows.join(answers, of_the_day, how="left")
+    answered = rows.join(telling, of_the_day, how="left")
     is_consented = F.coalesce("is_granted", F.lit(consent.by_default)).alias("is_consented")
     return answered.select(*rows.columns, is_consented)
-
-
-def are_few(consents: DataFrame, consent: Consent) -> bool:
-    """Tell whether those who ever answered otherwise than by default are few: any number may answer so."""
-    telling = consents.where((F.col("purpose") == consent.purpose) & _tells(consent))
-    return telling.limit(FEW + 1).count() <= FEW
 
 
 def without_refusals(

@@ -1,10 +1,17 @@
 """Who asked to be forgotten: kept out of every table that names persons, found by its contract's marks."""
 
+from collections.abc import Collection
+from functools import partial, reduce
+
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs import pieces
 from jobs.contracts import Contract
 from jobs.sources import changes
+from jobs.staging import in_pieces
 from jobs.tables import Tables
 
 TABLE = "erasures"
@@ -22,8 +29,11 @@ def turned_away(built: DataFrame, about: Contract, tables: Tables, spark: SparkS
     """
     if not about.pseudonyms("own", "other", "tail") or not tables.exists(TABLE) or not tables.files(TABLE):
         return built
-    erased = spark.read.format("delta").load(tables.path(TABLE)).select("subject").distinct()
-    return without(built, about, erased)
+    if pieces.are(built):
+        erased = frozenset(tables.read(TABLE, columns=["subject"])["subject"].to_pylist())
+        return pieces.changed(built, in_pieces(about), partial(without_pieces, about=about, erased=erased))
+    listed = spark.read.format("delta").load(tables.path(TABLE)).select("subject").distinct()
+    return without(built, about, listed)
 
 
 def without(built: DataFrame, about: Contract, erased: DataFrame) -> DataFrame:
@@ -45,6 +55,29 @@ def without(built: DataFrame, about: Contract, erased: DataFrame) -> DataFrame:
     }
     flags = [_flag(name) for name in (*own, *other)]
     return built.withColumns({**hidden, "_reason": reason}).drop(*flags)
+
+
+def without_pieces(rows: pa.RecordBatch, about: Contract, erased: Collection[str]) -> pa.RecordBatch:
+    """Do the same to rows of Arrow."""
+    listed, tails = pa.array(erased, pa.string()), pa.array([one[-16:] for one in erased], pa.string())
+    names = about.pseudonyms("own", "tail", "other")
+    found = {
+        name: pc.is_in(_extracted(rows[name], TAIL), tails)
+        if name in about.pseudonyms("tail")
+        else pc.is_in(_extracted(rows[name], PSEUDONYM), listed)
+        for name in names
+    }
+    own = [found[name] for name in about.pseudonyms("own", "tail")]
+    is_erased = reduce(pc.or_, own, pa.array([False] * len(rows)))
+    changed = {name: pc.if_else(found[name], None, rows[name]) for name in about.pseudonyms("other")}
+    changed["_reason"] = pc.if_else(is_erased, REASON, rows["_reason"])
+    return pa.RecordBatch.from_arrays(
+        [changed.get(name, rows[name]) for name in rows.schema.names], schema=rows.schema
+    )
+
+
+def _extracted(values: pa.Array, form: str) -> pa.Array:
+    return pc.struct_field(pc.extract_regex(values, form.replace("(", "(?P<one>", 1)), "one")
 
 
 def pseudonym(name: str, form: str = PSEUDONYM) -> Column:

@@ -21,9 +21,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import event_parts, pieces
+from jobs import event_parts, nobody, pieces
 from jobs.config import BotRules, Consent, Ids, Source
-from jobs.consent import are_few, with_consent
+from jobs.consent import Answers, answers
+from jobs.contracts import contract
 from jobs.event_parts import Rules
 from jobs.inputs import LATE
 from jobs.pieces import Place
@@ -31,7 +32,8 @@ from jobs.shell import Job, Lake, Until
 from jobs.sources import changes, days_in, ga4, otlp, schemas
 from jobs.sources import files as lake
 from jobs.sources.files import LakeFile
-from jobs.sources.hits import NOBODY, Door, Partly
+from jobs.sources.hits import Door, Partly
+from jobs.staging import in_pieces
 from jobs.without_ids import matched
 
 ONE_DAY = timedelta(1)
@@ -55,7 +57,7 @@ def build(
     bots: BotRules,
     consent: Consent,
 ) -> DataFrame:
-    """Read all sources, merge copies of an event into one row, and turn away what cannot be."""
+    """Read all sources, merge copies of an event into one row, and turn away what cannot be, as pieces."""
     door = Door(ids.key, ids.key_id, tuple(bots.agents))
     feeding = {name: source for name, source in sources.items() if source.table == "events"}
     rules = Rules(
@@ -80,14 +82,20 @@ def build(
         )
     known = F.broadcast(known_widgets(widgets, days))
     beside = pieces.gathered(found.join(known, F.col("day") == F.col("known_on"), how="left"))
-    made = beside.select("day", "part", "known", "rows").mapInArrow(
-        event_parts.build(rules), schemas.ddl(event_parts.COLUMNS)
+    made = partial(
+        _made, rules=rules, answers=answers(consents, consent, days), subject_buckets=subject_buckets
     )
-    placed = made.withColumn("subject_bucket", changes.bucket(F.col("subject"), subject_buckets))
-    few = are_few(consents, consent)
-    asked = with_consent(placed, consents, consent, subject="subject", day="event_date", are_few=few)
-    is_known = F.col("is_consented") & (F.col("subject") != NOBODY)
-    return nobody(asked.withColumn("is_consented", is_known), subject_buckets)
+    return beside.select("day", "part", "known", "rows").mapInArrow(made, schemas.ddl(pieces.COLUMNS))
+
+
+def _made(
+    batches: Iterator[pa.RecordBatch], rules: Rules, answers: Answers, subject_buckets: int
+) -> Iterator[pa.RecordBatch]:
+    """Make the events of sorted pieces, and cut them into those of the table's partitions."""
+    schema = in_pieces(contract("events"))
+    made = event_parts.build(rules)(batches)
+    asked = (nobody.told_apart(events, answers, subject_buckets, schema) for events in made)
+    return pieces.cut(asked, nobody.by_bucket)
 
 
 def day_ends(rules: Rules) -> Partly:
@@ -118,22 +126,6 @@ def known_widgets(widgets: DataFrame, days: Sequence[date]) -> DataFrame:
     last = F.least(F.date_sub("valid_until", 1), F.lit(max(days)))
     on_days = held.select("widget", F.explode(F.sequence(first, last)).alias("known_on"))
     return on_days.groupBy("known_on").agg(F.collect_set("widget").alias("known"))
-
-
-def nobody(events: DataFrame, subject_buckets: int) -> DataFrame:
-    """Take every id from the events of who did not agree; that there is one event more stays known.
-
-    So too of what was turned away; only where nobody is known to ask, its ids stay.
-    """
-    own_id = F.concat(F.lit(f"{NOBODY}-"), F.sha2("event_id", 256).substr(1, 32))
-    any_bucket = F.pmod(F.xxhash64("event_id"), F.lit(subject_buckets)).cast("int")
-    hidden = {"event_id": own_id, "subject": F.lit(NOBODY), "subject_bucket": any_bucket}
-    ids = ("device", "user", "trace_id", "visit", "decision_id", "draw_id", "order_id")
-    hidden |= {name: F.lit(None) for name in ids}
-    keeps_ids = F.col("is_consented") | (F.col("_reason").isNotNull() & F.col("subject").isNull())
-    return events.withColumns(
-        {name: F.when(keeps_ids, F.col(name)).otherwise(value) for name, value in hidden.items()}
-    )
 
 
 def late(

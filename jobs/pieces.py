@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
+from jobs.sources import schemas
 from jobs.spark import shuffle_tasks
 
 Ints = npt.NDArray[np.int64]
@@ -45,6 +46,11 @@ def cut(batches: Iterator[pa.RecordBatch], place: Place) -> Iterator[pa.RecordBa
         yield _cut(pa.concat_batches(held), place)
 
 
+def are(frame: DataFrame) -> bool:
+    """Tell whether a frame holds pieces, of rows that are Arrow's."""
+    return frame.columns == list(COLUMNS)
+
+
 def gathered(pieces: DataFrame) -> DataFrame:
     """Bring the pieces of a part together, day by day, into as many tasks as shuffles have.
 
@@ -52,7 +58,8 @@ def gathered(pieces: DataFrame) -> DataFrame:
     """
     # By the part's own number: a hash of few numbers leaves one task with most of them.
     tasks = shuffle_tasks(pieces.sparkSession)
-    return pieces.repartitionById(tasks, "part").sortWithinPartitions("day", "part")
+    # By what they hold, too: in whichever order the pieces of a part came, they go on in one.
+    return pieces.repartitionById(tasks, "part").sortWithinPartitions("day", "part", "rows")
 
 
 def whole(
@@ -66,27 +73,48 @@ def whole(
         When the pieces of a day and part do not follow each other.
 
     """
-    held: list[pa.RecordBatch] = []
     about: dict[str, Any] = {}
+    held: list[pa.RecordBatch] = []
     seen = set()
+    for beside, rows in each(batches, schema):
+        key = beside["day"], beside["part"]
+        if not held or key != (about["day"], about["part"]):
+            if held:
+                yield about, pa.concat_batches(held)
+                held = []
+            if key in seen:
+                raise Disturbed(
+                    f"Pieces of part {key[1]} on {key[0]} do not follow each other: something changed "
+                    "their order after `pieces.gathered`; join what stands beside them before it."
+                )
+            seen.add(key)
+        about = beside
+        held.append(rows)
+    if held:
+        yield about, pa.concat_batches(held)
+
+
+def each(
+    batches: Iterator[pa.RecordBatch], schema: pa.Schema
+) -> Iterator[tuple[dict[str, Any], pa.RecordBatch]]:
+    """Yield the rows of each piece, and what else stands beside them."""
     for batch in batches:
         others = batch.drop_columns(["rows"]).to_pylist()
         for beside, rows in zip(others, batch["rows"], strict=True):
-            key = beside["day"], beside["part"]
-            if not held or key != (about["day"], about["part"]):
-                if held:
-                    yield about, pa.concat_batches(held)
-                    held = []
-                if key in seen:
-                    raise Disturbed(
-                        f"Pieces of part {key[1]} on {key[0]} do not follow each other: something changed "
-                        "their order after `pieces.gathered`; join what stands beside them before it."
-                    )
-                seen.add(key)
-            about = beside
-            held.append(pa.ipc.read_record_batch(rows.as_buffer(), schema))
-    if held:
-        yield about, pa.concat_batches(held)
+            yield beside, pa.ipc.read_record_batch(rows.as_buffer(), schema)
+
+
+def changed(
+    pieces: DataFrame, schema: pa.Schema, change: Callable[[pa.RecordBatch], pa.RecordBatch]
+) -> DataFrame:
+    """Change the rows of each piece where they are; they stay in their place."""
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            rows = [change(one).serialize().to_pybytes() for _, one in each(iter([batch]), schema)]
+            yield batch.set_column(batch.schema.get_field_index("rows"), ARROW.field("rows"), pa.array(rows))
+
+    return pieces.mapInArrow(run, schemas.ddl(COLUMNS))
 
 
 def _cut(rows: pa.RecordBatch, place: Place) -> pa.RecordBatch:

@@ -7,60 +7,29 @@
 """
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame, SparkSession
 
 from jobs import checks, runs, volume
 from jobs.checks import Finding
 from jobs.contracts import Contract, contract
 from jobs.runs import Run
-from jobs.spark import shuffle_tasks
+from jobs.staging import Staged, stage
 from jobs.tables import Tables, discard, holds_files, located
 from jobs.telemetry import step
 from jobs.volume import Unusual
 
-# What a build may say about a row that it rejects: why, from which file and line, and the redacted row. A row
-# with `_skipped` stands for so many things that are rightly left out: they are told, and not quarantined.
-REJECTION = {
-    "_reason": "string",
-    "_file": "string",
-    "_offset": "long",
-    "_raw": "string",
-    "_skipped": "long",
-    "_day": "date",
-}
-BUCKET = "subject_bucket"
 MOST_TOLD = 5
 """Kinds of things left out that a run's message names; the rest is summed up."""
 
 
 class Stopped(RuntimeError):
     """A run stopped before it published; the sentence says what, where, and what to do."""
-
-
-@dataclass(frozen=True)
-class Staged:
-    """Files that a run wrote beside its table."""
-
-    folder: str
-    path: str
-
-    @property
-    def good(self) -> str:
-        """Folder of the accepted rows."""
-        return f"{self.path}/rejected=false"
-
-    @property
-    def bad(self) -> str:
-        """Folder of the rejected rows."""
-        return f"{self.path}/rejected=true"
 
 
 def publish(
@@ -83,7 +52,7 @@ def publish(
     folder = f"data/{run.run_id}"
     staged = Staged(folder, f"{tables.path(about.table)}/{folder}")
     with step("write", table=about.table):
-        write(accept(built, about, run.days), about, staged, is_bucketed=is_bucketed)
+        stage(built, about, run.days, staged, is_bucketed=is_bucketed)
     with step("quarantine", table=about.table):
         rejected, told = quarantine(staged, about, tables, run)
     discard(staged.bad)  # quarantine has them, with personal data redacted
@@ -121,49 +90,6 @@ def publish(
             about.table, f"{folder}/rejected=false", days=run.days, run_id=run.run_id
         )
     run.status = "published"
-
-
-def accept(built: DataFrame, about: Contract, days: Sequence[date]) -> DataFrame:
-    """Cast to the contract, give every row that breaks a row rule its reason, drop rows of other days."""
-    typed = [column_of(built, name, column.type).alias(name) for name, column in about.columns.items()]
-    notes = [column_of(built, name, kind).alias(name) for name, kind in REJECTION.items()]
-    frame = built.select(*typed, *notes)
-    broken = [
-        F.when(~F.coalesce(F.expr(rule), F.lit(False)), F.lit(name)) for name, rule in about.rows.items()
-    ]
-    frame = frame.withColumn("_reason", F.coalesce("_reason", *broken)).withColumn(
-        "rejected", F.col("_reason").isNotNull()
-    )
-    if about.day is None:
-        return frame
-    arrival = [name for name in ("arrival_date", about.day) if name in about.columns]
-    own = F.when(F.col("rejected"), F.coalesce("_day", *arrival, F.lit(days[0]))).otherwise(F.col(about.day))
-    return frame.withColumn("_day", own).where(_among(F.col("_day"), days))
-
-
-def column_of(frame: DataFrame, name: str, kind: str) -> Column:
-    """A column of a type, null where the frame has none of that name."""
-    return F.col(f"`{name}`").cast(kind) if name in frame.columns else F.lit(None).cast(kind)
-
-
-def write(frame: DataFrame, about: Contract, staged: Staged, *, is_bucketed: bool = False) -> None:
-    """Write the rows in the contract's order, a file per partition."""
-    by = about.partition_by
-    gathered = frame if is_bucketed else _by_partition(frame, about) if by else frame.coalesce(1)
-    gathered.sortWithinPartitions("rejected", *by, *about.order).write.mode("overwrite").partitionBy(
-        "rejected", *by
-    ).parquet(staged.path)
-
-
-def _by_partition(frame: DataFrame, about: Contract) -> DataFrame:
-    """Bring the rows of a partition into one task.
-
-    Buckets are dealt out by their number: by a hash, one task would get both of a day's two every other day.
-    """
-    if BUCKET not in about.partition_by:
-        return frame.repartition(*about.partition_by)
-    day = F.unix_date(about.day) if about.day else F.lit(0)
-    return frame.repartitionById(shuffle_tasks(frame.sparkSession), F.col(BUCKET) + day)
 
 
 def quarantine(staged: Staged, about: Contract, tables: Tables, run: Run) -> tuple[int, list[str]]:
@@ -234,9 +160,3 @@ def _read(spark: SparkSession, path: str, about: Contract) -> DataFrame:
         if holds_files(path)
         else spark.createDataFrame(about.arrow_schema.empty_table(), about.ddl)
     )
-
-
-def _among(column: Column, days: Sequence[date]) -> Column:
-    if days[-1].toordinal() - days[0].toordinal() + 1 == len(days):
-        return column.between(F.lit(days[0]), F.lit(days[-1]))
-    return column.isin(list(days))

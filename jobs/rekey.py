@@ -23,7 +23,7 @@ from typing import Final
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import erased, export, publish, rotation, runs, store
+from jobs import erased, export, rotation, runs, staging, store
 from jobs.config import Config
 from jobs.contracts import Contract, Pseudonym, all_tables, contract
 from jobs.raw_ids import names_of_lake
@@ -192,10 +192,10 @@ def _publish(
     kept: int | None,
 ) -> int:
     """Put rows in place of those of their days, which must be so many; return the table's version."""
-    staged = publish.Staged(folder, f"{tables.path(about.table)}/{folder}")
+    staged = staging.Staged(folder, f"{tables.path(about.table)}/{folder}")
     # A table of before its contract gained a column has none of it.
-    columns = [publish.column_of(rows, name, kind.type).alias(name) for name, kind in about.columns.items()]
-    publish.write(rows.select(*columns, F.lit(False).alias("rejected")), about, staged)
+    columns = [staging.column_of(rows, name, kind.type).alias(name) for name, kind in about.columns.items()]
+    staging.write(rows.select(*columns, F.lit(False).alias("rejected")), about, staged)
     problem = ""
     if kept is not None and kept != sum(rows_by_partition(staged.good, str(about.day)).values()):
         problem = f"{about.table} would have lost or doubled rows of {days[0]} to {days[-1]}"

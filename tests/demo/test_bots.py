@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from jobs import events
 from jobs.config import Consent, load
@@ -17,6 +16,7 @@ from jobs.inputs import Lake, open_read
 from jobs.shell import bind
 from tests.demo.reading import read_spans
 from tests.jobs.given import table
+from tests.jobs.sources.door import judged
 
 NUMBER = 100
 DAY = date_of(NUMBER)
@@ -44,9 +44,8 @@ def test_bots_are_found_with_full_precision_and_recall(
     arguments = {**bind(events.build, "events", config), "consent": Consent(purpose="all", by_default=True)}
     entities = table(spark, "widgets", widgets), table(spark, "consents", [])
     built = events.build(*arrived, *entities, days=[DAY], **arguments)
-    today = built.where((F.col("event_date") == F.lit(DAY)) & F.col("_reason").isNull())
-    by_rule = today.groupBy("device", "bot_rule").count().collect()
-    marked = {row["device"]: row["bot_rule"] for row in by_rule if row["bot_rule"]}
+    good, _ = judged("events", built, [DAY])
+    marked = {row["device"]: row["bot_rule"] for row in good if row["bot_rule"]}
 
     spans = [span for service in ("web", "layout") for span in read_spans(lake_of_bots, service)]
     devices = {span["device.id"]: span["user_agent.original"] for span in spans}

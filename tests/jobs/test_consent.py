@@ -1,17 +1,23 @@
-"""Consent as of a day, by the newest answer, the default where nobody answered; joined either way alike."""
+"""Consent as of a day, by the newest answer, else by default; of rows that are joined, and of arrays."""
 
 from datetime import date, timedelta
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
 from jobs import consent
 from jobs.config import Consent
+from jobs.ids import pseudonym
 from tests.jobs.given import table
 
 DAY = date(2017, 8, 21)
+CHANGES, AGREES, REFUSES, SILENT = (
+    pseudonym("user", raw, key=b"k", key_id="k1") for raw in ("changes", "agrees", "refuses", "silent")
+)
 DAYS = [DAY + timedelta(n) for n in range(3)]
-ANSWERS = [("changes", 0, True), ("changes", 1, False), ("agrees", 1, True), ("refuses", 0, False)]
+ANSWERS = [(CHANGES, 0, True), (CHANGES, 1, False), (AGREES, 1, True), (REFUSES, 0, False)]
 
 
 @pytest.mark.parametrize("by_default", [False, True])
@@ -21,36 +27,33 @@ def test_the_newest_answer_as_of_a_day_counts(spark: SparkSession, *, by_default
         {"subject": who, "changed_date": DAYS[n], "is_granted": yes, "purpose": "personalisation"}
         for who, n, yes in ANSWERS
     ]
-    given.append({"subject": "agrees", "changed_date": DAY, "is_granted": not by_default, "purpose": "ads"})
+    given.append({"subject": AGREES, "changed_date": DAY, "is_granted": not by_default, "purpose": "ads"})
     answers = table(spark, "consents", given)
     rows = spark.createDataFrame(
-        [(who, day) for who in ("changes", "agrees", "refuses", "silent", None) for day in DAYS],
+        [(who, day) for who in (CHANGES, AGREES, REFUSES, SILENT, None) for day in DAYS],
         "subject string, day date",
     )
     wanted = {
-        "changes": [True, False, False],
-        "agrees": [by_default, True, True],
-        "refuses": [False] * 3,
-        "silent": [by_default] * 3,
+        CHANGES: [True, False, False],
+        AGREES: [by_default, True, True],
+        REFUSES: [False] * 3,
+        SILENT: [by_default] * 3,
         None: [by_default] * 3,
     }
-    for are_few in (False, True):
-        found = consent.with_consent(rows, answers, asked, subject="subject", day="day", are_few=are_few)
-        by_row = {(row["subject"], row["day"]): row["is_consented"] for row in found.collect()}
-        assert by_row == {
-            (who, day): yes for who, told in wanted.items() for day, yes in zip(DAYS, told, strict=True)
-        }
+    wanted_of = {(who, day): yes for who, told in wanted.items() for day, yes in zip(DAYS, told, strict=True)}
+    found = consent.with_consent(rows, answers, asked, subject="subject", day="day")
+    assert {(row["subject"], row["day"]): row["is_consented"] for row in found.collect()} == wanted_of
+    # The same of arrays, as tasks have them; of all days, or of some.
+    for days in (DAYS, DAYS[1:2]):
+        held = consent.answers(answers, asked, days)
+        asked_of = [(who, day) for who, day in wanted_of if day in days]
+        subjects = pa.array([who for who, _ in asked_of], pa.string())
+        numbers = pa.array([day for _, day in asked_of]).cast(pa.int32()).to_numpy().astype(np.int64)
+        assert held.granted(subjects, numbers).tolist() == [wanted_of[one] for one in asked_of]
 
 
-def test_answers_are_few_by_those_that_differ_from_the_default(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(consent, "FEW", 1)
-    told = [
-        {"subject": f"s{n}", "changed_date": DAY, "is_granted": yes, "purpose": "personalisation"}
-        for n, yes in enumerate((True, True, False))
-    ]
-    answers = table(spark, "consents", told)
-    assert consent.are_few(answers, Consent(purpose="personalisation", by_default=True))
-    assert not consent.are_few(answers, Consent(purpose="personalisation", by_default=False))
-    assert consent.are_few(answers, Consent(purpose="ads", by_default=False))
+def test_nobody_is_whom_no_answer_is_of() -> None:
+    nought = np.array([0], np.uint64), np.array([0], np.int32), np.array([9], np.int32)
+    held = consent.Answers(False, *nought)
+    days = np.array([1, 1, 9], np.int64)
+    assert held.granted(pa.array(["k1-" + 32 * "0", "nobody", None]), days).tolist() == [True, False, False]

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs import decisions
 from jobs.contracts import contract
 from jobs.kinds import Kinds
-from jobs.publish import accept
+from jobs.staging import accept
 from tests.jobs.given import among, event, local, rows, table
 
 KINDS = Kinds.model_validate(

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from jobs.config import FeatureSet, Policy
 from jobs.contracts import contract
 from jobs.drawing import PageRules, draw_pages
-from jobs.publish import accept
+from jobs.staging import accept
 from tests.jobs.test_page_filters import CANDIDATES, DAY, KNOWN, LABELS, page, subjects
 
 ABOUT = FeatureSet.model_validate(

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -16,6 +17,7 @@ from jobs.config import ROOT, load
 from jobs.contracts import all_tables, contract
 from jobs.ids import pseudonym
 from jobs.shell import Job
+from jobs.staging import in_pieces
 from jobs.tables import Tables
 from tests.jobs.given import table
 
@@ -60,6 +62,21 @@ def test_rows_that_name_them_are_turned_away_from_every_table(spark: SparkSessio
         assert len(gone) == len(contract(name).pseudonyms(*GOES)), name
         assert left
         assert not [row for row in left if ANN[-16:] in row], name
+
+
+@pytest.mark.parametrize("name", PERSONAL)
+def test_rows_in_pieces_are_turned_away_alike(name: str) -> None:
+    about = contract(name)
+    given = [{**row, "_reason": "r" if n == 0 else None} for n, row in enumerate(rows_of(name))]
+    rows = pa.RecordBatch.from_pylist(given, in_pieces(about))
+    found = erased.without_pieces(rows, about, [ANN]).to_pylist()
+    assert [row["_reason"] for row in found[:1]] == ["r"]
+    gone = [row for row in found if row["_reason"] == erased.REASON]
+    left = [row for row in found if row["_reason"] is None]
+    assert (len(gone), len(left)) == (len(about.pseudonyms(*GOES)), len(about.pseudonyms("other")))
+    assert all(ANN[-16:] in str(row) for row in gone)
+    assert not any(ANN[-16:] in str(row) for row in left)
+    assert [list(row) for row in found] == [in_pieces(about).names] * len(found)
 
 
 def test_rows_that_name_them_are_swept_out_of_every_table(home: Path) -> None:

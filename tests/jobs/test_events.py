@@ -385,35 +385,6 @@ def test_who_did_not_agree_is_counted_without_any_id(lake: Lake) -> None:
         assert hidden[-16:] not in f"{lake.good} {lake.bad}"
 
 
-def test_quarantine_too_holds_no_id_of_who_did_not_agree(spark: SparkSession) -> None:
-    ids = ("device", "user", "trace_id", "visit", "decision_id", "draw_id", "order_id")
-    cases = [
-        ("yes", True, None),
-        ("yes", True, "r"),
-        ("no", False, None),
-        ("no", False, "r"),
-        (None, False, "r"),
-    ]
-    told = [(f"e{n}", who, 0, *ids, agrees, reason) for n, (who, agrees, reason) in enumerate(cases)]
-    columns = ", ".join(f"{name} string" for name in ids)
-    frame = spark.createDataFrame(
-        told,
-        f"event_id string, subject string, subject_bucket int, {columns},"
-        " is_consented boolean, _reason string",
-    )
-    found = sorted(
-        events.nobody(frame, 2).collect(), key=lambda row: (row["event_id"][0] != "e", row["event_id"])
-    )
-    assert [(row["event_id"], row["subject"]) for row in found[:3]] == [
-        ("e0", "yes"),
-        ("e1", "yes"),
-        ("e4", None),
-    ]
-    assert {tuple(row[name] for name in ids) for row in found[:3]} == {ids}
-    assert {(row["subject"], *(row[name] for name in ids)) for row in found[3:]} == {("nobody", *[None] * 7)}
-    assert all(row["event_id"].startswith("nobody-") for row in found[3:])
-
-
 def test_an_empty_day_is_no_row(spark: SparkSession, tmp_path: Path) -> None:
     empty = [file(put(tmp_path / "a.jsonl.gz", []), "telemetry"), file(put(tmp_path / "b", []), "tags")]
     assert build(spark, empty, [DAY]) == ([], [])
