@@ -11,7 +11,6 @@ from pyspark.sql import functions as F
 from jobs import pieces
 from jobs.contracts import Contract
 from jobs.sources import changes
-from jobs.staging import in_pieces
 from jobs.tables import Tables
 
 TABLE = "erasures"
@@ -31,7 +30,7 @@ def turned_away(built: DataFrame, about: Contract, tables: Tables, spark: SparkS
         return built
     if pieces.are(built):
         erased = frozenset(tables.read(TABLE, columns=["subject"])["subject"].to_pylist())
-        return pieces.changed(built, in_pieces(about), partial(without_pieces, about=about, erased=erased))
+        return pieces.changed(built, partial(without_pieces, about=about, erased=erased))
     listed = spark.read.format("delta").load(tables.path(TABLE)).select("subject").distinct()
     return without(built, about, listed)
 

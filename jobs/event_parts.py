@@ -105,7 +105,7 @@ def build(rules: Rules) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.Reco
     """Return what turns sorted pieces, each with the widgets `known` on its day, into events."""
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for about, rows in pieces.whole(batches, hits.ARROW):
+        for about, rows in pieces.whole(batches):
             yield of_part(rows, about["day"], about["known"] or [], rules)
 
     return run

@@ -11,11 +11,12 @@ from pyspark.sql import functions as F
 
 from jobs.config import Config, Source
 from jobs.contracts import Contract, contract
+from jobs.spark import dealt, shuffle_tasks
 from jobs.tables import Tables, located
 
 FILES = (
     "path string, source string, form string, arrival_date date,"
-    " rename map<string,string>, ignore array<string>, services array<string>"
+    " rename map<string,string>, ignore array<string>, services array<string>, bytes long"
 )
 BUCKETS = "subject_bucket int, files array<struct<table: string, day: date, path: string>>"
 LATE: Final = "late_days"
@@ -137,7 +138,8 @@ def open_read(
 ) -> DataFrame:
     """Return the DataFrame of one input."""
     if isinstance(read, Lake):
-        return spark.createDataFrame(lake_files(config, read, days), FILES)
+        files = lake_files(config, read, days)
+        return spark.createDataFrame(dealt(files, shuffle_tasks(spark), size=lambda row: row[-1]), FILES)
     if isinstance(read, Buckets):
         return spark.createDataFrame(bucket_files(Tables(config.tables), read, days, versions), BUCKETS)
     about, version, tables = contract(read.name), versions[read.name], Tables(config.tables)
@@ -212,24 +214,26 @@ def all_files(config: Config, read: Lake) -> list[tuple[Any, ...]]:
     ]
 
 
-def _listed(name: str, source: Source, by_day: Mapping[date, Sequence[str]]) -> list[tuple[Any, ...]]:
+def _listed(name: str, source: Source, by_day: Mapping[date, Mapping[str, int]]) -> list[tuple[Any, ...]]:
     settings = (source.rename, source.ignore, source.services)
     return [
-        (path, name, source.form, day, *settings) for day in sorted(by_day) for path in sorted(by_day[day])
+        (path, name, source.form, day, *settings, by_day[day][path])
+        for day in sorted(by_day)
+        for path in sorted(by_day[day])
     ]
 
 
-def _by_day(folder: str) -> dict[date, list[str]]:
-    """Files under a folder by the day on which they arrived; a day may have none."""
+def _by_day(folder: str) -> dict[date, dict[str, int]]:
+    """Files under a folder, with their bytes, by the day on which they arrived; a day may have none."""
     scheme = f"{folder.partition('://')[0]}://" if "://" in folder else ""
     filesystem, base = located(folder)
-    by_day: dict[date, list[str]] = {}
+    by_day: dict[date, dict[str, int]] = {}
     for info in filesystem.get_file_info(pafs.FileSelector(base, recursive=True, allow_not_found=True)):
         day = _arrival(info.path if info.type == pafs.FileType.Directory else info.path.rpartition("/")[0])
         if day is not None:
-            by_day.setdefault(day, [])
+            by_day.setdefault(day, {})
             if info.type == pafs.FileType.File and not info.base_name.startswith((".", "_")):
-                by_day[day].append(scheme + info.path)
+                by_day[day][scheme + info.path] = info.size
     return by_day
 
 

@@ -63,7 +63,7 @@ def gathered(pieces: DataFrame) -> DataFrame:
 
 
 def whole(
-    batches: Iterator[pa.RecordBatch], schema: pa.Schema
+    batches: Iterator[pa.RecordBatch],
 ) -> Iterator[tuple[dict[str, Any], pa.RecordBatch]]:
     """Put sorted pieces together: yield the rows of each day and part, and what else stands beside them.
 
@@ -76,7 +76,7 @@ def whole(
     about: dict[str, Any] = {}
     held: list[pa.RecordBatch] = []
     seen = set()
-    for beside, rows in each(batches, schema):
+    for beside, rows in each(batches):
         key = beside["day"], beside["part"]
         if not held or key != (about["day"], about["part"]):
             if held:
@@ -95,26 +95,36 @@ def whole(
 
 
 def each(
-    batches: Iterator[pa.RecordBatch], schema: pa.Schema
+    batches: Iterator[pa.RecordBatch],
 ) -> Iterator[tuple[dict[str, Any], pa.RecordBatch]]:
     """Yield the rows of each piece, and what else stands beside them."""
     for batch in batches:
         others = batch.drop_columns(["rows"]).to_pylist()
         for beside, rows in zip(others, batch["rows"], strict=True):
-            yield beside, pa.ipc.read_record_batch(rows.as_buffer(), schema)
+            yield beside, _unpacked(rows.as_buffer())
 
 
-def changed(
-    pieces: DataFrame, schema: pa.Schema, change: Callable[[pa.RecordBatch], pa.RecordBatch]
-) -> DataFrame:
+def changed(pieces: DataFrame, change: Callable[[pa.RecordBatch], pa.RecordBatch]) -> DataFrame:
     """Change the rows of each piece where they are; they stay in their place."""
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            rows = [change(one).serialize().to_pybytes() for _, one in each(iter([batch]), schema)]
+            rows = [packed(change(one)) for _, one in each(iter([batch]))]
             yield batch.set_column(batch.schema.get_field_index("rows"), ARROW.field("rows"), pa.array(rows))
 
     return pieces.mapInArrow(run, schemas.ddl(COLUMNS))
+
+
+def packed(rows: pa.RecordBatch) -> bytes:
+    """Put rows into the value of a piece: compressed here, where they are, for whoever hands it on."""
+    packed = pa.BufferOutputStream()
+    with pa.ipc.new_stream(packed, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as stream:
+        stream.write_batch(rows)
+    return bytes(packed.getvalue())
+
+
+def _unpacked(packed: pa.Buffer) -> pa.RecordBatch:
+    return pa.ipc.open_stream(packed).read_next_batch()
 
 
 def _cut(rows: pa.RecordBatch, place: Place) -> pa.RecordBatch:
@@ -126,7 +136,7 @@ def _cut(rows: pa.RecordBatch, place: Place) -> pa.RecordBatch:
     lengths = np.diff(np.concatenate((begins, [len(days)])))
     sorted_rows = rows.take(pa.array(places[order]))
     pieces = [
-        sorted_rows.slice(begin, length).serialize().to_pybytes()
+        packed(sorted_rows.slice(begin, length))
         for begin, length in zip(begins.tolist(), lengths.tolist(), strict=True)
     ]
     columns = [days[begins].astype(np.int32), parts[begins].astype(np.int32), pieces]

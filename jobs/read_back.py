@@ -20,7 +20,7 @@ from jobs import repeats
 from jobs.contracts import arrow_type
 from jobs.row_hashes import row_hashes, seed_of
 from jobs.sources import schemas
-from jobs.spark import shuffle_tasks
+from jobs.spark import dealt, shuffle_tasks
 from jobs.tables import located, parquet_files
 from ml.xxhash import Hashes
 
@@ -101,10 +101,8 @@ def _files(folder: str) -> dict[str, int]:
 
 def _dealt(files: Mapping[str, int], spark: SparkSession) -> DataFrame:
     """Deal files out to tasks, so that large ones lie apart."""
-    tasks = shuffle_tasks(spark)
-    by_size = sorted(files, key=lambda name: -files[name])
-    # A list is cut into as many stretches of one length as there are cores.
-    return spark.createDataFrame([(name,) for n in range(tasks) for name in by_size[n::tasks]], "name string")
+    names = dealt(files, shuffle_tasks(spark), size=lambda name: files[name])
+    return spark.createDataFrame([(name,) for name in names], "name string")
 
 
 def _in_task(batches: Batches, asked: Asked, ranges: int) -> Batches:

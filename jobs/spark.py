@@ -5,11 +5,11 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -17,6 +17,8 @@ from pyspark.sql import DataFrame, Row, SparkSession
 
 from jobs.config import Config, engine_address
 from jobs.sources import schemas
+
+T = TypeVar("T")
 
 # What the Connect server, spark-submit and a local session have in common.
 SETTINGS = {
@@ -91,6 +93,15 @@ def frame_of(spark: SparkSession, rows: Sequence[Mapping[str, Any]], columns: Ma
 def shuffle_tasks(spark: SparkSession) -> int:
     """Into how many tasks rows go that are dealt out by a number of their own."""
     return int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
+
+
+def dealt(things: Iterable[T], tasks: int, *, size: Callable[[T], int]) -> list[T]:
+    """Order things so that, cut into as many stretches of one length, large ones lie apart.
+
+    So does Spark cut a list into tasks.
+    """
+    by_size = sorted(things, key=size, reverse=True)
+    return [one for first in range(tasks) for one in by_size[first::tasks]]
 
 
 def _with(builder: SparkSession.Builder, settings: Mapping[str, str]) -> SparkSession:

@@ -155,7 +155,7 @@ def _written(
     batches: Iterator[pa.RecordBatch], about: Contract, days: frozenset[date], staged: Staged
 ) -> Iterator[pa.RecordBatch]:
     """Write the pieces of some partitions, one after another; yield how many rows each had."""
-    every = pieces.each(batches, in_pieces(about))
+    every = pieces.each(batches)
     for (day, bucket), own in groupby(every, lambda piece: (piece[0]["day"], piece[0]["part"])):
         if day not in days:
             continue

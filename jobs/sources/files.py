@@ -1,7 +1,6 @@
 """Files of the lake, streamed: lines of plain or gzipped text, in bounded memory, through pyarrow.fs."""
 
 import gc
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
@@ -10,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 from pyspark.sql import DataFrame
+from zlib_ng import zlib_ng
 
 from jobs.sources import schemas
 
@@ -122,14 +122,14 @@ def _to_batch(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _inflate(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    inflater = zlib.decompressobj(wbits=31)
+    inflater = zlib_ng.decompressobj(wbits=31)
     data: bytes | None = first
     while data is not None:
         while data:
             before = inflater.copy()
             try:
                 out = inflater.decompress(data, EXPANDED)
-            except zlib.error:
+            except zlib_ng.error:  # type: ignore[misc]  # its stub takes the class for an error
                 yield _before_the_break(before, data)
                 raise DamagedError("gzip stream is damaged here") from None
             if out:
@@ -137,10 +137,10 @@ def _inflate(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
             data = inflater.unconsumed_tail
             if inflater.eof:
                 data = inflater.unused_data.lstrip(b"\0")
-                inflater = zlib.decompressobj(wbits=31) if data else inflater
+                inflater = zlib_ng.decompressobj(wbits=31) if data else inflater
         data = next(rest, None)
         if data and inflater.eof:
-            inflater = zlib.decompressobj(wbits=31)
+            inflater = zlib_ng.decompressobj(wbits=31)
     if not inflater.eof:
         yield inflater.flush()
     if not inflater.eof:
@@ -152,6 +152,6 @@ def _before_the_break(inflater: Any, data: bytes) -> bytes:
     try:
         for at in range(len(data)):
             out += inflater.decompress(data[at : at + 1])
-    except zlib.error:
+    except zlib_ng.error:  # type: ignore[misc]  # as above
         pass
     return bytes(out)

@@ -215,9 +215,9 @@ def test_a_copy_is_a_repeat_after_the_last_minutes_of_the_day_before(before: str
 
 def test_pieces_out_of_order_are_told() -> None:
     rows = pa.RecordBatch.from_pylist([hit(event_id="a", source="tags")], hits.ARROW)
-    piece = rows.serialize().to_pybytes()
+    piece = pieces.packed(rows)
     sent = [{"day": DAY, "part": part, "rows": piece} for part in (0, 0, 1, 0)]
-    found = pieces.whole(iter([pa.RecordBatch.from_pylist(sent, pieces.ARROW)]), hits.ARROW)
+    found = pieces.whole(iter([pa.RecordBatch.from_pylist(sent, pieces.ARROW)]))
     assert [(key["part"], of.num_rows) for key, of in (next(found), next(found))] == [(0, 2), (1, 1)]
     with pytest.raises(pieces.Disturbed, match="part 0 on 2017-11-05 do not follow each other"):
         next(found)

@@ -25,7 +25,7 @@ def of_pieces(built: DataFrame, about: Contract, days: Sequence[date]) -> list[d
     sent = iter(built.toArrow().to_batches())
     found = [
         {**row, "rejected": row["_reason"] is not None}
-        for about_it, rows in pieces.each(sent, staging.in_pieces(about))
+        for about_it, rows in pieces.each(sent)
         for row in staging.judged(pa.Table.from_batches([rows]), about).to_pylist()
         if about_it["day"] in days
     ]

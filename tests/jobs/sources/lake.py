@@ -100,5 +100,5 @@ def file(path: Path, source: str, arrival: date = DAY, **rename: str) -> LakeFil
 
 def listed(spark: SparkSession, *files: LakeFile) -> DataFrame:
     """The files as the shell lists them."""
-    rows = [tuple(vars(f).values()) for f in files]
+    rows = [(*vars(f).values(), 0) for f in files]
     return spark.createDataFrame(rows, FILES)
