@@ -244,7 +244,7 @@ def test_what_quarantine_keeps_of_a_span_names_nobody(tmp_path: Path) -> None:
 
 
 def test_batches_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake, "BATCH_ROWS", 10)
+    monkeypatch.setattr(lake, "PARSED_ROWS", 10)
     path = put(tmp_path / "web.jsonl", [message(*[span("page.view", f"{n:016x}") for n in range(25)])])
     sizes = [batch.num_rows for batch in otlp.read(iter([file(path, "telemetry")]), DOOR)]
     assert sizes == [10, 10, 5]
