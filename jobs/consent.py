@@ -4,9 +4,8 @@ Who did not grant it is only counted: `events` keeps the row without any id, all
 out.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +27,8 @@ TAIL = 16  # hexadecimal digits
 class Answers:
     """Who answered otherwise than by default, for which days: plain arrays, to travel to the tasks.
 
-    They are known by the last 64 bits of their pseudonym, as ids of events are: sixteen bytes an answer, so
-    that those of ten million subjects go to every worker.
+    They are known by the last 64 bits of their pseudonym, as ids of events are. Packed they are six or seven
+    bytes an answer, so that those of ten million subjects go to every task, by Spark Connect, too.
 
     tails: (answers,) uint64, sorted.
     first, until: (answers,) int32, days since 1970: that of the answer, and that of the next one.
@@ -58,21 +57,40 @@ class Answers:
             answered = answered[begin[answered] < end[answered]]
         return told != self.by_default
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel packed: what follows a tail is near it, and most answers hold for ever."""
+        steps = np.diff(self.tails, prepend=np.uint64(0))
+        return _sent, (self.by_default, *map(_packed, (steps, self.first, self.until)))
 
-def answers(consents: DataFrame, consent: Consent, days: Sequence[date]) -> Answers:
-    """Collect the answers that hold on any of these days."""
-    held = _answers(consents, consent).where(
-        _tells(consent)
-        & (F.col("valid_from") <= F.lit(max(days)))
-        & (F.col("valid_until") > F.lit(min(days)))
-    )
+
+def answers(consents: DataFrame, consent: Consent) -> Answers:
+    """Collect the answers of all days: what comes too late, and is turned away, may be of any."""
+    held = _answered(consents, consent).where(_tells(consent))
     found = held.select(
         F.unhex(changes.tail("answered")).alias("tail"), "valid_from", "valid_until"
     ).toArrow()
-    tails = np.frombuffer(b"".join(found["tail"].to_pylist()), ">u8").astype(np.uint64)
     first, until = (found[name].cast(pa.int32()).to_numpy() for name in ("valid_from", "valid_until"))
+    tail = found["tail"].cast(pa.binary(8)).combine_chunks()
+    tails = np.frombuffer(tail.buffers()[1] or b"", ">u8")[tail.offset :][: len(tail)].astype(np.uint64)
     order = np.argsort(tails, kind="stable")
     return Answers(consent.by_default, tails[order], first[order], until[order])
+
+
+def _packed(numbers: npt.NDArray[Any]) -> tuple[str, int, bytes]:
+    """Compress numbers, all their first bytes together, then all their second ones."""
+    planes = np.ascontiguousarray(numbers.view(np.uint8).reshape(-1, numbers.itemsize).T)
+    return numbers.dtype.str, planes.size, pa.compress(planes.tobytes(), codec="zstd", asbytes=True)
+
+
+def _sent(by_default: bool, *packed: tuple[str, int, bytes]) -> Answers:
+    planes = [
+        np.frombuffer(pa.decompress(one, size, "zstd", asbytes=True), np.uint8) for _, size, one in packed
+    ]
+    steps, first, until = (
+        np.ascontiguousarray(plane.reshape(np.dtype(kind).itemsize, -1).T).view(kind).reshape(-1)
+        for plane, (kind, *_) in zip(planes, packed, strict=True)
+    )
+    return Answers(by_default, np.cumsum(steps, dtype=np.uint64), first, until)
 
 
 def _tails(subjects: pa.Array) -> npt.NDArray[np.uint64]:
@@ -85,7 +103,7 @@ def with_consent(
     rows: DataFrame, consents: DataFrame, consent: Consent, *, subject: str, day: str
 ) -> DataFrame:
     """Add `is_consented`: the subject's newest answer as of the day, else conf's `consent.by_default`."""
-    telling = _answers(consents, consent).where(_tells(consent))
+    telling = _answered(consents, consent).where(_tells(consent))
     of_the_day = (
         (F.col(subject) == F.col("answered"))
         & (F.col(day) >= F.col("valid_from"))
@@ -100,7 +118,7 @@ def without_refusals(
     rows: DataFrame, consents: DataFrame, consent: Consent, *, subject: str, day: str
 ) -> DataFrame:
     """Leave out whose newest answer as of the day is a no: whoever has rows here said yes before."""
-    refused = _answers(consents, consent).where(~F.col("is_granted"))
+    refused = _answered(consents, consent).where(~F.col("is_granted"))
     of_the_day = (
         (F.col(subject) == F.col("answered"))
         & (F.col(day) >= F.col("valid_from"))
@@ -114,7 +132,7 @@ def _tells(consent: Consent) -> Column:
     return F.col("is_granted") != F.lit(consent.by_default)
 
 
-def _answers(consents: DataFrame, consent: Consent) -> DataFrame:
+def _answered(consents: DataFrame, consent: Consent) -> DataFrame:
     asked = consents.where(F.col("purpose") == consent.purpose)
     return changes.valid(asked, "subject").select(
         F.col("subject").alias("answered"), "is_granted", "valid_from", "valid_until"

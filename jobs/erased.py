@@ -1,6 +1,5 @@
 """Who asked to be forgotten: kept out of every table that names persons, found by its contract's marks."""
 
-from collections.abc import Collection
 from functools import partial, reduce
 
 import pyarrow as pa
@@ -29,7 +28,7 @@ def turned_away(built: DataFrame, about: Contract, tables: Tables, spark: SparkS
     if not about.pseudonyms("own", "other", "tail") or not tables.exists(TABLE) or not tables.files(TABLE):
         return built
     if pieces.are(built):
-        erased = frozenset(tables.read(TABLE, columns=["subject"])["subject"].to_pylist())
+        erased = tables.read(TABLE, columns=["subject"])["subject"].combine_chunks().unique()
         return pieces.changed(built, partial(without_pieces, about=about, erased=erased))
     listed = spark.read.format("delta").load(tables.path(TABLE)).select("subject").distinct()
     return without(built, about, listed)
@@ -56,14 +55,14 @@ def without(built: DataFrame, about: Contract, erased: DataFrame) -> DataFrame:
     return built.withColumns({**hidden, "_reason": reason}).drop(*flags)
 
 
-def without_pieces(rows: pa.RecordBatch, about: Contract, erased: Collection[str]) -> pa.RecordBatch:
-    """Do the same to rows of Arrow."""
-    listed, tails = pa.array(erased, pa.string()), pa.array([one[-16:] for one in erased], pa.string())
+def without_pieces(rows: pa.RecordBatch, about: Contract, erased: pa.Array) -> pa.RecordBatch:
+    """Do the same to rows of Arrow; `erased` are subjects."""
+    tails = pc.utf8_slice_codeunits(erased, -16)
     names = about.pseudonyms("own", "tail", "other")
     found = {
         name: pc.is_in(_extracted(rows[name], TAIL), tails)
         if name in about.pseudonyms("tail")
-        else pc.is_in(_extracted(rows[name], PSEUDONYM), listed)
+        else pc.is_in(_extracted(rows[name], PSEUDONYM), erased)
         for name in names
     }
     own = [found[name] for name in about.pseudonyms("own", "tail")]

@@ -33,7 +33,7 @@ from jobs.sources import changes, days_in, ga4, otlp, schemas
 from jobs.sources import files as lake
 from jobs.sources.files import LakeFile
 from jobs.sources.hits import Door, Partly
-from jobs.staging import in_pieces
+from jobs.staged_pieces import in_pieces
 from jobs.without_ids import matched
 
 ONE_DAY = timedelta(1)
@@ -83,19 +83,22 @@ def build(
     known = F.broadcast(known_widgets(widgets, days))
     beside = pieces.gathered(found.join(known, F.col("day") == F.col("known_on"), how="left"))
     made = partial(
-        _made, rules=rules, answers=answers(consents, consent, days), subject_buckets=subject_buckets
+        _made,
+        rules=rules,
+        asked=answers(consents, consent),
+        subject_buckets=subject_buckets,
+        schema=in_pieces(contract("events")),
     )
     return beside.select("day", "part", "known", "rows").mapInArrow(made, schemas.ddl(pieces.COLUMNS))
 
 
 def _made(
-    batches: Iterator[pa.RecordBatch], rules: Rules, answers: Answers, subject_buckets: int
+    batches: Iterator[pa.RecordBatch], rules: Rules, asked: Answers, subject_buckets: int, schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
     """Make the events of sorted pieces, and cut them into those of the table's partitions."""
-    schema = in_pieces(contract("events"))
     made = event_parts.build(rules)(batches)
-    asked = (nobody.told_apart(events, answers, subject_buckets, schema) for events in made)
-    return pieces.cut(asked, nobody.by_bucket)
+    told = (nobody.told_apart(events, asked, subject_buckets, schema) for events in made)
+    return pieces.cut(told, nobody.by_bucket)
 
 
 def day_ends(rules: Rules) -> Partly:

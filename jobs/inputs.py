@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from jobs.config import Config, Source
 from jobs.contracts import Contract, contract
-from jobs.spark import dealt, shuffle_tasks
+from jobs.spark import dealt
 from jobs.tables import Tables, located
 
 FILES = (
@@ -139,7 +139,7 @@ def open_read(
     """Return the DataFrame of one input."""
     if isinstance(read, Lake):
         files = lake_files(config, read, days)
-        return spark.createDataFrame(dealt(files, shuffle_tasks(spark), size=lambda row: row[-1]), FILES)
+        return spark.createDataFrame(dealt(files, size=lambda row: row[-1]), FILES)
     if isinstance(read, Buckets):
         return spark.createDataFrame(bucket_files(Tables(config.tables), read, days, versions), BUCKETS)
     about, version, tables = contract(read.name), versions[read.name], Tables(config.tables)

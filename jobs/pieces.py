@@ -1,19 +1,21 @@
-"""Pieces: rows of Arrow that travel through Spark's shuffle by the hundred, as the bytes of one value.
+"""Pieces: rows of Arrow that travel through Spark's shuffle many at once, as the bytes of one value.
 
 A shuffle of rows takes every row apart into the engine's form, and back into Arrow's for the next function:
 for events, with some forty columns, that cost more than all that was done with them. As pieces, the engine
-moves and sorts few rows, and never looks into one.
+moves and sorts few rows, whose values it takes for bytes.
 
 Grain: the rows of one day and part among those that a task had at hand.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from jobs.sources import schemas
 from jobs.spark import shuffle_tasks
@@ -25,7 +27,7 @@ Place = Callable[[pa.RecordBatch], tuple[Ints, Ints, Ints]]
 COLUMNS = {"day": "date", "part": "int", "rows": "binary"}
 ARROW = pa.schema([("day", pa.date32()), ("part", pa.int32()), ("rows", pa.binary())])
 GATHERED = 50_000
-"""Rows that are cut at once: pieces of fewer cost more, each for itself."""
+"""Rows that are cut at once: of fewer the pieces are smaller, and each costs something for itself."""
 
 
 class Disturbed(RuntimeError):
@@ -51,21 +53,23 @@ def are(frame: DataFrame) -> bool:
     return frame.columns == list(COLUMNS)
 
 
-def gathered(pieces: DataFrame) -> DataFrame:
-    """Bring the pieces of a part together, day by day, into as many tasks as shuffles have.
+def gathered(pieces: DataFrame, *, by_day: bool = False) -> DataFrame:
+    """Bring the pieces of a day and part together, day by day, into as many tasks as shuffles have.
 
     Whatever is to stand beside them is joined before: a join would take their order away.
+
+    by_day: whether a part's days may go to several tasks, as where parts are few.
     """
     # By the part's own number: a hash of few numbers leaves one task with most of them.
-    tasks = shuffle_tasks(pieces.sparkSession)
+    number = F.col("part") + (F.unix_date("day") if by_day else F.lit(0))
     # By what they hold, too: in whichever order the pieces of a part came, they go on in one.
-    return pieces.repartitionById(tasks, "part").sortWithinPartitions("day", "part", "rows")
+    return pieces.repartitionById(shuffle_tasks(pieces.sparkSession), number).sortWithinPartitions(*COLUMNS)
 
 
-def whole(
+def by_part(
     batches: Iterator[pa.RecordBatch],
-) -> Iterator[tuple[dict[str, Any], pa.RecordBatch]]:
-    """Put sorted pieces together: yield the rows of each day and part, and what else stands beside them.
+) -> Iterator[tuple[dict[str, Any], Iterator[pa.RecordBatch]]]:
+    """Go through sorted pieces: yield what stands beside those of each day and part, and the rows of each.
 
     Raises
     ------
@@ -73,25 +77,24 @@ def whole(
         When the pieces of a day and part do not follow each other.
 
     """
-    about: dict[str, Any] = {}
-    held: list[pa.RecordBatch] = []
     seen = set()
-    for beside, rows in each(batches):
+    for beside, own in groupby(each(batches), key=lambda piece: piece[0]):
         key = beside["day"], beside["part"]
-        if not held or key != (about["day"], about["part"]):
-            if held:
-                yield about, pa.concat_batches(held)
-                held = []
-            if key in seen:
-                raise Disturbed(
-                    f"Pieces of part {key[1]} on {key[0]} do not follow each other: something changed "
-                    "their order after `pieces.gathered`; join what stands beside them before it."
-                )
-            seen.add(key)
-        about = beside
-        held.append(rows)
-    if held:
-        yield about, pa.concat_batches(held)
+        if key in seen:
+            raise Disturbed(
+                f"Pieces of part {key[1]} on {key[0]} do not follow each other: something changed "
+                "their order after `pieces.gathered`; join what stands beside them before it."
+            )
+        seen.add(key)
+        yield beside, (rows for _, rows in own)
+
+
+def whole(
+    batches: Iterator[pa.RecordBatch],
+) -> Iterator[tuple[dict[str, Any], pa.RecordBatch]]:
+    """Put the pieces of each day and part together."""
+    for beside, rows in by_part(batches):
+        yield beside, pa.concat_batches(list(rows))
 
 
 def each(
@@ -110,7 +113,9 @@ def changed(pieces: DataFrame, change: Callable[[pa.RecordBatch], pa.RecordBatch
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             rows = [packed(change(one)) for _, one in each(iter([batch]))]
-            yield batch.set_column(batch.schema.get_field_index("rows"), ARROW.field("rows"), pa.array(rows))
+            yield batch.set_column(
+                batch.schema.get_field_index("rows"), ARROW.field("rows"), pa.array(rows, pa.binary())
+            )
 
     return pieces.mapInArrow(run, schemas.ddl(COLUMNS))
 

@@ -15,11 +15,12 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs import checks, runs, volume
+from jobs import checks, pieces, runs, staged_pieces, staging, volume
 from jobs.checks import Finding
 from jobs.contracts import Contract, contract
+from jobs.read_back import Unlike
 from jobs.runs import Run
-from jobs.staging import Staged, stage
+from jobs.staging import Staged
 from jobs.tables import Tables, discard, holds_files, located
 from jobs.telemetry import step
 from jobs.volume import Unusual
@@ -43,7 +44,7 @@ def publish(
 ) -> None:
     """Write, audit and publish; fill in the run's manifest.
 
-    is_bucketed: whether each partition of `built` holds whole buckets, so that no shuffle is needed.
+    is_bucketed: whether each partition of `built` holds whole buckets, so that rows need no shuffle.
     quiet_days: on which few rows are no alarm.
     """
     about = contract(run.job)
@@ -52,12 +53,19 @@ def publish(
     folder = f"data/{run.run_id}"
     staged = Staged(folder, f"{tables.path(about.table)}/{folder}")
     with step("write", table=about.table):
-        stage(built, about, run.days, staged, is_bucketed=is_bucketed)
+        if pieces.are(built):
+            staged_pieces.write(built, about, run.days, staged)
+        else:
+            staging.write(staging.accept(built, about, run.days), about, staged, is_bucketed=is_bucketed)
     with step("quarantine", table=about.table):
         rejected, told = quarantine(staged, about, tables, run)
     discard(staged.bad)  # quarantine has them, with personal data redacted
     with step("audit", table=about.table):
-        measured = checks.measure(_read(spark, staged.good, about), staged.good, about)
+        try:
+            measured = checks.measure(_read(spark, staged.good, about), staged.good, about)
+        except Unlike as error:
+            discard(staged.path)
+            raise Stopped(str(error)) from None
     run.rows_out, run.rows_rejected, run.content_digest = (
         measured[checks.ROWS],
         rejected,

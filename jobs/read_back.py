@@ -20,7 +20,7 @@ from jobs import repeats
 from jobs.contracts import arrow_type
 from jobs.row_hashes import row_hashes, seed_of
 from jobs.sources import schemas
-from jobs.spark import dealt, shuffle_tasks
+from jobs.spark import dealt
 from jobs.tables import located, parquet_files
 from ml.xxhash import Hashes
 
@@ -101,7 +101,7 @@ def _files(folder: str) -> dict[str, int]:
 
 def _dealt(files: Mapping[str, int], spark: SparkSession) -> DataFrame:
     """Deal files out to tasks, so that large ones lie apart."""
-    names = dealt(files, shuffle_tasks(spark), size=lambda name: files[name])
+    names = dealt(files, size=lambda name: files[name])
     return spark.createDataFrame([(name,) for name in names], "name string")
 
 

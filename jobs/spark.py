@@ -95,13 +95,15 @@ def shuffle_tasks(spark: SparkSession) -> int:
     return int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
 
 
-def dealt(things: Iterable[T], tasks: int, *, size: Callable[[T], int]) -> list[T]:
-    """Order things so that, cut into as many stretches of one length, large ones lie apart.
+def dealt(things: Iterable[T], *, size: Callable[[T], int]) -> list[T]:
+    """Order things so that, cut into stretches of one length, however many, each has large and small ones.
 
-    So does Spark cut a list into tasks.
+    So does Spark cut a list into tasks. A thing's place is its rank by size, its bits read backwards, as in
+    van der Corput's sequence.
     """
     by_size = sorted(things, key=size, reverse=True)
-    return [one for first in range(tasks) for one in by_size[first::tasks]]
+    bits = len(by_size).bit_length()
+    return [by_size[rank] for rank in sorted(range(len(by_size)), key=lambda rank: f"{rank:0{bits}b}"[::-1])]
 
 
 def _with(builder: SparkSession.Builder, settings: Mapping[str, str]) -> SparkSession:

@@ -1,8 +1,8 @@
 """Delta tables: where they are, which version they have, and the one way in which they change.
 
-Spark writes Parquet files beside a table's log, where no reader looks; `publish` makes them the table's
-content in one Delta transaction that also removes the files of the partitions they replace. Readers see
-the old rows or the new ones, never both and never a part.
+A run's tasks write Parquet files beside a table's log, where no reader looks; `publish` makes them the
+table's content in one Delta transaction that also removes the files of the partitions they replace. Readers
+see the old rows or the new ones, never both and never a part.
 """
 
 import json

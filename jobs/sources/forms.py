@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from jobs.sources.files import BATCH_ROWS, lines
+from jobs.sources.files import lines
+
+BATCH_ROWS = 10_000
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Consent as of a day, by the newest answer, else by default; of rows that are joined, and of arrays."""
 
+import pickle
 from datetime import date, timedelta
 
 import numpy as np
@@ -13,11 +14,15 @@ from jobs.ids import pseudonym
 from tests.jobs.given import table
 
 DAY = date(2017, 8, 21)
-CHANGES, AGREES, REFUSES, SILENT = (
-    pseudonym("user", raw, key=b"k", key_id="k1") for raw in ("changes", "agrees", "refuses", "silent")
+CHANGES, WAVERS, AGREES, REFUSES, SILENT = (
+    pseudonym("user", raw, key=b"k", key_id="k1")
+    for raw in ("changes", "wavers", "agrees", "refuses", "silent")
 )
-DAYS = [DAY + timedelta(n) for n in range(3)]
-ANSWERS = [(CHANGES, 0, True), (CHANGES, 1, False), (AGREES, 1, True), (REFUSES, 0, False)]
+DAYS = [DAY + timedelta(n) for n in range(5)]
+ANSWERS = [
+    *((CHANGES, 0, True), (CHANGES, 1, False), (AGREES, 1, True), (REFUSES, 0, False)),
+    *((WAVERS, n, n % 2 == 0) for n in range(4)),
+]
 
 
 @pytest.mark.parametrize("by_default", [False, True])
@@ -30,26 +35,37 @@ def test_the_newest_answer_as_of_a_day_counts(spark: SparkSession, *, by_default
     given.append({"subject": AGREES, "changed_date": DAY, "is_granted": not by_default, "purpose": "ads"})
     answers = table(spark, "consents", given)
     rows = spark.createDataFrame(
-        [(who, day) for who in (CHANGES, AGREES, REFUSES, SILENT, None) for day in DAYS],
+        [(who, day) for who in (CHANGES, WAVERS, AGREES, REFUSES, SILENT, None) for day in DAYS],
         "subject string, day date",
     )
     wanted = {
-        CHANGES: [True, False, False],
-        AGREES: [by_default, True, True],
-        REFUSES: [False] * 3,
-        SILENT: [by_default] * 3,
-        None: [by_default] * 3,
+        CHANGES: [True, *[False] * 4],
+        WAVERS: [True, False, True, False, False],
+        AGREES: [by_default, *[True] * 4],
+        REFUSES: [False] * 5,
+        SILENT: [by_default] * 5,
+        None: [by_default] * 5,
     }
     wanted_of = {(who, day): yes for who, told in wanted.items() for day, yes in zip(DAYS, told, strict=True)}
     found = consent.with_consent(rows, answers, asked, subject="subject", day="day")
     assert {(row["subject"], row["day"]): row["is_consented"] for row in found.collect()} == wanted_of
-    # The same of arrays, as tasks have them; of all days, or of some.
-    for days in (DAYS, DAYS[1:2]):
-        held = consent.answers(answers, asked, days)
-        asked_of = [(who, day) for who, day in wanted_of if day in days]
-        subjects = pa.array([who for who, _ in asked_of], pa.string())
-        numbers = pa.array([day for _, day in asked_of]).cast(pa.int32()).to_numpy().astype(np.int64)
-        assert held.granted(subjects, numbers).tolist() == [wanted_of[one] for one in asked_of]
+    # The same of arrays, as tasks have them.
+    held = pickle.loads(pickle.dumps(consent.answers(answers, asked)))
+    numbers = pa.array([day for _, day in wanted_of]).cast(pa.int32()).to_numpy().astype(np.int64)
+    subjects = pa.array([who for who, _ in wanted_of], pa.string())
+    assert held.granted(subjects, numbers).tolist() == list(wanted_of.values())
+
+
+def test_answers_travel_packed() -> None:
+    rng, count = np.random.default_rng(0), 100_000
+    tails = np.sort(rng.integers(0, 2**64, count, np.uint64))
+    first, until = np.full(count, 17_000, np.int32), np.full(count, 2**31 - 1, np.int32)
+    sent = pickle.dumps(consent.Answers(False, tails, first, until))
+    assert len(sent) < 7 * count
+    held = pickle.loads(sent)
+    assert (held.by_default, held.tails.dtype, held.first.dtype) == (False, np.uint64, np.int32)
+    for found, wanted in ((held.tails, tails), (held.first, first), (held.until, until)):
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_nobody_is_whom_no_answer_is_of() -> None:

@@ -17,7 +17,7 @@ from jobs.config import ROOT, load
 from jobs.contracts import all_tables, contract
 from jobs.ids import pseudonym
 from jobs.shell import Job
-from jobs.staging import in_pieces
+from jobs.staged_pieces import in_pieces
 from jobs.tables import Tables
 from tests.jobs.given import table
 
@@ -69,7 +69,7 @@ def test_rows_in_pieces_are_turned_away_alike(name: str) -> None:
     about = contract(name)
     given = [{**row, "_reason": "r" if n == 0 else None} for n, row in enumerate(rows_of(name))]
     rows = pa.RecordBatch.from_pylist(given, in_pieces(about))
-    found = erased.without_pieces(rows, about, [ANN]).to_pylist()
+    found = erased.without_pieces(rows, about, pa.array([ANN])).to_pylist()
     assert [row["_reason"] for row in found[:1]] == ["r"]
     gone = [row for row in found if row["_reason"] == erased.REASON]
     left = [row for row in found if row["_reason"] is None]

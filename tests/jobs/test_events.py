@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs import events, shell
+from jobs import erased, events, shell
 from jobs.config import BotRules, Config, Consent, load
 from jobs.ids import pseudonym
 from jobs.shell import Ask, run_job
@@ -435,7 +435,7 @@ def test_a_night_keeps_what_it_rejects_and_the_next_one_mends_the_day_before(
     labels = {"theme": "popular", "core_theme": "personal", "intent": "discover"}
     labels |= dict.fromkeys(["size", "page_context"], "x")
     known = {"widget_id": "w", "kind": "banner", "pages": ["home"], "created_date": "2016-01-01", **labels}
-    many = message(*[view("a", n) for n in range(30)], span("GET /", ID), span("scroll", ID))
+    many = message(*[view("a", n) for n in range(60)], span("GET /", ID), span("scroll", ID))
     put(home / "lake" / "widgets" / "date=2017-08-19" / "widgets.jsonl", [known])
     for n, lines in enumerate([[many, "{"], [message(view("a", 99), view("b", 1, NOON + ONE))]]):
         put(home / "lake" / "telemetry" / "web" / f"date={DAYS[n]}" / "web-0.jsonl.gz", lines)
@@ -448,18 +448,18 @@ def test_a_night_keeps_what_it_rejects_and_the_next_one_mends_the_day_before(
 
     run_job(WIDGETS, Ask(date(2017, 8, 19), DAYS[0]), config, spark)
     first = run_job(events.JOB, Ask(DAYS[0], DAYS[1]), config, spark)
-    assert (first.rows_out, first.rows_rejected, first.days) == (30, 1, [DAY])
+    assert (first.rows_out, first.rows_rejected, first.days) == (60, 1, [DAY])
     assert first.message == "2 spans of service web are no events"
     assert shell.describe(first).endswith(" s. 2 spans of service web are no events.")
 
     late.rmdir()
     later.rename(late)
     second = run_job(events.JOB, Ask(DAYS[1], DAYS[2]), config, spark)
-    assert (second.rows_out, second.rows_rejected, second.days) == (32, 1, DAYS[:2])
+    assert (second.rows_out, second.rows_rejected, second.days) == (62, 1, DAYS[:2])
     tables = Tables(config.tables)
     found = tables.read("events").to_pylist()
     assert Counter((row["event_date"], row["device"]) for row in found) == {
-        (DAY, config_device(config, "a")): 31,
+        (DAY, config_device(config, "a")): 61,
         (DAYS[1], config_device(config, "b")): 1,
     }
     told = tables.read("quarantine").to_pylist()
@@ -467,6 +467,13 @@ def test_a_night_keeps_what_it_rejects_and_the_next_one_mends_the_day_before(
         ("events", DAY, "line is not JSON", 2)
     ]
     assert told[0]["source_file"].endswith(f"telemetry/web/date={DAY}/web-0.jsonl.gz")
+
+    tables.append("erasures", [{"subject": config_device(config, "b"), "changed_date": DAY}])
+    third = run_job(events.JOB, Ask(DAYS[1], DAYS[2]), config, spark)
+    assert (third.rows_out, third.rows_rejected) == (61, 2)
+    assert {row["device"] for row in tables.read("events").to_pylist()} == {config_device(config, "a")}
+    assert erased.REASON in {row["reason"] for row in tables.read("quarantine").to_pylist()}
+    assert config_device(config, "b")[-16:] not in str(tables.read("quarantine").to_pylist())
 
 
 def config_device(config: Config, raw: str) -> str:

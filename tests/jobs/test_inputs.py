@@ -1,11 +1,15 @@
 """What a job reads: files of all the sources that feed its table, as conf/ declares them."""
 
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
+from jobs import spark as spark_of
 from jobs.config import Config, ConfigError, Source, load
 from jobs.contracts import contract
 from jobs.inputs import LATE, Days, Lake, MissingInput, Read, State, Until, lake_files, open_read
@@ -130,3 +134,26 @@ def test_a_table_without_a_file_of_the_days_is_an_empty_frame(config: Config, sp
     assert rows(Until("widgets"), DAY - timedelta(1)) == 0
     assert rows(Until("widgets"), NEXT) == 1
     assert rows(State("releases"), DAY) == 0
+
+
+@given(st.lists(st.integers(0, 10**6), max_size=40), st.integers(1, 9))
+def test_files_are_dealt_out_so_that_no_task_has_all_the_large_ones(sizes: list[int], tasks: int) -> None:
+    dealt = spark_of.dealt(sizes, size=lambda size: size)
+    assert sorted(dealt) == sorted(sizes)
+    cuts = [n * len(dealt) // tasks for n in range(tasks + 1)]
+    weights = [sum(dealt[begin:end]) for begin, end in pairwise(cuts)]
+    # Twice the largest and an even share are more than any task has.
+    assert max(weights) <= 2 * (max(sizes, default=0) + sum(sizes) / tasks)
+
+
+def test_of_a_day_and_its_late_files_each_of_two_tasks_reads_half() -> None:
+    assert spark_of.dealt([90, 80, 70, 60, 3, 2, 1, 0], size=lambda size: size) == [
+        90,
+        3,
+        70,
+        1,
+        80,
+        2,
+        60,
+        0,
+    ]

@@ -13,7 +13,7 @@ from jobs.consent import Answers
 from jobs.contracts import contract
 from jobs.ids import pseudonym
 from jobs.sources import schemas
-from jobs.staging import in_pieces
+from jobs.staged_pieces import in_pieces
 
 DAY = date(2017, 8, 21)
 YES, NO = (pseudonym("user", raw, key=b"k", key_id="k1") for raw in ("yes", "no"))

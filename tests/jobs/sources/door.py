@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from jobs import pieces, staging
+from jobs import pieces, staged_pieces, staging
 from jobs.config import Ids
 from jobs.contracts import Contract, contract
 from tests.jobs.sources.lake import DOOR
@@ -22,13 +22,14 @@ def of_rows(built: DataFrame, about: Contract, days: Sequence[date]) -> list[dic
 
 def of_pieces(built: DataFrame, about: Contract, days: Sequence[date]) -> list[dict[str, Any]]:
     """Judge the rows of pieces where they are; times are without a zone, as the engine gives them."""
-    sent = iter(built.toArrow().to_batches())
-    found = [
-        {**row, "rejected": row["_reason"] is not None}
-        for about_it, rows in pieces.each(sent)
-        for row in staging.judged(pa.Table.from_batches([rows]), about).to_pylist()
-        if about_it["day"] in days
-    ]
+    found = []
+    for beside, rows in pieces.each(iter(built.toArrow().to_batches())):
+        place = {str(about.day): beside["day"], staging.BUCKET: beside["part"]}
+        for row in staged_pieces.judged(pa.Table.from_batches([rows]), about).to_pylist():
+            assert row["_day"] == beside["day"]
+            assert row["_reason"] is not None or {name: row[name] for name in place} == place
+            found.append({**row, "rejected": row["_reason"] is not None})
+    assert {row["_day"] for row in found} <= set(days)
     return [
         {
             name: value.replace(tzinfo=None) if isinstance(value, datetime) else value
