@@ -8,8 +8,10 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from multiprocessing import get_context
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -67,7 +69,9 @@ def measure(scale: Scale) -> Measured:
     """Run both sides in turn on a day of that scale."""
     with own_home(MEMORY) as config:
         tables = Tables(config.tables)
-        decisions, outcomes = lay_down(tables, scale)
+        # In a process of its own, whose memory is not the job's.
+        with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+            decisions, outcomes = apart.submit(lay_down, tables, scale).result()
         ours, peers, peak = [], [], 0
         theirs = Path(config.home) / "peer.parquet"
         with spark_of(config) as spark:
