@@ -57,25 +57,37 @@ def without(built: DataFrame, about: Contract, erased: DataFrame) -> DataFrame:
 
 def without_pieces(rows: pa.RecordBatch, about: Contract, erased: pa.Array) -> pa.RecordBatch:
     """Do the same to rows of Arrow; `erased` are subjects."""
-    tails = pc.utf8_slice_codeunits(erased, -16)
-    names = about.pseudonyms("own", "tail", "other")
-    found = {
-        name: pc.is_in(_extracted(rows[name], TAIL), tails)
-        if name in about.pseudonyms("tail")
-        else pc.is_in(_extracted(rows[name], PSEUDONYM), erased)
-        for name in names
-    }
-    own = [found[name] for name in about.pseudonyms("own", "tail")]
-    is_erased = reduce(pc.or_, own, pa.array([False] * len(rows)))
-    changed = {name: pc.if_else(found[name], None, rows[name]) for name in about.pseudonyms("other")}
-    changed["_reason"] = pc.if_else(is_erased, REASON, rows["_reason"])
+    is_theirs, changed = found_in(rows, about, erased)
+    changed["_reason"] = pc.if_else(is_theirs, REASON, rows["_reason"])
     return pa.RecordBatch.from_arrays(
         [changed.get(name, rows[name]) for name in rows.schema.names], schema=rows.schema
     )
 
 
-def _extracted(values: pa.Array, form: str) -> pa.Array:
-    return pc.struct_field(pc.extract_regex(values, form.replace("(", "(?P<one>", 1)), "one")
+def found_in(
+    rows: pa.RecordBatch | pa.Table, about: Contract, erased: pa.Array
+) -> tuple[pa.Array | pa.ChunkedArray, dict[str, pa.Array | pa.ChunkedArray]]:
+    """Tell which rows are of the erased; return what is left of the columns that name them in others."""
+    found = {
+        name: is_among(rows[name], erased, is_tail=name in about.pseudonyms("tail"))
+        for name in about.pseudonyms("own", "tail", "other")
+        if name in rows.schema.names
+    }
+    left = {
+        name: pc.if_else(found.pop(name), pa.scalar(None, pa.string()), rows[name])
+        for name in about.pseudonyms("other")
+        if name in found
+    }
+    return reduce(pc.or_, found.values(), pa.repeat(pa.scalar(False), rows.num_rows)), left
+
+
+def is_among(
+    column: pa.ChunkedArray | pa.Array, erased: pa.Array, *, is_tail: bool = False
+) -> pa.ChunkedArray | pa.Array:
+    """Tell of each value whether it is, or holds, the pseudonym of an erased person, or ends with its end."""
+    form, wanted = (TAIL, changes.tails(erased)) if is_tail else (PSEUDONYM, erased)
+    named = pc.struct_field(pc.extract_regex(column, form.replace("(", "(?P<id>", 1)), "id")
+    return pc.fill_null(pc.is_in(named, value_set=wanted), False)
 
 
 def pseudonym(name: str, form: str = PSEUDONYM) -> Column:

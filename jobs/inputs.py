@@ -138,8 +138,7 @@ def open_read(
 ) -> DataFrame:
     """Return the DataFrame of one input."""
     if isinstance(read, Lake):
-        files = lake_files(config, read, days)
-        return spark.createDataFrame(dealt(files, size=lambda row: row[-1]), FILES)
+        return frame_of_files(spark, lake_files(config, read, days))
     if isinstance(read, Buckets):
         return spark.createDataFrame(bucket_files(Tables(config.tables), read, days, versions), BUCKETS)
     about, version, tables = contract(read.name), versions[read.name], Tables(config.tables)
@@ -212,6 +211,11 @@ def all_files(config: Config, read: Lake) -> list[tuple[Any, ...]]:
         for name, source in read.sources(config).items()
         for row in _listed(name, source, _by_day(f"{config.lake}/{source.path}"))
     ]
+
+
+def frame_of_files(spark: SparkSession, files: Sequence[tuple[Any, ...]]) -> DataFrame:
+    """Make a frame of FILES whose tasks have as much to read as each other."""
+    return spark.createDataFrame(dealt(files, size=lambda row: row[-1]), FILES)
 
 
 def _listed(name: str, source: Source, by_day: Mapping[date, Mapping[str, int]]) -> list[tuple[Any, ...]]:

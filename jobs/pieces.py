@@ -25,7 +25,7 @@ Place = Callable[[pa.RecordBatch], tuple[Ints, Ints, Ints]]
 """Which rows go where: places of rows in a table, and the day (since 1970) and part that each goes to."""
 
 COLUMNS = {"day": "date", "part": "int", "rows": "binary"}
-ARROW = pa.schema([("day", pa.date32()), ("part", pa.int32()), ("rows", pa.binary())])
+ARROW = schemas.arrow(COLUMNS)
 GATHERED = 50_000
 """Rows that are cut at once: of fewer the pieces are smaller, and each costs something for itself."""
 
@@ -36,16 +36,21 @@ class Disturbed(RuntimeError):
 
 def cut(batches: Iterator[pa.RecordBatch], place: Place) -> Iterator[pa.RecordBatch]:
     """Cut rows into pieces. A row may go to several places, or to none."""
-    held: list[pa.RecordBatch] = []
-    count = 0
+    for held in heaped(batches, GATHERED):
+        yield _cut(pa.concat_batches(held), place)
+
+
+def heaped(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[list[pa.RecordBatch]]:
+    """Put batches together until they have so many rows; yield none that have none."""
+    held, count = list[pa.RecordBatch](), 0
     for batch in batches:
         held.append(batch)
-        count += batch.num_rows
-        if count >= GATHERED:
-            yield _cut(pa.concat_batches(held), place)
+        count += len(batch)
+        if count >= rows:
+            yield held
             held, count = [], 0
     if count:
-        yield _cut(pa.concat_batches(held), place)
+        yield held
 
 
 def are(frame: DataFrame) -> bool:
@@ -66,9 +71,7 @@ def gathered(pieces: DataFrame, *, by_day: bool = False) -> DataFrame:
     return pieces.repartitionById(shuffle_tasks(pieces.sparkSession), number).sortWithinPartitions(*COLUMNS)
 
 
-def by_part(
-    batches: Iterator[pa.RecordBatch],
-) -> Iterator[tuple[dict[str, Any], Iterator[pa.RecordBatch]]]:
+def by_part(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[dict[str, Any], Iterator[pa.RecordBatch]]]:
     """Go through sorted pieces: yield what stands beside those of each day and part, and the rows of each.
 
     Raises
@@ -89,17 +92,13 @@ def by_part(
         yield beside, (rows for _, rows in own)
 
 
-def whole(
-    batches: Iterator[pa.RecordBatch],
-) -> Iterator[tuple[dict[str, Any], pa.RecordBatch]]:
+def whole(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[dict[str, Any], pa.RecordBatch]]:
     """Put the pieces of each day and part together."""
     for beside, rows in by_part(batches):
         yield beside, pa.concat_batches(list(rows))
 
 
-def each(
-    batches: Iterator[pa.RecordBatch],
-) -> Iterator[tuple[dict[str, Any], pa.RecordBatch]]:
+def each(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[dict[str, Any], pa.RecordBatch]]:
     """Yield the rows of each piece, and what else stands beside them."""
     for batch in batches:
         others = batch.drop_columns(["rows"]).to_pylist()
@@ -122,10 +121,10 @@ def changed(pieces: DataFrame, change: Callable[[pa.RecordBatch], pa.RecordBatch
 
 def packed(rows: pa.RecordBatch) -> bytes:
     """Put rows into the value of a piece: compressed here, where they are, for whoever hands it on."""
-    packed = pa.BufferOutputStream()
-    with pa.ipc.new_stream(packed, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as stream:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as stream:
         stream.write_batch(rows)
-    return bytes(packed.getvalue())
+    return bytes(sink.getvalue())
 
 
 def _unpacked(packed: pa.Buffer) -> pa.RecordBatch:

@@ -55,7 +55,7 @@ def names_of_lake(spark: SparkSession, config: Config) -> DataFrame:
     ]
     listed = [(inputs.all_files(config, lake), parse, named) for lake, parse, named in readers]
     pairs = [
-        _pairs(parse(spark.createDataFrame(files, inputs.FILES), door=door), named)
+        _pairs(parse(inputs.frame_of_files(spark, files), door=door), named)
         for files, parse, named in listed
         if files
     ]

@@ -195,7 +195,7 @@ def _publish(
     staged = staging.Staged(folder, f"{tables.path(about.table)}/{folder}")
     # A table of before its contract gained a column has none of it.
     columns = [staging.column_of(rows, name, kind.type).alias(name) for name, kind in about.columns.items()]
-    staging.write(rows.select(*columns, F.lit(False).alias("rejected")), about, staged)
+    staging.write(rows.select(*columns, F.lit(False).alias(staging.REJECTED)), about, staged)
     problem = ""
     if kept is not None and kept != sum(rows_by_partition(staged.good, str(about.day)).values()):
         problem = f"{about.table} would have lost or doubled rows of {days[0]} to {days[-1]}"

@@ -22,6 +22,7 @@ from pyspark.sql import DataFrame
 
 from jobs import pieces
 from jobs.contracts import Contract, arrow_type
+from jobs.sources import schemas
 from jobs.staging import BUCKET, REJECTED, REJECTION, Staged
 from jobs.tables import located
 
@@ -55,35 +56,20 @@ def write(built: DataFrame, about: Contract, days: Sequence[date], staged: Stage
     if about.sort_by or about.partition_by != [about.day, BUCKET]:
         raise ValueError(f"{about.table} cannot be staged as pieces: its files are not by day and bucket.")
     task = partial(_written, about=about, days=frozenset(days), staged=staged)
-    pieces.gathered(built, by_day=True).mapInArrow(task, "rows bigint").toArrow()
+    pieces.gathered(built, by_day=True).mapInArrow(task, schemas.ddl(pieces.COLUMNS)).toArrow()
 
 
 def _written(
     batches: Iterator[pa.RecordBatch], about: Contract, days: frozenset[date], staged: Staged
 ) -> Iterator[pa.RecordBatch]:
-    """Write the pieces of some partitions, one after another; yield how many rows each had."""
+    """Write the pieces of some partitions, one after another; there is nothing more to say of them."""
     for beside, rows in pieces.by_part(batches):
         if beside["day"] not in days:
             continue
-        count = 0
         with Partition(about, staged, {str(about.day): beside["day"], BUCKET: beside["part"]}) as partition:
-            for group in _groups(rows):
-                partition.write(judged(group, about))
-                count += len(group)
-        yield pa.RecordBatch.from_pydict({"rows": [count]})
-
-
-def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Put batches together until they have AT_ONCE rows."""
-    held, count = list[pa.RecordBatch](), 0
-    for batch in batches:
-        held.append(batch)
-        count += len(batch)
-        if count >= AT_ONCE:
-            yield pa.Table.from_batches(held)
-            held, count = [], 0
-    if held:
-        yield pa.Table.from_batches(held)
+            for group in pieces.heaped(rows, AT_ONCE):
+                partition.write(judged(pa.Table.from_batches(group), about))
+    return iter(())
 
 
 def judged(rows: pa.Table, about: Contract) -> pa.Table:

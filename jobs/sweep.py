@@ -25,7 +25,7 @@ from deltalake.exceptions import DeltaError
 from jobs import lineage, rotation
 from jobs.config import Config
 from jobs.contracts import Contract, all_tables, contract
-from jobs.erased import PSEUDONYM, TABLE, TAIL
+from jobs.erased import TABLE, found_in, is_among
 from jobs.tables import Tables, discard, located
 
 BATCH_ROWS = 65_536
@@ -186,7 +186,7 @@ def _rewrite(
 
 def _names_one(path: str, about: Contract, columns: Sequence[str], erased: pa.Array) -> bool:
     return any(
-        pc.any(_is_among(batch[name], erased, is_tail=name in about.pseudonyms("tail"))).as_py()
+        pc.any(is_among(batch[name], erased, is_tail=name in about.pseudonyms("tail"))).as_py()
         for batch in _batches(path, columns)
         for name in batch.schema.names
     )
@@ -216,28 +216,11 @@ def _copy(path: str, target: str | None, about: Contract, erased: pa.Array) -> i
 
 def _without(rows: pa.Table, about: Contract, erased: pa.Array) -> pa.Table:
     """Leave the rows of the erased out, and their names in those of others."""
-    keep = pa.chunked_array([pa.repeat(True, rows.num_rows)])
-    for column in about.pseudonyms("own", "tail"):
-        if column in rows.schema.names:
-            is_tail = column in about.pseudonyms("tail")
-            keep = pc.and_(keep, pc.invert(_is_among(rows[column], erased, is_tail=is_tail)))
-    kept = rows.filter(keep)
-    for column in about.pseudonyms("other"):
-        named = _is_among(kept[column], erased)
-        at = kept.schema.get_field_index(column)
-        kept = kept.set_column(
-            at, kept.schema.field(at), pc.if_else(named, pa.scalar(None, pa.string()), kept[column])
-        )
-    return kept
-
-
-def _is_among(
-    column: pa.ChunkedArray | pa.Array, erased: pa.Array, *, is_tail: bool = False
-) -> pa.ChunkedArray | pa.Array:
-    """Tell of each value whether it is, or holds, the pseudonym of an erased person, or ends with its end."""
-    form, wanted = (TAIL, pc.utf8_slice_codeunits(erased, -16)) if is_tail else (PSEUDONYM, erased)
-    named = pc.struct_field(pc.extract_regex(column, form.replace("(", "(?P<id>", 1)), "id")
-    return pc.fill_null(pc.is_in(named, value_set=wanted), False)
+    is_theirs, left = found_in(rows, about, erased)
+    for column, values in left.items():
+        at = rows.schema.get_field_index(column)
+        rows = rows.set_column(at, rows.schema.field(at), values)
+    return rows.filter(pc.invert(is_theirs))
 
 
 def _batches(path: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:

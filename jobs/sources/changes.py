@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 FOREVER = date(9999, 12, 31)
+TAIL = 16  # hexadecimal digits
 NOTES = ("_reason", "_file", "_offset", "_raw", "_skipped")
 REPLACED = "a later row of the same day replaces it"
 
@@ -23,7 +26,12 @@ def bucket(subject: Column, buckets: int) -> Column:
 
 def tail(pseudonym: str) -> Column:
     """The end of a pseudonym, by which an id may name its owner: 64 bits, as in `hits.event_id`."""
-    return F.right(F.col(pseudonym), F.lit(16))
+    return F.right(F.col(pseudonym), F.lit(TAIL))
+
+
+def tails(pseudonyms: pa.Array) -> pa.Array:
+    """The ends of pseudonyms in Arrow."""
+    return pc.utf8_slice_codeunits(pseudonyms, -TAIL)
 
 
 def newest(rows: DataFrame, *keys: str, arrived: str | None = None, said: str | None = None) -> DataFrame:
