@@ -32,6 +32,8 @@ $(INSTALLED): requirements.lock conf/pins/uv.txt setup.cfg pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement conf/pins/uv.txt
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --compile-bytecode --require-hashes --requirements requirements.lock
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --editable .
+	@echo "Compiling what numba compiles."
+	@$(BIN)/python -m jobs.compiled
 	@touch $@
 
 lock: $(INSTALLED) ## Pin setup.cfg's dependencies, with hashes, in requirements.lock

@@ -1,7 +1,4 @@
-"""Compile what numba compiles, once, at set-up: the code is kept on disk and workers only load it.
-
-Run as `python -m ml.compiled`. Nothing depends on it but the time of the first job.
-"""
+"""Call what numba compiles here, so that its code is on disk before it is needed: see `jobs.compiled`."""
 
 from typing import Any
 
@@ -81,7 +78,3 @@ def evaluate() -> None:
     terms = IPS().terms(rows_of(log, target_of(log, half, half)))
     bootstrap([terms], resamples=2, seed=0)
     bootstrap([terms], resamples=2, seed=0, kind="multinomial")
-
-
-if __name__ == "__main__":
-    compile_all()

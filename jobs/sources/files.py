@@ -4,7 +4,7 @@ import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pyarrow import fs
@@ -22,6 +22,14 @@ PARSED_ROWS = 1_000
 
 class DamagedError(Exception):
     """The bytes of a file end or break in the middle; what was before them has been yielded."""
+
+
+class Line(NamedTuple):
+    """A line of a file: its number from 1, what it holds, and what is wrong with it where something is."""
+
+    number: int
+    content: bytes
+    damage: str | None
 
 
 @dataclass(frozen=True)
@@ -72,10 +80,8 @@ def chunks(path: str) -> Iterator[bytes]:
             yield from compressed
 
 
-def lines(
-    path: str, longest: int = LONGEST_LINE, *, keep_blank: bool = False
-) -> Iterator[tuple[int, bytes, str | None]]:
-    """Yield (line number from 1, content, what is wrong with it or None), without blank lines unless kept."""
+def lines(path: str, longest: int = LONGEST_LINE, *, keep_blank: bool = False) -> Iterator[Line]:
+    """Yield the lines of a file, without blank ones unless kept."""
     number, carry, dropped = 0, b"", 0
     try:
         for chunk in chunks(path):
@@ -84,19 +90,19 @@ def lines(
             for piece in pieces:
                 number += 1
                 if dropped:
-                    yield number, b"", f"line is longer than {longest} bytes"
+                    yield Line(number, b"", f"line is longer than {longest} bytes")
                     dropped = 0
                 elif keep_blank or (piece and not piece.isspace()):
-                    yield number, piece, None
+                    yield Line(number, piece, None)
             if dropped or len(carry) > longest:
                 dropped, carry = dropped + len(carry), b""
     except DamagedError as damage:
-        yield number + 1, carry, str(damage)
+        yield Line(number + 1, carry, str(damage))
         return
     if dropped:
-        yield number + 1, b"", f"line is longer than {longest} bytes"
+        yield Line(number + 1, b"", f"line is longer than {longest} bytes")
     elif carry and not carry.isspace():
-        yield number + 1, carry, None
+        yield Line(number + 1, carry, None)
 
 
 def batched(rows: Iterator[tuple[Any, ...]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -25,7 +25,8 @@ from pyspark.sql import DataFrame
 from jobs.sources import files as lake
 from jobs.sources import forms, hits
 from jobs.sources.files import LakeFile
-from jobs.sources.hits import Door, Gate, Partly, Time, Wrong
+from jobs.sources.hits import Door, Gate, Partly, Wrong
+from jobs.sources.times import Time
 
 EVENT_NAMES = {
     "page_view": "page_view",
@@ -43,7 +44,7 @@ COLUMNS = (
     "ecommerce",
     "privacy_info",
 )
-TIME = Time(re.compile(rb'"event_timestamp"\s*:\s*"?(\d{1,19})'), per_microsecond=1)
+TIME = Time("event_timestamp", per_microsecond=1)
 OPEN_KEYS = frozenset(
     {
         "event_date",
@@ -88,13 +89,12 @@ def _rows_of(files: Iterator[LakeFile], gate: Gate, partly: Partly) -> Iterator[
         if file.path.endswith(".parquet"):
             yield from _table(file, gate, partly.get(file.arrival_date))
         else:
-            of_line = partial(_line, gate=gate)
-            yield from hits.rows_of(iter([file]), of_line, gate, partly, TIME)
+            yield from hits.rows_of(file, hits.wanted(file, partly, TIME), partial(_line, gate=gate))
+        yield from hits.left_out(file, gate)
 
 
 def _table(file: LakeFile, gate: Gate, span: tuple[int, int] | None) -> Iterator[tuple[Any, ...]]:
     """Rows of a Parquet file as BigQuery exports it: nested columns, in blocks of bounded size."""
-    gate.skipped.clear()
     for block in forms.blocks(file.path, COLUMNS):
         columns = {
             name: column.to_pylist() if isinstance(column, pa.Array) else column
@@ -107,7 +107,6 @@ def _table(file: LakeFile, gate: Gate, span: tuple[int, int] | None) -> Iterator
                 yield hits.broken(file, offset, 0, block.damage[at], raw)
             elif span is None or _lies_within(row.get("event_timestamp"), span):
                 yield from _row(row, file, offset, gate)
-    yield from (hits.left_out(file, what, count) for what, count in sorted(gate.skipped.items()))
 
 
 def _lies_within(value: Any, span: tuple[int, int]) -> bool:

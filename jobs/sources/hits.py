@@ -16,7 +16,8 @@ from typing import Any
 
 from jobs.ids import pseudonym
 from jobs.sources import schemas
-from jobs.sources.files import LakeFile, lines
+from jobs.sources.files import LakeFile, Line, lines
+from jobs.sources.times import Time
 
 COLUMNS = {
     "event_id": "string",
@@ -66,19 +67,6 @@ Hit = tuple[Any, ...]
 
 # By day of arrival: the span of microseconds of which hits are wanted, where not all are.
 Partly = Mapping[date, tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class Time:
-    """How a line of a form names times: found without parsing it, ten times as fast."""
-
-    pattern: re.Pattern[bytes]
-    per_microsecond: int
-
-    def names_one(self, line: bytes, span: tuple[int, int]) -> bool:
-        """Tell whether a line holds a time within a half-open span."""
-        times = (int(at) // self.per_microsecond for at in self.pattern.findall(line))
-        return any(span[0] <= at < span[1] for at in times)
 
 
 class Wrong(ValueError):
@@ -155,17 +143,19 @@ def broken(file: LakeFile, offset: int, part: int, reason: str, raw: str) -> Hit
     return tuple(known.get(name) for name in FIELDS)
 
 
-def left_out(file: LakeFile, what: str, count: int) -> Hit:
-    """Make the row that tells how many of a file are rightly left out."""
-    known = {
-        "event_id": f"{file.path}:{what}",
-        "arrival_date": file.arrival_date,
-        "source": file.source,
-        "_reason": what,
-        "_file": file.path,
-        "_skipped": count,
-    }
-    return tuple(known.get(name) for name in FIELDS)
+def left_out(file: LakeFile, gate: Gate) -> Iterator[Hit]:
+    """Make the rows that tell how many of a file were rightly left out; the next one is counted anew."""
+    for what, count in sorted(gate.skipped.items()):
+        known = {
+            "event_id": f"{file.path}:{what}",
+            "arrival_date": file.arrival_date,
+            "source": file.source,
+            "_reason": what,
+            "_file": file.path,
+            "_skipped": count,
+        }
+        yield tuple(known.get(name) for name in FIELDS)
+    gate.skipped.clear()
 
 
 def unread(line: bytes) -> str:
@@ -185,25 +175,18 @@ def redacted(value: Any, open_keys: Collection[str]) -> Any:
     return value
 
 
-def rows_of(
-    files: Iterator[LakeFile],
-    of_line: Callable[[LakeFile, int, bytes], Iterable[Hit]],
-    gate: Gate,
-    partly: Partly | None = None,
-    time: Time | None = None,
-) -> Iterator[Hit]:
-    """Yield the rows of every line of every file, a broken row where the file itself breaks.
+def wanted(file: LakeFile, partly: Partly | None, time: Time) -> Iterator[Line]:
+    """Yield the lines of a file; of one that is wanted partly, those that name a time within its span."""
+    span = (partly or {}).get(file.arrival_date)
+    return (line for line in lines(file.path) if not span or time.names_one(line.content, span))
 
-    Of a file that is wanted only partly, only lines that name a time within its span are looked at.
-    """
-    for file in files:
-        gate.skipped.clear()
-        span = (partly or {}).get(file.arrival_date)
-        for offset, line, damage in lines(file.path):
-            if span and not (time and time.names_one(line, span)):
-                continue
-            if damage is None:
-                yield from of_line(file, offset, line)
-            else:
-                yield broken(file, offset, 0, damage, unread(line))
-        yield from (left_out(file, what, count) for what, count in sorted(gate.skipped.items()))
+
+def rows_of(
+    file: LakeFile, found: Iterable[Line], of_line: Callable[[LakeFile, int, bytes], Iterable[Hit]]
+) -> Iterator[Hit]:
+    """Yield the rows of every line, a broken row where the file itself breaks."""
+    for offset, line, damage in found:
+        if damage is None:
+            yield from of_line(file, offset, line)
+        else:
+            yield broken(file, offset, 0, damage, unread(line))

@@ -27,20 +27,13 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from jobs.sources import files as lake
-from jobs.sources import hits, spans
-from jobs.sources.files import LakeFile
-from jobs.sources.hits import Door, Gate, Hit, Partly, Time, Wrong
+from jobs.sources import hits, span_scan, spans
+from jobs.sources.files import LakeFile, Line
+from jobs.sources.hits import Door, Gate, Hit, Partly, Wrong
+from jobs.sources.times import Time
 
-EVENT_NAMES = {
-    "page.view": "page_view",
-    "layout.served": "layout_served",
-    "widget.seen": "widget_seen",
-    "widget.click": "widget_click",
-    "product.view": "product_view",
-    "basket.add": "basket_add",
-    "order.placed": "order_placed",
-}
-TIME = Time(re.compile(rb'"startTimeUnixNano"\s*:\s*"?(\d{1,19})'), per_microsecond=1000)
+TIME = Time("startTimeUnixNano", per_microsecond=1000)
+AT_ONCE = 1 << 22
 OPEN_KEYS = frozenset(
     {
         "traceId",
@@ -73,12 +66,26 @@ def parse(files: DataFrame, door: Door, partly: Partly | None = None) -> DataFra
 def read(files: Iterator[LakeFile], door: Door, partly: Partly | None = None) -> Iterator[pa.RecordBatch]:
     """Read files one after another, inside a task."""
     gate = Gate(door)
-    return lake.batched(hits.rows_of(files, partial(_line, gate=gate), gate, partly, TIME), hits.ARROW)
+    of_line = partial(_spans, gate=gate)
+    for file in files:
+        for lines in _some(hits.wanted(file, partly, TIME)):
+            found, others = spans.read(file, lines, gate)
+            yield found
+            yield from lake.batched(hits.rows_of(file, others, of_line), hits.ARROW)
+        yield from lake.batched(hits.left_out(file, gate), hits.ARROW)
 
 
-def _line(file: LakeFile, offset: int, line: bytes, gate: Gate) -> Iterable[Hit]:
-    found = spans.read(file, offset, line, gate, EVENT_NAMES)
-    return _spans(file, offset, line, gate) if found is None else found
+def _some(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Gather lines to be read at once, of AT_ONCE bytes or a little more."""
+    held, size = list[Line](), 0
+    for line in lines:
+        held.append(line)
+        size += len(line.content)
+        if size >= AT_ONCE:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
 
 
 def _spans(file: LakeFile, offset: int, line: bytes, gate: Gate) -> Iterator[Hit]:
@@ -93,7 +100,7 @@ def _spans(file: LakeFile, offset: int, line: bytes, gate: Gate) -> Iterator[Hit
                     if (
                         type(span) is dict
                         and type(span.get("name")) is str
-                        and span["name"] not in EVENT_NAMES
+                        and span["name"] not in spans.EVENT_NAMES
                     ):
                         gate.skip(service, 1)
                         continue
@@ -125,7 +132,7 @@ def _hit(span: Any, service: str | None, file: LakeFile, offset: int, gate: Gate
         int(span_id, 16)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise Wrong(_fault(span)) from None
-    known = EVENT_NAMES.get(name) if type(name) is str else None
+    known = spans.EVENT_NAMES.get(name) if type(name) is str else None
     if known is None or len(span_id) != 16 or not 0 < at <= hits.LAST_MICROSECOND:
         raise Wrong(_fault(span))
     if trace_id is not None and (type(trace_id) is not str or len(trace_id) != 32):
@@ -168,7 +175,7 @@ def _fault(span: Any) -> str:
         return "startTimeUnixNano is out of range"
     if not isinstance(span.get("name"), str):
         return "span has no name"
-    if span["name"] not in EVENT_NAMES:
+    if span["name"] not in spans.EVENT_NAMES:
         return "an event needs a known name"
     return "attributes are malformed"
 
@@ -227,10 +234,10 @@ def _doubles(value: Any) -> list[float]:
 
 
 READ: Mapping[int, tuple[Callable[[Any], Any], str]] = {
-    spans.TEXT: (_string, "a string"),
-    spans.POSITION: (_position, "an integer from 0"),
-    spans.INTEGER: (_integer, "an integer"),
-    spans.TEXTS: (_strings, "a list of strings"),
-    spans.DOUBLES: (_doubles, "a list of numbers"),
+    span_scan.TEXT: (_string, "a string"),
+    span_scan.POSITION: (_position, "an integer from 0"),
+    span_scan.INTEGER: (_integer, "an integer"),
+    span_scan.TEXTS: (_strings, "a list of strings"),
+    span_scan.DOUBLES: (_doubles, "a list of numbers"),
 }
 SLOTS = {key: (place, *READ[kind]) for place, (key, kind) in enumerate(spans.KINDS.items())}

@@ -1,99 +1,32 @@
-"""Spans of well-formed lines, decoded by their types: in two thirds of the time that any JSON takes.
+"""Spans of well-formed lines, many at once, as Arrow's hits: nothing of the text becomes Python's.
 
 Grain: one span. A line in which anything is unusual is left to `jobs.sources.otlp`, which reads span by span
 and tells what is wrong; what both read they read alike.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from jobs.sources import hits
-from jobs.sources.files import LakeFile
-from jobs.sources.hits import Gate, Hit
+from jobs.sources import hits, span_scan
+from jobs.sources.changes import tails
+from jobs.sources.files import LakeFile, Line
+from jobs.sources.hits import Gate
+from jobs.sources.json_tape import NONE, Bytes, Ints
+from jobs.sources.span_scan import DOUBLES, FIRST_PLACE, INTEGER, POSITION, TEXT, TEXTS, Found, Words
 
-
-class _Value(msgspec.Struct, gc=False, rename="camel"):
-    string_value: str | None = None
-    int_value: int | str | None = None
-    double_value: float | None = None
-    array_value: "_Values | None" = None
-
-
-class _Values(msgspec.Struct, gc=False):
-    values: list[_Value] = []
-
-
-class _Attribute(msgspec.Struct, gc=False):
-    key: str
-    value: _Value
-
-
-class _Span(msgspec.Struct, gc=False, rename="camel"):
-    span_id: str
-    name: str
-    start_time_unix_nano: str | int
-    trace_id: str | None = None
-    attributes: list[_Attribute] = []
-
-
-class _Scope(msgspec.Struct, gc=False):
-    spans: list[_Span]
-
-
-class _Resource(msgspec.Struct, gc=False):
-    attributes: list[_Attribute] = []
-
-
-class _OfResource(msgspec.Struct, gc=False, rename="camel"):
-    scope_spans: list[_Scope]
-    resource: _Resource = msgspec.field(default_factory=_Resource)
-
-
-class _Message(msgspec.Struct, gc=False, rename="camel"):
-    resource_spans: list[_OfResource]
-
-
-DECODE = msgspec.json.Decoder(_Message).decode
-
-
-class Unusual(ValueError):
-    """Something that a typed line does not hold; what it is another reader tells."""
-
-
-def _text(value: _Value) -> str:
-    if value.string_value is None:
-        raise Unusual
-    return value.string_value
-
-
-def _integer(value: _Value) -> int:
-    number = int(value.int_value)  # type: ignore[arg-type]  # None is told by a TypeError
-    if not -(2**63) <= number < 2**63:
-        raise Unusual
-    return number
-
-
-def _position(value: _Value) -> int:
-    number = _integer(value)
-    if not 0 <= number < 2**31:
-        raise Unusual
-    return number
-
-
-def _texts(value: _Value) -> list[str]:
-    return [_text(inner) for inner in value.array_value.values]  # type: ignore[union-attr]  # as above
-
-
-def _doubles(value: _Value) -> list[float]:
-    listed = value.array_value.values  # type: ignore[union-attr]  # as above
-    # A number of JSON is finite: NaN comes as a string, and what is too large is refused by the decoder.
-    return [float(_integer(one)) if one.double_value is None else one.double_value for one in listed]
-
-
-TEXT, POSITION, INTEGER, TEXTS, DOUBLES = range(5)
-KINDS: Mapping[str, int] = {
+EVENT_NAMES = {
+    "page.view": "page_view",
+    "layout.served": "layout_served",
+    "widget.seen": "widget_seen",
+    "widget.click": "widget_click",
+    "product.view": "product_view",
+    "basket.add": "basket_add",
+    "order.placed": "order_placed",
+}
+KINDS = {
     "device.id": TEXT,
     "user.id": TEXT,
     "user_agent.original": TEXT,
@@ -116,68 +49,116 @@ KINDS: Mapping[str, int] = {
     "vitrine.rules": TEXT,
 }
 """What an attribute holds; but for the first three, in the order of hits."""
-READ: Mapping[int, Callable[[_Value], Any]] = {
-    POSITION: _position,
-    INTEGER: _integer,
-    TEXTS: _texts,
-    DOUBLES: _doubles,
+WORDS = Words(KINDS, [*EVENT_NAMES])
+SAID = hits.FIELDS[hits.FIELDS.index("visit") :]
+PLACES = {
+    name: (FIRST_PLACE + 2 * slot, kind)
+    for slot, (name, kind) in enumerate(zip(["device", "user", "agent", *SAID], KINDS.values(), strict=False))
 }
-PLACE_OF_TEXT = {key: place for place, (key, kind) in enumerate(KINDS.items()) if kind == TEXT}
-OTHERS = {key: (place, READ[kind]) for place, (key, kind) in enumerate(KINDS.items()) if kind != TEXT}
-NOTHING_SAID: list[Any] = [None] * len(KINDS)
+OF_TEXTS = {name: place for name, (place, kind) in PLACES.items() if kind == TEXT}
+OF_LISTS = {name: (place, kind) for name, (place, kind) in PLACES.items() if kind in (TEXTS, DOUBLES)}
+OF_NUMBERS = {name: place for name, (place, kind) in PLACES.items() if kind in (POSITION, INTEGER)}
 
 
-def read(file: LakeFile, offset: int, line: bytes, gate: Gate, names: Mapping[str, str]) -> list[Hit] | None:
-    """Read the hits of a line, None where anything in it is unusual; `names` are of spans that are events."""
+def read(file: LakeFile, lines: Sequence[Line], gate: Gate) -> tuple[pa.RecordBatch, list[Line]]:
+    """Read the hits of some lines; return the lines, too, in which something is unusual."""
+    text = b"\n".join([line.content for line in lines] + [b""])
+    ends = np.cumsum([len(line.content) + 1 for line in lines]) - 1
+    begins = ends - [len(line.content) for line in lines]
+    usual = np.array([line.damage is None for line in lines])
+    if not text.isascii():
+        usual &= [_is_utf8(line.content) for line in lines]
+    found = span_scan.scan(text, begins, ends, usual, WORDS)
+    rows, services = _hits(file, np.frombuffer(text, np.uint8), found, lines, gate)
+    strange = found.line[np.asarray(rows["subject"].is_null())]
+    if file.services:
+        foreign = ~np.asarray(pc.is_in(services, pa.array(file.services, pa.string())))
+        strange = np.append(strange, found.line[foreign[found.part]])
+    if len(strange):
+        usual[strange] = False
+        rows = rows.filter(pa.array(usual[found.line]))
+    skipped = found.parts[:, span_scan.SKIPPED]
+    for number in np.flatnonzero((skipped > 0) & usual[found.parts[:, span_scan.LINE_OF]]).tolist():
+        gate.skip(services[number].as_py(), int(skipped[number]))
+    return rows, [lines[number] for number in np.flatnonzero(~usual).tolist()]
+
+
+def _is_utf8(line: bytes) -> bool:
     try:
-        parts = [
-            (_service(part), [span for scope in part.scope_spans for span in scope.spans])
-            for part in DECODE(line).resource_spans
-        ]
-        events = [(service, [span for span in spans if span.name in names]) for service, spans in parts]
-        if file.services and any(own and service not in file.services for service, own in events):
-            return None
-        found = [
-            _hit(span, names[span.name], service, file, offset, gate)
-            for service, own in events
-            for span in own
-        ]
-    except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError):
-        return None
-    for (service, spans), (_, own) in zip(parts, events, strict=True):
-        gate.skip(service, len(spans) - len(own))
-    return found
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def _service(part: _OfResource) -> str | None:
-    for attribute in part.resource.attributes:
-        if attribute.key == "service.name":
-            return _text(attribute.value)
-    return None
+def _hits(
+    file: LakeFile, text: Bytes, found: Found, lines: Sequence[Line], gate: Gate
+) -> tuple[pa.RecordBatch, pa.Array]:
+    """Make the hits of what was found, and the service of each part."""
+    rows, count = found.rows, len(found.rows)
+    trace_id, ids, device, user, agent, *said = _texts(
+        text, rows, [span_scan.TRACE_PLACE, span_scan.SPAN_PLACE, *OF_TEXTS.values()]
+    )
+    device, user = _each(device, gate.device, pa.string()), _each(user, gate.user, pa.string())
+    subject = pc.coalesce(user, device)
+    (services,) = _texts(text, found.parts, [span_scan.SERVICE_PLACE])
+    (items,) = _texts(text, found.items, [0])
+    offsets = np.array([line.number for line in lines], np.int64)
+    columns = {
+        "event_id": pc.binary_join_element_wise(
+            pc.ascii_lower(ids), tails(pc.coalesce(device, subject)), "-"
+        ),
+        "event_name": pa.array([*EVENT_NAMES.values()]).take(pa.array(found.name)),
+        "event_at": pa.array(found.at).cast(hits.ARROW.field("event_at").type),
+        "arrival_date": pa.repeat(pa.scalar(file.arrival_date, pa.date32()), count),
+        "subject": subject,
+        "device": device,
+        "user": user,
+        "source": pa.repeat(file.source, count),
+        "service": services.take(pa.array(found.part)),
+        "trace_id": trace_id,
+        **dict(zip([*OF_TEXTS][3:], said, strict=True)),
+        **{name: _lists(rows, place, items, kind) for name, (place, kind) in OF_LISTS.items()},
+        **{name: pa.array(rows[:, at + 1], mask=rows[:, at] == NONE) for name, at in OF_NUMBERS.items()},
+        "is_bot": pc.fill_null(_each(agent, lambda one: bool(one) and gate.bots[one], pa.bool_()), False),
+        "_file": pa.repeat(file.path, count),
+        "_offset": pa.array(offsets[found.line]),
+    }
+    arrays = [
+        columns[field.name].cast(field.type) if field.name in columns else pa.nulls(count, field.type)
+        for field in hits.ARROW
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=hits.ARROW), services
 
 
-def _hit(span: _Span, name: str, service: str | None, file: LakeFile, offset: int, gate: Gate) -> Hit:
-    said = NOTHING_SAID.copy()
-    place_of, other = PLACE_OF_TEXT.get, OTHERS.get
-    for attribute in span.attributes:
-        place = place_of(attribute.key)
-        if place is not None:
-            text = attribute.value.string_value
-            if text is None:
-                raise Unusual
-            said[place] = text
-        elif (known := other(attribute.key)) is not None:
-            said[known[0]] = known[1](attribute.value)
-    span_id, at, trace_id = span.span_id, int(span.start_time_unix_nano) // 1000, span.trace_id
-    device, user = gate.device(said[0]), gate.user(said[1])
-    subject = user or device
-    int(span_id, 16)
-    if len(span_id) != 16 or not 0 < at <= hits.LAST_MICROSECOND or subject is None:
-        raise Unusual
-    if trace_id is not None and len(trace_id) != 32:
-        raise Unusual
-    return (
-        hits.event_id(span_id.lower(), device, subject), name, at, file.arrival_date, subject, device, user,
-        file.source, service, trace_id, *said[3:], gate.bots[said[2]] if said[2] else False,
-        None, file.path, offset, None, None,
-    )  # fmt: skip
+def _each(values: pa.Array, function: Callable[[str], object], kind: pa.DataType) -> pa.Array:
+    """Apply a function to each of few distinct texts; of none comes none."""
+    words = values.dictionary_encode()
+    return pa.array(map(function, words.dictionary.to_pylist()), kind).take(words.indices)
+
+
+def _texts(text: Bytes, rows: Ints, columns: Sequence[int]) -> list[pa.StringArray]:
+    offsets, firsts, data = span_scan.texts(text, rows, np.array(columns))
+    made, whole = [], pa.py_buffer(data)
+    for at, own, first, after in zip(columns, offsets, firsts[:-1], firsts[1:], strict=True):
+        held, missing = _held(rows[:, at])
+        content = whole.slice(first, after - first)
+        made.append(pa.StringArray.from_buffers(len(rows), pa.py_buffer(own), content, held, missing))
+    return made
+
+
+def _lists(rows: Ints, column: int, items: pa.StringArray, kind: int) -> pa.ListArray:
+    begins, ends = rows[:, column], rows[:, column + 1]
+    offsets, which = span_scan.members(begins, ends)
+    values = items.take(pa.array(which))
+    values = values.cast(pa.float64()) if kind == DOUBLES else values
+    held, missing = _held(begins)
+    buffers = [held, pa.py_buffer(offsets)]
+    return pa.ListArray.from_buffers(pa.list_(values.type), len(begins), buffers, missing, children=[values])
+
+
+def _held(begins: Ints) -> tuple[pa.Buffer | None, int]:
+    """Arrow's bits of what is there, where something is not; and how many are not."""
+    there = begins != NONE
+    missing = len(there) - int(np.count_nonzero(there))
+    return (pa.py_buffer(np.packbits(there, bitorder="little")) if missing else None), missing

@@ -1,15 +1,16 @@
-"""Lines that are decoded by their types give the hits that reading span by span gives, or none at all."""
+"""Lines that are read where they lie give the hits that reading span by span gives, or none at all."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.sources import hits, otlp, spans
-from jobs.sources.files import LakeFile
+from jobs.sources.files import LakeFile, Line
 from jobs.sources.hits import Gate, Hit
 from tests.jobs.sources.lake import DAY, DOOR, message, span, typed
 from tests.jobs.sources.test_otlp import ID
@@ -37,11 +38,41 @@ KEYS = st.sampled_from([*spans.KINDS, "other"])
 OWN = st.sampled_from(["traceId", "spanId", "name", "startTimeUnixNano", "attributes", "kind"])
 
 
-def hits_of(line: str) -> tuple[list[Hit] | None, list[Hit], Gate, Gate]:
-    """Read a line by its types, and span by span, each through a gate of its own."""
-    typed_gate, gate = Gate(DOOR), Gate(DOOR)
-    by_types = spans.read(FILE, 3, line.encode(), typed_gate, otlp.EVENT_NAMES)
-    return by_types, list(otlp._spans(FILE, 3, line.encode(), gate)), typed_gate, gate
+class Both(NamedTuple):
+    """What both readers made of some lines, in order, and the numbers of those that one left to the other."""
+
+    scanned: pa.Table
+    one_by_one: pa.Table
+    left: list[int]
+
+    @classmethod
+    def of(cls, *texts: str | bytes) -> "Both":
+        """Read lines, numbered from 1, where they lie and span by span, each through a gate of its own."""
+        own_gate, gate = Gate(DOOR), Gate(DOOR)
+        lines = [
+            Line(number, text if isinstance(text, bytes) else text.encode(), None)
+            for number, text in enumerate(texts, 1)
+        ]
+        found, others = spans.read(FILE, lines, own_gate)
+        rest = [hit for line in others for hit in otlp._spans(FILE, line.number, line.content, own_gate)]
+        one_by_one = [hit for line in lines for hit in otlp._spans(FILE, line.number, line.content, gate)]
+        assert own_gate.skipped == gate.skipped
+        read = pa.Table.from_batches([found, of_hits(rest)])
+        in_order = pc.array_sort_indices(read["_offset"])
+        left = [line.number for line in others]
+        assert not set(left) & set(found["_offset"].to_pylist())
+        return cls(read.take(in_order).combine_chunks(), pa.Table.from_batches([of_hits(one_by_one)]), left)
+
+
+def of_hits(rows: list[Hit]) -> pa.RecordBatch:
+    """Hits as Arrow has them."""
+    columns = [pa.array([row[at] for row in rows], field.type) for at, field in enumerate(hits.ARROW)]
+    return pa.RecordBatch.from_arrays(columns, schema=hits.ARROW)
+
+
+GOOD = message(
+    span("page.view", ID, page="start"), span("scroll", ID), span("widget.seen", ID, widgets=["b"])
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -57,40 +88,51 @@ def test_both_readers_read_alike(
     made = span("widget.seen", ID, page="home", position=1, widgets=["a"], propensities=[0.5, 1])
     attributes = [*attributes, ("vitrine.propensities", {"arrayValue": {"values": numbers}})]
     made["attributes"] += [{"key": key, "value": value} for key, value in attributes]
-    by_types, one_by_one, typed_gate, gate = hits_of(
-        message(span("page.view", ID), {**made, **own}, span("scroll", ID), service=service)
-    )
-    if by_types is not None:
-        # As text: 1 == 1.0, but not every integer fits Arrow's doubles.
-        assert repr(by_types) == repr(one_by_one)
-        assert typed_gate.skipped == gate.skipped
+    odd = message(span("page.view", ID), {**made, **own}, span("scroll", ID), service=service)
+    both = Both.of(GOOD, odd, GOOD)
+    assert both.scanned.equals(both.one_by_one)
+    assert not {1, 3} & set(both.left)
 
 
-def test_what_well_formed_lines_hold_is_read_by_types() -> None:
+@settings(max_examples=300, deadline=None)
+@given(
+    at=st.integers(0, len(GOOD) - 1),
+    what=st.one_of(
+        st.sampled_from(
+            ['"', "{", "}", "[", "]", ",", ":", "\\", "\\u00e9", "ä", "\0", "0", "-", " ", "null"]
+        )
+    ),
+    taken=st.integers(0, 2),
+)
+def test_a_line_that_is_hurt_anywhere_is_read_alike(at: int, what: str, taken: int) -> None:
+    both = Both.of(GOOD, GOOD[:at] + what + GOOD[at + taken :], GOOD)
+    assert both.scanned.equals(both.one_by_one)
+    assert not {1, 3} & set(both.left)
+
+
+def test_what_well_formed_lines_hold_is_read_where_it_lies() -> None:
     served = span(
         "layout.served", ID.upper(), decision_id="dec1", draw_id="draw1", page="home", position=3,
-        widgets=["a", "b"], candidates=[], propensities=[0.25, 1], order_id="o", value_cents=-5, session=None,
-        other=[True],
+        widgets=["a", "ü"], candidates=[], propensities=[0.25, 1], order_id="o", value_cents=-5, session=None,
+        other=[True], versions=["v", ""],
     )  # fmt: skip
-    by_types, one_by_one, typed_gate, gate = hits_of(
-        message(served, span("scroll", ID), span("page.view", ID))
-    )
-    assert repr(by_types) == repr(one_by_one)
-    assert by_types is not None
-    assert [hit[1] for hit in by_types] == ["layout_served", "page_view"]
-    assert typed_gate.skipped == gate.skipped == {"spans of service web are no events": 1}
+    foreign = span("scroll", ID, other='a "quoted" \\ line\n of ünïcode \x7f')
+    line = message(served, foreign, span("page.view", ID, session="", device=None))
+    both = Both.of(json.dumps(json.loads(line), ensure_ascii=False))
+    assert both.left == []
+    assert both.scanned.equals(both.one_by_one)
+    assert both.scanned["event_name"].to_pylist() == ["layout_served", "page_view"]
+    assert both.scanned["widgets"].to_pylist() == [["a", "ü"], None]
+    assert both.scanned["propensities"].to_pylist() == [[0.25, 1.0], None]
+    assert both.scanned["value_cents"].to_pylist() == [-5, None]
 
 
-@pytest.mark.parametrize("number", [2**53 + 1, -(2**63), 2**63 - 1])
+@pytest.mark.parametrize("number", [2**53 + 1, -(10**18) + 1, 10**18 - 1])
 def test_a_large_integer_in_a_list_of_numbers_is_the_nearest_double(number: int) -> None:
-    by_types, one_by_one, *_ = hits_of(message(span("layout.served", ID, propensities=[number])))
-    assert by_types is not None
-    for (hit,) in (by_types, one_by_one):
-        batch = pa.RecordBatch.from_arrays(
-            [pa.array([value], field.type) for value, field in zip(hit, hits.ARROW, strict=True)],
-            schema=hits.ARROW,
-        )
-        assert batch["propensities"].to_pylist() == [[float(number)]]
+    both = Both.of(message(span("layout.served", ID, propensities=[number])))
+    assert both.left == []
+    for table in both[:2]:
+        assert table["propensities"].to_pylist() == [[float(number)]]
 
 
 @pytest.mark.parametrize(
@@ -105,9 +147,9 @@ def test_a_large_integer_in_a_list_of_numbers_is_the_nearest_double(number: int)
 )
 def test_numbers_that_are_none_are_refused(number: str, reason: str) -> None:
     line = message(span("layout.served", ID, propensities=[0.25, 0.5])).replace("0.25", number)
-    by_types, one_by_one, *_ = hits_of(line)
-    assert by_types is None
-    assert [hit[hits.FIELDS.index("_reason")] for hit in one_by_one] == [reason]
+    both = Both.of(line)
+    assert both.left == [1]
+    assert both.one_by_one["_reason"].to_pylist() == [reason]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +165,17 @@ def test_numbers_that_are_none_are_refused(number: str, reason: str) -> None:
         message(span("page.view", ID, user=None, device="")),
         message(span("page.view", ID, position=-1)),
         json.dumps({"resourceSpans": [{"resource": None, "scopeSpans": []}]}),
+        message(span("page.view", ID)).encode().replace(b"web", b"w\xffb"),
+        message(span("page.view", ID)).replace('"web"', r'"w\u0065b"'),
+        message(span("page.view", ID, page="home")).replace('"stringValue": "home"', '"stringValue": null'),
+        message(span("page.view", ID, page="home")).replace('"home"', '"home", "stringValue": "twice"'),
+        message(span("page.view", ID)) + "}",
+        message(span("page.view", ID)).replace('"kind": 3', '"kind": 03'),
+        message(span("page.view", ID)).replace('"kind": 3', '"kind": 1e999'),
+        message(span("page.view", ID)).replace('"kind": 3', '"kind": "\\ud800"'),
     ],
 )
-def test_an_unusual_line_is_left_to_the_other_reader(line: str) -> None:
-    assert hits_of(line)[0] is None
+def test_an_unusual_line_is_left_to_the_other_reader(line: str | bytes) -> None:
+    both = Both.of(GOOD, line, GOOD)
+    assert both.left == [2]
+    assert both.scanned.equals(both.one_by_one)
