@@ -3,13 +3,14 @@
 Partition d uses rows of days up to d and serves decisions of day d + 1. Every subject with any history by
 then has a row, save those who left.
 
-Lifetime values are the newest checkpoint of subject_totals that is older than every window, plus the days
-since: so a day costs the same whatever lies behind it.
+Lifetime values are the newest checkpoint of subject_totals plus the days since. Of what it counts, windows
+read a few numbers by day, and no maps (jobs/subject_past.py): so a day costs nearly the same whatever lies
+behind it.
 
 Click rates and vectors are made where a feature set or segmentation names one (jobs/taste_rows.py), and
 what was done lately where a page's filters or a set ask (jobs/lately.py).
 
-Reads   subject_totals; subject_daily since its checkpoint; users and widgets up to the last day;
+Reads   subject_totals; subject_daily since its checkpoint, and in windows; users, widgets up to the last day;
         subject_widgets, widget_stats and subject_vectors of the last 16 weeks; outcomes of the last 4
 Writes  subject_features, partition feature_date
 On failure, mend the cause and clear the task: a rerun replaces the same partitions.
@@ -30,9 +31,8 @@ from jobs import feature_rows, maps, taste_rows
 from jobs.config import Consent, Declaration, FeatureSet, Page, Segmentation
 from jobs.consent import without_refusals
 from jobs.lately import LATELY, SESSION_DAYS, Asked, with_lately
-from jobs.page_filters import LONGEST_DAYS
 from jobs.shell import Job, State, Until
-from jobs.subject_totals import history
+from jobs.subject_past import Past
 from ml.features import MISSING, RECENT_DAYS, Population, population_as_of
 
 EPOCH = date(1970, 1, 1)
@@ -78,11 +78,10 @@ def build(
     changes = widgets.select("widget", "changed_date", "category", "is_deleted").collect()  # widgets are few
     declared = {name: feature for name, feature in feature_declarations.items() if feature.how != "computed"}
     asked = Asked.of(pages, feature_sets)
-    windows = [RECENT_DAYS, *([LONGEST_DAYS] if asked.bought else [])]
-    longest = max([*windows, *(feature.window or 0 for feature in declared.values())])
-    past = history(subject_daily, subject_totals, before=days[0] - timedelta(longest))
+    windows = {feature.window for feature in declared.values() if feature.window} | {1}
+    past = Past.before(subject_daily, subject_totals, days[0])
     population = _population(past, days, {row["category"] for row in changes if row["category"]})
-    activity = past.select(
+    activity = past.for_windows(days, windows).select(
         "subject", "subject_bucket", "day", F.lit(True).alias("is_activity"), *feature_rows.ACTIVITY
     )
     people = users.select(
@@ -112,7 +111,7 @@ def build(
     whole = rows.repartition("subject").sortWithinPartitions("subject", "day")
     computed = whole.mapInArrow(compute, feature_rows.SCHEMA)
     found = with_lately(
-        computed, past, subject_widgets, outcomes, [row.asDict() for row in changes],
+        computed, past.daily, subject_widgets, outcomes, [row.asDict() for row in changes],
         days=days, asked=asked, gap_minutes=session_gap_minutes,
     )  # fmt: skip
     return without_refusals(found, consents, consent, subject="subject", day="feature_date")
@@ -154,23 +153,37 @@ def _key(column: str, prefix: str, name: str) -> str:
     return name if column in BY_WHOLE_NAME else name.removeprefix(prefix)
 
 
-def _population(past: DataFrame, days: Sequence[date], shown: Collection[str]) -> Population:
+def _population(past: Past, days: Sequence[date], shown: Collection[str]) -> Population:
     """Add up the population's days: bounded by days × (categories + arms), so they may come to the driver."""
     earliest = days[0] - timedelta(RECENT_DAYS)  # only totals need what is older: it is one sum
-    day = F.greatest(F.col("day"), F.lit(earliest)).alias("day")
-    visits = past.where(F.col("visits") > 0).groupBy(day).agg(F.sum("visits").alias("n"))
-    bought = past.select(day, F.explode("category_visits").alias("name", "n"))
-    earned = past.select(day, "reward_micros", F.explode("reward_counts").alias("name", "n"))
-    micro = F.sum(F.col("reward_micros")[F.col("name")]).alias("micro")
+    is_recent = F.col("day") > F.lit(max(earliest, past.until or earliest))
+    day = F.when(is_recent, F.col("day")).otherwise(F.lit(earliest)).alias("day")
+    rows = past.rows()
+    visits = rows.where(F.col("visits") > 0).groupBy(day).agg(F.sum("visits").alias("n"))
+    bought = rows.select(day, F.explode("category_visits").alias("name", "n"))
     by_category = bought.groupBy("day", "name").agg(F.sum("n").alias("n"))
-    by_arm = earned.groupBy("day", "name").agg(F.sum("n").alias("n"), micro)
+    # What the checkpoint counts of the recent days, which is one sum there.
+    between = F.col("day").between(F.lit(earliest + timedelta(1)), F.lit(past.until or earliest))
+    older = _by_arm(past.daily.where(between), F.col("day")).collect()
     return population_as_of(
         [_number(day) for day in days],
         {_number(row["day"]): row["n"] for row in visits.collect()},
         [(_number(row["day"]), row["name"], row["n"]) for row in by_category.collect()],
-        [(_number(row["day"]), row["name"], row["n"], row["micro"]) for row in by_arm.collect()],
+        [
+            *(
+                (_number(row["day"]), row["name"], row["n"], row["micro"])
+                for row in (*_by_arm(rows, day).collect(), *older)
+            ),
+            *((_number(earliest), row["name"], -row["n"], -row["micro"]) for row in older),
+        ],
         shown,
     )
+
+
+def _by_arm(rows: DataFrame, day: Column) -> DataFrame:
+    earned = rows.select(day, "reward_micros", F.explode("reward_counts").alias("name", "n"))
+    micro = F.sum(F.col("reward_micros")[F.col("name")]).alias("micro")
+    return earned.groupBy("day", "name").agg(F.sum("n").alias("n"), micro)
 
 
 def _carousels(

@@ -18,21 +18,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.contracts import contract
 from jobs.merged import gathered
 from jobs.shell import Job, State, Until
-from ml.features import MICRO
+from jobs.subject_past import COUNTS, FIRST, LAST, MAPS, WHO, Past
 
 Integers = NDArray[np.int64]
 
 ROWS_AT_ONCE = 100_000
-COUNTS = ("visits", "orders", "lines", "sales_cents", "decisions")
-MAPS = ("category_visits", "reward_counts", "reward_micros")
-FIRST, LAST = ("first_visit_date",), ("last_active_date", "last_visit_date")
-WHO = ("subject", "subject_bucket")
 
 
 def build(
@@ -43,7 +39,7 @@ def build(
     if not settled:
         return subject_totals.limit(0)
     about = contract("subject_totals")
-    rows = history(subject_daily, subject_totals, before=settled[0] - timedelta(late_days))
+    rows = Past.before(subject_daily, subject_totals, settled[0] - timedelta(late_days)).rows()
     spans = [(day, day - timedelta(late_days)) for day in settled]
     compute = partial(_checkpoints, spans=spans, schema=about.arrow_schema.remove_metadata())
     return rows.repartition("subject").sortWithinPartitions("subject").mapInArrow(compute, about.ddl)
@@ -64,49 +60,6 @@ def late(
 def is_settled(day: date, late_days: int) -> bool:
     """Tell whether a checkpoint is made on this day: a month ended `late_days` before it."""
     return (day - timedelta(late_days - 1)).day == 1
-
-
-def history(subject_daily: DataFrame, subject_totals: DataFrame, *, before: date) -> DataFrame:
-    """What subjects did in all: their newest checkpoint that ends before a day, and every day since it.
-
-    A row is a subject and day, or a checkpoint, which stands on the last day that it counts; its columns are
-    those of subject_totals with `day` for its dates. Without a checkpoint it is the whole of subject_daily.
-    """
-    ended = subject_totals.where(F.col("until_date") < F.lit(before))
-    base: date | None = ended.agg(F.max("until_date")).collect()[0][0]  # one value, from partitions
-    daily = _days(subject_daily)
-    if base is None:
-        return daily
-    checkpoint = subject_totals.where(F.col("until_date") == F.lit(base))
-    numbers = (*FIRST, *LAST, *COUNTS, *MAPS)
-    return daily.where(F.col("day") > F.lit(base)).unionByName(
-        checkpoint.select(*WHO, F.col("until_date").alias("day"), *numbers)
-    )
-
-
-def _days(subject_daily: DataFrame) -> DataFrame:
-    """Days in the columns of a checkpoint; a visit is a day on which something was bought."""
-    day, is_visit = F.col("activity_date"), F.col("lines") > 0
-    visit = F.when(is_visit, day)
-    return subject_daily.select(
-        *WHO,
-        day.alias("day"),
-        visit.alias("first_visit_date"),
-        day.alias("last_active_date"),
-        visit.alias("last_visit_date"),
-        is_visit.cast("int").alias("visits"),
-        "orders",
-        F.col("lines").cast("long").alias("lines"),
-        "sales_cents",
-        "decisions",
-        "category_visits",
-        "reward_counts",
-        F.transform_values("reward_sums", _micros).alias("reward_micros"),
-    )
-
-
-def _micros(_: Column, reward: Column) -> Column:
-    return F.round(reward * MICRO).cast("long")
 
 
 def _checkpoints(

@@ -41,7 +41,8 @@ class Declaration(Protocol):
 class Block:
     """Daily rows of subjects, n rows sorted by subject and then day, one row a subject and day.
 
-    A subject's first row may be the sum of many days, dated on the last, when all windows begin later.
+    A subject's first row may be the sum of many days, when all windows begin later; with it, on its day, may
+    be rows that take out what later ones count again: their numbers are below 0, and they have no dates.
 
     Args:
         subject: number of the row's subject, 0 … subjects - 1, non-decreasing, (n,).

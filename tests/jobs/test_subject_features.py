@@ -213,23 +213,47 @@ def test_a_range_at_once_is_day_by_day_and_the_future_changes_nothing(spark: Spa
     assert len(at_once) == 20  # seven subjects on three days, one of whom left
 
 
-def test_a_checkpoint_stands_for_the_days_before_it(spark: SparkSession) -> None:
+@pytest.mark.parametrize(
+    ("settles", "until"),
+    [
+        (date(2017, 7, 3), date(2017, 6, 30)),  # before all windows, which begin on 18 July
+        (date(2017, 9, 3), date(2017, 8, 31)),
+        (date(2017, 10, 3), date(2017, 9, 30)),  # within all but that of a day
+    ],
+)
+def test_a_checkpoint_stands_for_the_days_before_it(spark: SparkSession, settles: date, until: date) -> None:
     older = [
         daily("u0", -200, "figs", lines=4, reward_counts={"start/a9": 2}, reward_sums={"start/a9": 0.3}),
         daily("u1", -170, reward_counts={"start/a0": 1}, reward_sums={"start/a0": 1 / 3}),
         daily("gone quiet", -150, "milk"),
+        daily("came once", -20, "milk", reward_counts={"start/a1": 1}, reward_sums={"start/a1": 1.0}),
+        daily("looked once", -83, reward_counts={"start/a1": 1}, reward_sums={"start/a1": 1.0}),
     ]
     activity = [*older, *ACTIVITY]
-    # The month of June 2017 settles on 3 July; windows of these days begin on 17 July.
     made = subject_totals.build(
         table(spark, "subject_daily", activity), table(spark, "subject_totals", []),
-        days=[date(2017, 7, 3)], late_days=3,
+        days=[settles], late_days=3,
     )  # fmt: skip
+    sets = {
+        "s": FeatureSet(
+            name="s", page="start", action=[],
+            context=[Feature(name="intercept"), Feature(name="recent_reward_mean/start/a1")],
+        )
+    }  # fmt: skip
     days = [day(0), day(3)]
-    whole = rows(build(spark, days, activity), "subject", "feature_date")
-    since = [row for row in activity if row["activity_date"] > date(2017, 6, 30)]
-    assert rows(build(spark, days, since, totals=made), "subject", "feature_date") == whole
-    assert len(whole) == 16
+    whole = rows(build(spark, days, activity, sets=sets), "subject", "feature_date")
+    assert rows(build(spark, days, activity, totals=made, sets=sets), "subject", "feature_date") == whole
+    # What it counts is read for windows alone, and without maps.
+    windows_begin = day(0) - timedelta(83)
+    since = [
+        row
+        if row["activity_date"] > until or row["activity_date"] > day(-28)
+        else {**row, "category_visits": {}}
+        for row in activity
+        if row["activity_date"] > min(until, windows_begin - timedelta(1))
+    ]
+    assert rows(build(spark, days, since, totals=made, sets=sets), "subject", "feature_date") == whole
+    assert len(whole) == 20
 
 
 def test_recent_population_means_are_kept_where_a_set_names_them(spark: SparkSession) -> None:
