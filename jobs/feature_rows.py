@@ -1,9 +1,8 @@
 """Rows of subject_features out of sorted daily rows: Arrow in, Arrow out, a few whole subjects at a time.
 
-Input rows, sorted by subject and day, are of three kinds: activity (a day of a subject, or its checkpoint, as
-`jobs.subject_totals.history` gives them), change (a row of users) and, where any set names them, tastes
-(`jobs.taste_rows`). A task's memory is bounded by
-CELLS_AT_ONCE, however long a history or interval is.
+Input rows, sorted by subject and day, are of three kinds: activity (a day of a subject, or what stands for
+many, as `jobs.subject_past` gives them), change (a row of users) and, where any set names them, tastes
+(`jobs.taste_rows`). A task's memory is bounded by CELLS_AT_ONCE, however long a history or interval is.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

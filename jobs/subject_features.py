@@ -78,7 +78,7 @@ def build(
     changes = widgets.select("widget", "changed_date", "category", "is_deleted").collect()  # widgets are few
     declared = {name: feature for name, feature in feature_declarations.items() if feature.how != "computed"}
     asked = Asked.of(pages, feature_sets)
-    windows = {feature.window for feature in declared.values() if feature.window} | {1}
+    windows = [1, *(feature.window for feature in declared.values() if feature.window)]
     past = Past.before(subject_daily, subject_totals, days[0])
     population = _population(past, days, {row["category"] for row in changes if row["category"]})
     activity = past.for_windows(days, windows).select(

@@ -35,10 +35,12 @@ class Past:
     def before(cls, subject_daily: DataFrame, subject_totals: DataFrame, day: date) -> "Past":
         """Take the newest checkpoint that ends before a day; without one, there are only days."""
         ended = subject_totals.where(F.col("until_date") < F.lit(day))
-        until: date | None = ended.agg(F.max("until_date")).collect()[0][0]  # one value, from partitions
-        if until is None:
+        # Where `late_days` was changed, a month may have two: the later one knows more.
+        [last] = ended.agg(F.max(F.struct("until_date", "settled_date")).alias("is")).collect()
+        if last["is"] is None:
             return cls(_days(subject_daily), None, None)
-        newest = subject_totals.where(F.col("until_date") == F.lit(until))
+        until, settled = last["is"]
+        newest = ended.where(F.col("settled_date") == F.lit(settled))
         checkpoint = newest.select(*WHO, F.col("until_date").alias("day"), *FIRST, *LAST, *COUNTS, *MAPS)
         return cls(_days(subject_daily), checkpoint, until)
 

@@ -8,8 +8,9 @@ through, so that a text that is no JSON is told, and is left there. A tape holds
     (kind, begin, end)    where a string (without its quotes) or a number of a kind lies
     (kind, word, 0)       which word a string is, or NONE
 
-Grain: one text, of UTF-8. Where something is wanted, a string with an escape, a number with an exponent, a
-value of another form and a field that comes twice are not for here: there is no tape of such a text.
+Grain: one text, of UTF-8. Where something is wanted, a string with an escape, a value of another form and a
+field that comes twice are not for here: there is no tape of such a text, nor of one with numbers of more than
+LONGEST_NUMBER digits or of three digits of exponent, or with more than DEEPEST objects in one another.
 """
 
 from collections.abc import Mapping, Sequence
@@ -139,7 +140,7 @@ def _one(text, at, end, want, comes, is_list, forms, led, data, offsets, places,
             depth += 1
             if forms[want] or is_list[want] != (byte == OPEN_LIST) or depth == DEEPEST:
                 return NONE
-            kinds[depth], fields[depth], word = want, 0, NONE
+            kinds[depth], fields[depth] = want, 0
             size = _put(tape, size, want, 0, 0)
             at += 1
         else:
@@ -148,7 +149,7 @@ def _one(text, at, end, want, comes, is_list, forms, led, data, offsets, places,
                 begin += 1
                 at = _string_end(text, begin, want == OTHER)
             elif byte == MINUS or ZERO <= byte <= NINE:
-                at = _number_end(text, begin, want == OTHER)
+                at = _number_end(text, begin)
             else:
                 at = _literal_end(text, begin) if want == OTHER else NONE
             if at == NONE:
@@ -255,8 +256,8 @@ def _escape_end(text, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(forceinline=True)
-def _number_end(text, at, may_be_any):  # type: ignore[no-untyped-def]
-    """Where a number ends that begins here, or NONE; where it may be any, it may have a small exponent."""
+def _number_end(text, at):  # type: ignore[no-untyped-def]
+    """Where a number ends that begins here, or NONE; so short a one, of so small an exponent, is finite."""
     begin = at
     if text[at] == MINUS:
         at += 1
@@ -273,7 +274,7 @@ def _number_end(text, at, may_be_any):  # type: ignore[no-untyped-def]
     if text[at] in (LETTER_E, LETTER_E - 32):
         at += 2 if text[at + 1] in (PLUS, MINUS) else 1
         first, at = at, _digits_end(text, at)
-        if not may_be_any or not first < at < first + 3:
+        if not first < at < first + 3:
             return NONE
     return at if at - begin <= LONGEST_NUMBER else NONE
 

@@ -33,7 +33,7 @@ from jobs.sources.hits import Door, Gate, Hit, Partly, Wrong
 from jobs.sources.times import Time
 
 TIME = Time("startTimeUnixNano", per_microsecond=1000)
-AT_ONCE = 1 << 22
+AT_ONCE = 4 << 20  # bytes
 OPEN_KEYS = frozenset(
     {
         "traceId",

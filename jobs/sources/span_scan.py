@@ -121,9 +121,9 @@ def scan(text: bytes, begins: Ints, ends: Ints, usual: NDArray[np.bool_], words:
     """
     lines = np.flatnonzero(usual)
     tape, tape_ends = record(text, begins[lines], ends[lines], MESSAGE, words.grammar)
-    # An item or a part is on the tape with two places, a span with four, at least.
-    rows = np.empty((len(tape) // 4 + 1, FIRST_PLACE + 2 * len(words.attributes)), np.int64)
-    items, parts = (np.empty((len(tape) // 2 + 1, columns), np.int64) for columns in (2, OF_PARTS))
+    spans, listed, told = (int(np.count_nonzero(tape[:, 0] == kind)) for kind in (SPAN, ITEM, PART))
+    rows = np.empty((spans, FIRST_PLACE + 2 * len(words.attributes)), np.int64)
+    items, parts = np.empty((listed, 2), np.int64), np.empty((told, OF_PARTS), np.int64)
     content = np.frombuffer(text, np.uint8)
     counts = _read(content, tape, tape_ends, lines, usual, *words.numbers, rows, items, parts)
     return Found(rows[: counts[0]], items[: counts[1]], parts[: counts[2]])
@@ -155,15 +155,16 @@ def texts(text, rows, columns):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def members(begins, ends):  # type: ignore[no-untyped-def]
-    """Number the items of lists one after another: offsets, and which item each is."""
-    offsets = np.zeros(len(begins) + 1, np.int32)
-    for row in range(len(begins)):
-        offsets[row + 1] = offsets[row] + (ends[row] - begins[row] if begins[row] != NONE else 0)
+def members(rows, column):  # type: ignore[no-untyped-def]
+    """Number the items of a column's lists one after another: offsets, and which item each is."""
+    offsets = np.zeros(len(rows) + 1, np.int32)
+    for row in range(len(rows)):
+        begin, end = rows[row, column], rows[row, column + 1]
+        offsets[row + 1] = offsets[row] + (end - begin if begin != NONE else 0)
     which = np.empty(offsets[-1], np.int64)
-    for row in range(len(begins)):
+    for row in range(len(rows)):
         for at in range(offsets[row + 1] - offsets[row]):
-            which[offsets[row] + at] = begins[row] + at
+            which[offsets[row] + at] = rows[row, column] + at
     return offsets, which
 
 

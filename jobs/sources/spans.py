@@ -148,13 +148,12 @@ def _texts(text: Bytes, rows: Ints, columns: Sequence[int]) -> list[pa.StringArr
 
 
 def _lists(rows: Ints, column: int, items: pa.StringArray, kind: int) -> pa.ListArray:
-    begins, ends = rows[:, column], rows[:, column + 1]
-    offsets, which = span_scan.members(begins, ends)
+    offsets, which = span_scan.members(rows, column)
     values = items.take(pa.array(which))
     values = values.cast(pa.float64()) if kind == DOUBLES else values
-    held, missing = _held(begins)
+    held, missing = _held(rows[:, column])
     buffers = [held, pa.py_buffer(offsets)]
-    return pa.ListArray.from_buffers(pa.list_(values.type), len(begins), buffers, missing, children=[values])
+    return pa.ListArray.from_buffers(pa.list_(values.type), len(rows), buffers, missing, children=[values])
 
 
 def _held(begins: Ints) -> tuple[pa.Buffer | None, int]:

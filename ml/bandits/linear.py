@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.bandits.blocks import each_block, padded
+from ml.bandits.blocks import each_block, padded, product
 from ml.bandits.policy import Flags, Floats, Policy
 from ml.normals import Normals
 
@@ -47,7 +47,7 @@ class Linear(Policy):
         scores = np.empty((len(contexts), len(self.theta_)), dtype=np.float32)
 
         def work(rows: slice) -> None:
-            _add_own(padded(contexts[rows]) @ shared, actions[rows], own, scores[rows])
+            _add_own(product(padded(contexts[rows]), shared), actions[rows], own, scores[rows])
 
         each_block(len(contexts), work)
         return scores
@@ -90,7 +90,7 @@ class Linear(Policy):
 
         def work(rows: slice) -> None:
             values = np.empty((len(contexts[rows]), arms), dtype=np.float32)
-            _add_own(padded(contexts[rows]) @ shared, actions[rows], own, values)
+            _add_own(product(padded(contexts[rows]), shared), actions[rows], own, values)
             values += self._bonuses(contexts[rows], actions[rows], rows, normals)
             _best(values, everyone if eligible is None else eligible[rows], best[rows])
 

@@ -18,7 +18,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.bandits.blocks import padded
+from ml.bandits.blocks import padded, product
 from ml.bandits.linear import Block
 from ml.bandits.ridge import Ridge
 from ml.normals import Normals
@@ -61,7 +61,7 @@ class LinTS(Ridge):
         squares = self._quadratic(contexts.shape[1]).squares(padded(contexts), actions)[:count]
         sampled = np.sqrt(np.maximum(squares, np.float32(0))) * numbers[:, :arms]
         if self._shared:
-            moved = padded(numbers[:, arms:]) @ self._loadings()
+            moved = product(padded(numbers[:, arms:]), self._loadings())
             _add_dots(moved.reshape(len(moved), arms, -1), contexts, actions, sampled)
         return np.float32(self.alpha) * sampled
 

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.bandits.blocks import padded
+from ml.bandits.blocks import padded, product
 from ml.bandits.pairs import pairs, products
 
 
@@ -49,12 +49,12 @@ class Quadratic:
 
     def squares(self, contexts: NDArray[np.float32], own: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return xᵀCx of a block: contexts (b, c) padded to a whole block, own (b, k, d - c); (b, k)."""
-        turned = contexts @ self.turn
+        turned = product(contexts, self.turn)
         paired = np.empty((len(contexts), len(self.forms)), dtype=np.float32)
         products(turned, paired)
-        squares: NDArray[np.float32] = paired @ self.forms
+        squares = product(paired, self.forms)
         if self.roots.shape[1]:
-            _add_own(squares, contexts @ self.ahead, padded(own), self.roots)
+            _add_own(squares, product(contexts, self.ahead), padded(own), self.roots)
         return squares
 
 

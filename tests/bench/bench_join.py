@@ -27,7 +27,7 @@ from tests.bench.measure import Peak, Row, scaled
 from tests.bench.rows_of_join import DAY, Scale, lay_down
 
 ROUNDS = 3
-MEMORY = "1536m"  # of the JVM: two Python workers and it stay below 3 GiB together
+MEMORY = "768m"  # of the JVM: two Python workers and it stay below 3 GiB together
 SUBJECTS = 1_000_000
 GIANT = 1_000_000
 RUN = Ask(DAY, DAY + timedelta(days=1))

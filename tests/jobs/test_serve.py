@@ -170,14 +170,14 @@ def test_what_is_longer_than_any_key_is_not_there(served):
 
 def test_a_decision_is_logged_as_the_lake_reads_it(served):
     """What the SDK exports, written as a collector's file exporter writes it, is read without a complaint."""
-    from jobs.sources import otlp
+    from jobs.sources import otlp, spans
 
     _, told = served.get(
         "/v1/layouts/home?user=h1&device=d7&session=s1", headers=[(b"user-agent", b"Firefox")]
     )
     line = json.dumps(as_collector_writes(served))
     span = json.loads(line)["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
-    assert otlp.EVENT_NAMES[span["name"]] == "layout_served"
+    assert spans.EVENT_NAMES[span["name"]] == "layout_served"
     found = {}
     for attribute in span["attributes"]:
         place, read, _ = otlp.SLOTS[attribute["key"]]

@@ -127,6 +127,30 @@ def test_what_well_formed_lines_hold_is_read_where_it_lies() -> None:
     assert both.scanned["value_cents"].to_pylist() == [-5, None]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"key": "vitrine.page", ', '"key": "vitrine.page", "x": {}, '),
+        ('"key": "user.id", ', '"key": "user.id", "x": [1], '),
+        ('"key": "service.name", ', '"key": "service.name", "x": {"key": "vitrine.page"}, '),
+        (
+            '{"key": "service.name", ',
+            '{"key": "service.name", "x": {}, "value": {"stringValue": "bad"}}, {"key": "service.name", ',
+        ),
+        ("0.25", "2.5e-1"),
+        ("0.25", "25E-2"),
+        ("0.25", "1e-07"),
+    ],
+)
+def test_what_stands_between_changes_nothing(before: str, after: str) -> None:
+    line = message(span("page.view", ID, page="home", propensities=[0.25, 1]))
+    assert before in line
+    both = Both.of(GOOD, line.replace(before, after), GOOD)
+    assert both.scanned.equals(both.one_by_one)
+    assert not {1, 3} & set(both.left)
+    assert ("bad" in after) == (2 in both.left)
+
+
 @pytest.mark.parametrize("number", [2**53 + 1, -(10**18) + 1, 10**18 - 1])
 def test_a_large_integer_in_a_list_of_numbers_is_the_nearest_double(number: int) -> None:
     both = Both.of(message(span("layout.served", ID, propensities=[number])))
