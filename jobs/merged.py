@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from jobs.contracts import contract
 from jobs.tables import located
 
-BATCH_ROWS = 32_768
+BATCH_ROWS = 65_536
 
 
 class UnsortedError(ValueError):

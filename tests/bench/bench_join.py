@@ -8,11 +8,13 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pyspark.sql import SparkSession
 
@@ -26,6 +28,7 @@ from tests.bench.engine import own_home, spark_of
 from tests.bench.measure import Peak, Row, scaled
 from tests.bench.rows_of_join import DAY, Scale, lay_down
 
+T = TypeVar("T")
 ROUNDS = 3
 MEMORY = "768m"  # of the JVM: two Python workers and it stay below 3 GiB together
 SUBJECTS = 1_000_000
@@ -69,9 +72,7 @@ def measure(scale: Scale) -> Measured:
     """Run both sides in turn on a day of that scale."""
     with own_home(MEMORY) as config:
         tables = Tables(config.tables)
-        # In a process of its own, whose memory is not the job's.
-        with ProcessPoolExecutor(1, get_context("spawn")) as apart:
-            decisions, outcomes = apart.submit(lay_down, tables, scale).result()
+        decisions, outcomes = apart(lay_down, tables, scale)
         ours, peers = [], []
         theirs = Path(config.home) / "peer.parquet"
         with spark_of(config) as spark:
@@ -82,10 +83,16 @@ def measure(scale: Scale) -> Measured:
             for _ in range(ROUNDS):
                 ours.append(ours_once(config, spark))
                 peers.append(peer_once(tables, theirs))
-        equal = agree(tables, theirs)
+        equal = apart(agree, tables, theirs)
     return Measured(
         decisions + outcomes, statistics.median(ours), statistics.median(peers), equal, watched.mib
     )
+
+
+def apart(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function in a process of its own: its memory is not the job's."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def warm_up(config: Config, spark: SparkSession) -> None:
