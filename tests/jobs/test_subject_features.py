@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from jobs import feature_rows, subject_features, subject_totals
 from jobs.config import Consent, Feature, FeatureSet, load
@@ -243,6 +244,9 @@ def test_a_checkpoint_stands_for_the_days_before_it(spark: SparkSession, settles
     days = [day(0), day(3)]
     whole = rows(build(spark, days, activity, sets=sets), "subject", "feature_date")
     assert rows(build(spark, days, activity, totals=made, sets=sets), "subject", "feature_date") == whole
+    # A month has two where late_days was changed meanwhile.
+    both = made.unionByName(made.withColumn("settled_date", F.date_add("settled_date", 2)))
+    assert rows(build(spark, days, activity, totals=both, sets=sets), "subject", "feature_date") == whole
     # What it counts is read for windows alone, and without maps.
     windows_begin = day(0) - timedelta(83)
     since = [
