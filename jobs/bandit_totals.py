@@ -21,11 +21,11 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.checkpoints import is_settled
 from jobs.config import Policy
 from jobs.contracts import contract
 from jobs.shell import Job, State, Until
 from jobs.statistic_rows import NUMBERS, ORDER, daily, first_of
-from jobs.subject_totals import is_settled
 from ml.bandits import statistics
 
 NONE = 0.0

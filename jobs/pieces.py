@@ -7,9 +7,9 @@ moves and sorts few rows, whose values it takes for bytes.
 Grain: the rows of one day and part among those that a task had at hand.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 from jobs.sources import schemas
 from jobs.spark import shuffle_tasks
 
+T = TypeVar("T")
 Ints = npt.NDArray[np.int64]
 Place = Callable[[pa.RecordBatch], tuple[Ints, Ints, Ints]]
 """Which rows go where: places of rows in a table, and the day (since 1970) and part that each goes to."""
@@ -36,17 +37,17 @@ class Disturbed(RuntimeError):
 
 def cut(batches: Iterator[pa.RecordBatch], place: Place) -> Iterator[pa.RecordBatch]:
     """Cut rows into pieces. A row may go to several places, or to none."""
-    for held in heaped(batches, GATHERED):
+    for held in heaped(batches, GATHERED, len):
         yield _cut(pa.concat_batches(held), place)
 
 
-def heaped(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[list[pa.RecordBatch]]:
-    """Put batches together until they have so many rows; yield none that have none."""
-    held, count = list[pa.RecordBatch](), 0
-    for batch in batches:
-        held.append(batch)
-        count += len(batch)
-        if count >= rows:
+def heaped(things: Iterable[T], least: int, size: Callable[[T], int]) -> Iterator[list[T]]:
+    """Put things together until their sizes, as rows of batches, are so many; yield none that have none."""
+    held, count = list[T](), 0
+    for thing in things:
+        held.append(thing)
+        count += size(thing)
+        if count >= least:
             yield held
             held, count = [], 0
     if count:

@@ -67,7 +67,7 @@ def _written(
         if beside["day"] not in days:
             continue
         with Partition(about, staged, {str(about.day): beside["day"], BUCKET: beside["part"]}) as partition:
-            for group in pieces.heaped(rows, AT_ONCE):
+            for group in pieces.heaped(rows, AT_ONCE, len):
                 partition.write(judged(pa.Table.from_batches(group), about))
     return iter(())
 

@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs import checkpoints
 from ml.features import MICRO
 
 WHO = ("subject", "subject_bucket")
@@ -34,13 +35,10 @@ class Past:
     @classmethod
     def before(cls, subject_daily: DataFrame, subject_totals: DataFrame, day: date) -> "Past":
         """Take the newest checkpoint that ends before a day; without one, there are only days."""
-        ended = subject_totals.where(F.col("until_date") < F.lit(day))
-        # Where `late_days` was changed, a month may have two: the later one knows more.
-        [last] = ended.agg(F.max(F.struct("until_date", "settled_date")).alias("is")).collect()
-        if last["is"] is None:
+        found = checkpoints.newest(subject_totals, before=day)
+        if found is None:
             return cls(_days(subject_daily), None, None)
-        until, settled = last["is"]
-        newest = ended.where(F.col("settled_date") == F.lit(settled))
+        until, newest = found
         checkpoint = newest.select(*WHO, F.col("until_date").alias("day"), *FIRST, *LAST, *COUNTS, *MAPS)
         return cls(_days(subject_daily), checkpoint, until)
 

@@ -15,8 +15,8 @@ from datetime import date, timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.checkpoints import is_settled, newest
 from jobs.shell import Job, State, Until
-from jobs.subject_totals import is_settled
 
 OF = ("subject", "subject_bucket", "product_id")
 
@@ -59,19 +59,14 @@ def history(order_lines: DataFrame, subject_products: DataFrame, *, before: date
     Grain: a subject, product and `day`, or a checkpoint, which stands on the last day that it counts; with
     `visits` and `latest_date`. Without a checkpoint it is the whole of order_lines.
     """
-    ended = subject_products.where(F.col("until_date") < F.lit(before))
-    base: date | None = ended.agg(F.max("until_date")).collect()[0][0]  # one value, from partitions
-    since = order_lines if base is None else order_lines.where(F.col("order_date") > F.lit(base))
+    found = newest(subject_products, before=before)
+    since = order_lines if found is None else order_lines.where(F.col("order_date") > F.lit(found[0]))
     daily = since.select(*OF, F.col("order_date").alias("day")).repartition("subject").distinct()
     visits = daily.withColumns({"visits": F.lit(1), "latest_date": F.col("day")})
-    if base is None:
+    if found is None:
         return visits
-    checkpoint = subject_products.where(F.col("until_date") == F.lit(base))
-    return visits.unionByName(
-        checkpoint.select(*OF, F.col("until_date").alias("day"), "visits", "latest_date").repartition(
-            "subject"
-        )
-    )
+    checkpoint = found[1].select(*OF, F.col("until_date").alias("day"), "visits", "latest_date")
+    return visits.unionByName(checkpoint.repartition("subject"))
 
 
 JOB = Job(

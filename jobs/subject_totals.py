@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.checkpoints import is_settled
 from jobs.contracts import contract
 from jobs.merged import gathered
 from jobs.shell import Job, State, Until
@@ -55,11 +56,6 @@ def late(
     return subject_totals.where(F.col("until_date") >= F.lit(days[0])).select(
         F.col("settled_date").alias("day")
     )
-
-
-def is_settled(day: date, late_days: int) -> bool:
-    """Tell whether a checkpoint is made on this day: a month ended `late_days` before it."""
-    return (day - timedelta(late_days - 1)).day == 1
 
 
 def _checkpoints(

@@ -17,7 +17,7 @@ Attributes with a name of OpenTelemetry's own mean what its semantic conventions
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from math import isfinite
 from typing import Any
@@ -26,6 +26,7 @@ import orjson
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
+from jobs.pieces import heaped
 from jobs.sources import files as lake
 from jobs.sources import hits, span_scan, spans
 from jobs.sources.files import LakeFile, Line
@@ -33,7 +34,8 @@ from jobs.sources.hits import Door, Gate, Hit, Partly, Wrong
 from jobs.sources.times import Time
 
 TIME = Time("startTimeUnixNano", per_microsecond=1000)
-AT_ONCE = 4 << 20  # bytes
+AT_ONCE = 4 << 20
+"""Bytes of lines that are read at once, or a line more."""
 OPEN_KEYS = frozenset(
     {
         "traceId",
@@ -68,24 +70,15 @@ def read(files: Iterator[LakeFile], door: Door, partly: Partly | None = None) ->
     gate = Gate(door)
     of_line = partial(_spans, gate=gate)
     for file in files:
-        for lines in _some(hits.wanted(file, partly, TIME)):
+        for lines in heaped(hits.wanted(file, partly, TIME), AT_ONCE, _size):
             found, others = spans.read(file, lines, gate)
             yield found
             yield from lake.batched(hits.rows_of(file, others, of_line), hits.ARROW)
         yield from lake.batched(hits.left_out(file, gate), hits.ARROW)
 
 
-def _some(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """Gather lines to be read at once, of AT_ONCE bytes or a little more."""
-    held, size = list[Line](), 0
-    for line in lines:
-        held.append(line)
-        size += len(line.content)
-        if size >= AT_ONCE:
-            yield held
-            held, size = [], 0
-    if held:
-        yield held
+def _size(line: Line) -> int:
+    return len(line.content) + 1  # with its end
 
 
 def _spans(file: LakeFile, offset: int, line: bytes, gate: Gate) -> Iterator[Hit]:

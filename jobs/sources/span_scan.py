@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.sources.json_tape import NONE, OF_NUMBERS, OF_STRINGS, OF_WORDS, Grammar, Ints, record
+from jobs.sources.json_tape import IS_HEX, NONE, OF_NUMBERS, OF_STRINGS, OF_WORDS, Grammar, Ints, record
 
 SERVICE = "service.name"
 TEXT, POSITION, INTEGER, TEXTS, DOUBLES = range(5)
@@ -140,8 +140,7 @@ def texts(text, rows, columns):  # type: ignore[no-untyped-def]
     offsets = np.zeros((len(columns), len(rows) + 1), np.int32)
     for row in range(len(rows)):
         for one in range(len(columns)):
-            begin, end = rows[row, columns[one]], rows[row, columns[one] + 1]
-            offsets[one, row + 1] = offsets[one, row] + (end - begin if begin != NONE else 0)
+            offsets[one, row + 1] = offsets[one, row] + _length(rows, row, columns[one])
     firsts = np.zeros(len(columns) + 1, np.int64)
     for one in range(len(columns)):
         firsts[one + 1] = firsts[one] + offsets[one, -1]
@@ -159,13 +158,17 @@ def members(rows, column):  # type: ignore[no-untyped-def]
     """Number the items of a column's lists one after another: offsets, and which item each is."""
     offsets = np.zeros(len(rows) + 1, np.int32)
     for row in range(len(rows)):
-        begin, end = rows[row, column], rows[row, column + 1]
-        offsets[row + 1] = offsets[row] + (end - begin if begin != NONE else 0)
+        offsets[row + 1] = offsets[row] + _length(rows, row, column)
     which = np.empty(offsets[-1], np.int64)
     for row in range(len(rows)):
         for at in range(offsets[row + 1] - offsets[row]):
             which[offsets[row] + at] = rows[row, column] + at
     return offsets, which
+
+
+@numba.njit(forceinline=True)
+def _length(rows, row, column):  # type: ignore[no-untyped-def]
+    return rows[row, column + 1] - rows[row, column] if rows[row, column] != NONE else 0
 
 
 @numba.njit(cache=True, nogil=True)
@@ -254,8 +257,7 @@ def _is_of_span(text, begin, end, kind, rows, row):  # type: ignore[no-untyped-d
     if kind == SPAN_ID:
         rows[row, SPAN_PLACE], rows[row, SPAN_PLACE + 1] = begin, end
         for at in range(begin, end):
-            byte = text[at] | 32  # a small letter of a large one
-            if not (ZERO <= text[at] <= NINE or 97 <= byte <= 102):
+            if not IS_HEX[text[at]]:
                 return False
         return end - begin == 16
     if kind == TRACE_ID:

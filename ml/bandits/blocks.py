@@ -2,9 +2,9 @@
 
 BLAS takes another path for another number of rows, so the last block is padded. Some of its kernels (OpenBLAS
 for Haswell and Zen) sum a row in another order in another place of the block: there a compiled product stands
-in for it. Its own threads would split
-a block by what else runs, and threaded BLAS that alternates with compiled loops ran 8 times slower: here it
-has one, and the one pool of threads works on as many blocks as there are cores.
+in for it. Its own threads would split a block by what else runs, and threaded BLAS that alternates with
+compiled loops ran 8 times slower: here it has one, and the one pool of threads works on as many blocks as
+there are cores.
 """
 
 from collections.abc import Callable

@@ -16,9 +16,9 @@ from importlib import import_module
 from pyspark.sql import SparkSession
 
 from jobs import checks
+from jobs.checkpoints import is_settled
 from jobs.config import Config
 from jobs.shell import Ask, run_job
-from jobs.subject_totals import is_settled
 from jobs.synth import lake
 from jobs.synth.size import Size
 from jobs.tables import Tables

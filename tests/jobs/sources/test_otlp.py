@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.ids import pseudonym
+from jobs.sources import files as lake
 from jobs.sources import hits, otlp
 from tests.jobs.sources.lake import DAY, DOOR, NOON, file, message, put, span
 
@@ -250,3 +251,11 @@ def test_batches_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(otlp, "AT_ONCE", 2 * len(line))
     sizes = [batch.num_rows for batch in otlp.read(iter([file(path, "telemetry")]), DOOR)]
     assert sizes == [10, 10, 5]
+
+
+def test_batches_of_unusual_lines_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake, "PARSED_ROWS", 10)
+    many = [span("page.view", f"{n:016x}", page='an "escape"') for n in range(25)]
+    path = put(tmp_path / "web.jsonl", [message(*many)])
+    sizes = [batch.num_rows for batch in otlp.read(iter([file(path, "telemetry")]), DOOR)]
+    assert [size for size in sizes if size] == [10, 10, 5]
