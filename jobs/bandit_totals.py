@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.checkpoints import is_settled
+from jobs import checkpoints
 from jobs.config import Policy
 from jobs.contracts import contract
 from jobs.shell import Job, State, Until
@@ -37,9 +37,10 @@ Batches = Iterator[pa.RecordBatch]
 
 @dataclass(frozen=True)
 class Start:
-    """Where sums begin: at a checkpoint, with the last day it counts, or with the first day there is."""
+    """Where sums begin: at a checkpoint, with the last day it counts and its own, or at the first day."""
 
     until: date | None = None
+    settled: date | None = None
 
     def rows_of(self, rows: pa.Table, half_life_days: float | None) -> pa.Table:
         """Keep of joined rows the checkpoint of a half-life and the days after it."""
@@ -59,7 +60,7 @@ def build(
     policies: Mapping[str, Policy],
 ) -> DataFrame:
     """Make the checkpoints that settle on these days; on most days there is none."""
-    settled = [day for day in days if is_settled(day, late_days)]
+    settled = [day for day in days if checkpoints.is_settled(day, late_days)]
     if not settled:
         return bandit_totals.limit(0)
     lives = half_lives(policies.values())
@@ -80,8 +81,7 @@ def late(
     days: Sequence[date],
 ) -> DataFrame:
     """Name the checkpoints that counted the earliest of the days."""
-    counting = bandit_totals.where(F.col("until_date") >= F.lit(days[0]))
-    return counting.select(F.col("settled_date").alias("day"))
+    return checkpoints.counting(bandit_totals, days[0])
 
 
 def half_lives(specs: Collection[Policy]) -> list[float]:
@@ -103,19 +103,19 @@ def newest(
     One that lacks a half-life, or a feature set, that has such days (a spec or set that came later) does not:
     then sums begin with the first day there is. `groups` are those that are wanted, all by default.
     """
-    ended = bandit_totals.where(F.col("until_date") < F.lit(before))
-    until: date | None = ended.agg(F.max("until_date")).collect()[0][0]
-    if until is None:
+    ended = checkpoints.newest(bandit_totals, before=before)
+    if ended is None:
         return Start()
-    held = bandit_totals.where(F.col("until_date") == F.lit(until)).select(*GROUP, "half_life_days")
-    known = {tuple(row) for row in held.distinct().collect()}
+    until, checkpoint = ended
+    held = checkpoint.select("settled_date", *GROUP, "half_life_days").distinct().collect()
+    known = {tuple(row)[1:] for row in held}
     if groups is None or any((*group, life) not in known for group in groups for life in lives):
         there = bandit_statistics.where(F.col("decision_date") <= F.lit(until)).select(*GROUP).distinct()
         found = {tuple(row) for row in there.collect()}
         wanted = found if groups is None else found & set(groups)
         if any((*group, life) not in known for group in wanted for life in lives):
             return Start()
-    return Start(until)
+    return Start(until, held[0]["settled_date"])
 
 
 def joined(
@@ -134,7 +134,7 @@ def joined(
     days = days.select(*columns).withColumns(none)
     if start.until is None:
         return days
-    totals = bandit_totals.where(F.col("until_date") == F.lit(start.until))
+    totals = bandit_totals.where(F.col("settled_date") == F.lit(start.settled))
     dated = totals.withColumns({"decision_date": F.col("summed_date"), "subject_bucket": F.lit(0)})
     return days.unionByName(dated.select(*columns, *none))
 

@@ -14,6 +14,12 @@ def is_settled(day: date, late_days: int) -> bool:
     return (day - timedelta(late_days - 1)).day == 1
 
 
+def counting(checkpoints: DataFrame, day: date) -> DataFrame:
+    """Name the checkpoints that count a day, each by the day on which it settled: `day`."""
+    counted = checkpoints.where(F.col("until_date") >= F.lit(day))
+    return counted.select(F.col("settled_date").alias("day"))
+
+
 def newest(checkpoints: DataFrame, *, before: date) -> tuple[date, DataFrame] | None:
     """Return the last day and the rows of the newest checkpoint that ends before a day, None without one.
 

@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.checkpoints import is_settled, newest
+from jobs.checkpoints import counting, is_settled, newest
 from jobs.shell import Job, State, Until
 
 OF = ("subject", "subject_bucket", "product_id")
@@ -48,9 +48,7 @@ def late(
     days: Sequence[date],
 ) -> DataFrame:
     """Name the checkpoints that counted the earliest of the days."""
-    return subject_products.where(F.col("until_date") >= F.lit(days[0])).select(
-        F.col("settled_date").alias("day")
-    )
+    return counting(subject_products, days[0])
 
 
 def history(order_lines: DataFrame, subject_products: DataFrame, *, before: date) -> DataFrame:

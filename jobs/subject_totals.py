@@ -19,9 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
-from jobs.checkpoints import is_settled
+from jobs.checkpoints import counting, is_settled
 from jobs.contracts import contract
 from jobs.merged import gathered
 from jobs.shell import Job, State, Until
@@ -53,9 +52,7 @@ def late(
     days: Sequence[date],
 ) -> DataFrame:
     """Name the checkpoints that counted the earliest of the days."""
-    return subject_totals.where(F.col("until_date") >= F.lit(days[0])).select(
-        F.col("settled_date").alias("day")
-    )
+    return counting(subject_totals, days[0])
 
 
 def _checkpoints(

@@ -78,6 +78,17 @@ def test_a_checkpoint_stands_on_the_one_before_and_is_rebuilt_with_its_days(spar
     assert bandit_totals.build(*frames, days=[date(2017, 10, 2)], late_days=3, policies={}).isEmpty()
 
 
+def test_of_two_checkpoints_of_a_month_the_one_that_settled_later_counts(spark: SparkSession) -> None:
+    """Where `late_days` was changed: the earlier one lacks what came in between, and is not added to it."""
+    [early] = SETTLED[:1]
+    known = totals(spark, [early], [])
+    lacks = [row | {"settled_date": early - timedelta(1), "n": row["n"] - 1.0} for row in known]
+    recent = [row for row in HISTORY if row["decision_date"] > date(2017, 9, 30)]
+    plain = [spec("plain")]
+    assert fit(spark, recent, [*lacks, *known], plain) == fit(spark, recent, known, plain)
+    assert fit(spark, recent, known, plain) == fit(spark, HISTORY, [], plain)
+
+
 def test_a_spec_with_a_half_life_of_its_own_begins_with_the_first_day(spark: SparkSession) -> None:
     known = totals(spark, SETTLED[:1], [])
     new = (spec("other", half_life_days=11.0),)

@@ -6,7 +6,8 @@ comes poisoned, a DAG is cleared while it runs, the store's server dies, and Air
 minute. Only what an alert asks for is done by hand. At the end the house is kept. Exit code 1 says that
 something was not as it should be.
 
-`--backfill DAYS` (`make backfill-DAYS`) loads so many days run by run and as one interval instead.
+`--backfill DAYS` (`make backfill-DAYS`) loads so many days run by run and as one interval instead;
+`--kills ROUNDS` (`make kills-ROUNDS`) loads a day with every task killed once a round.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from jobs.demo.day import demo_day
 from jobs.house import HouseError
 from jobs.store import StoreError, live
 from jobs.store.care import verify
-from tests.week import backfill, demo, faults, judged, keeping, night
+from tests.week import backfill, demo, faults, judged, keeping, kills, night
 from tests.week.faults import Fault
 from tests.week.night import Night
 from tests.week.place import FIRST, Place, place
@@ -51,6 +52,9 @@ def main() -> None:
     parser.add_argument("--nights", type=int, nargs="*", help="numbers of the week's nights; all by default")
     parser.add_argument("--demo", action="store_true", help="one night of the demo that is there")
     parser.add_argument("--backfill", type=int, metavar="DAYS", help="load so many days in both ways")
+    parser.add_argument(
+        "--kills", type=int, metavar="ROUNDS", help="load a day, every task killed and cleared once a round"
+    )
     asked = parser.parse_args()
     console = Console(width=150)
     if asked.demo:
@@ -59,6 +63,8 @@ def main() -> None:
     fetched = Path(os.environ.get("VITRINE_HOME") or ROOT / "var").absolute()
     if asked.backfill:
         sys.exit(0 if backfill.run(console, fetched, asked.backfill) else 1)
+    if asked.kills:
+        sys.exit(0 if kills.run(console, fetched, asked.kills) else 1)
     plan = [PLAN[number - 1] for number in asked.nights or range(1, len(PLAN) + 1)]
     with place(fetched) as where, Readers(where.config) as readers:
         nights: list[Night] = []

@@ -1,4 +1,7 @@
-"""Days of `lake_etl` through Airflow, run by run and as one interval: seconds of both, and equal rows."""
+"""Days of `lake_etl` through Airflow, as one interval and run by run: seconds of both, and equal rows.
+
+Run by run they are asked for by the form of Airflow's page, in a browser.
+"""
 
 import hashlib
 import time
@@ -15,11 +18,13 @@ from jobs.config import Config
 from jobs.contracts import all_tables, contract
 from jobs.house import HouseError
 from jobs.tables import Tables
+from tests.e2e.browser import Person
 from tests.week.night import covered
 from tests.week.place import FIRST, Place, place
 
 DAG = "lake_etl"
-NOT_ROWS = ("runs", "quarantine")  # of each run its own
+NOT_ROWS = ("runs",)  # of each run its own
+OF_RUN = "run_id"
 LONGEST_SECONDS = 3 * 3600
 BATCH_ROWS = 10_000
 
@@ -31,6 +36,15 @@ class Loaded:
     seconds: float
     work: float
     digests: dict[str, str]
+
+    def compared(self, other: "Loaded") -> tuple[list[str], str]:
+        """Return the tables whose rows the other does not have just so, and that in words."""
+        names = self.digests.keys() | other.digests.keys()
+        others = sorted(name for name in names if self.digests.get(name) != other.digests.get(name))
+        return (
+            others,
+            f"other rows in {', '.join(others)}" if others else f"equal rows in {len(names)} tables",
+        )
 
     def sentence(self, how: str, days: int) -> str:
         """Say it in words."""
@@ -46,12 +60,11 @@ def run(console: Console, fetched: Path, days: int) -> bool:
     console.print(at_once.sentence("as one interval", days), highlight=False)
     by_run = load(fetched, days, _run_by_run)
     console.print(by_run.sentence("run by run", days), highlight=False)
-    others = [name for name, digest in at_once.digests.items() if by_run.digests.get(name) != digest]
-    told = f"other rows in {', '.join(others)}" if others else f"equal rows in {len(at_once.digests)} tables"
+    others, told = at_once.compared(by_run)
     console.print(
         f"Run by run over at once: {by_run.seconds / at_once.seconds:.1f}; {told}.", highlight=False
     )
-    return not others and at_once.digests.keys() == by_run.digests.keys()
+    return not others
 
 
 def load(fetched: Path, days: int, how: Callable[[Place, date, date], str]) -> Loaded:
@@ -71,9 +84,17 @@ def _at_once(where: Place, first: date, last: date) -> str:
 
 
 def _run_by_run(where: Place, first: date, last: date) -> str:
-    zone = where.config.business_time_zone
-    backfill = where.api.backfill(DAG, first=first, last=last, zone=zone)
-    ended = where.api.wait_backfill(DAG, backfill, seconds=LONGEST_SECONDS)
+    """Fill the form of the DAG's page, as a person does, and wait."""
+    person = Person(where.api, where.home)
+    try:
+        person.log_in()
+        announced = person.backfill(DAG, first=first, last=last)
+    finally:
+        person.leave()
+    if announced != (wanted := f"{(last - first).days + 1} runs will be triggered."):
+        raise HouseError(f"The form announced {announced!r}, not {wanted!r}.")
+    [backfill] = where.api.call("GET", "backfills", params={"dag_id": DAG})["backfills"]
+    ended = where.api.wait_backfill(DAG, backfill["id"], seconds=LONGEST_SECONDS)
     return "success" if set(ended) == {"success"} else str(ended)
 
 
@@ -95,9 +116,10 @@ def _digests(config: Config) -> dict[str, str]:
 
 
 def _digest(tables: Tables, name: str) -> str:
-    """Digest a table's rows, in the order of its key."""
-    about = contract(name)
-    rows = tables.read(name).sort_by([(column, "ascending") for column in about.key])
+    """Digest a table's rows, in the order of its key; which run put them there is not of them."""
+    columns = [column for column in contract(name).columns if column != OF_RUN]
+    by = contract(name).key or columns
+    rows = tables.read(name, columns=columns).sort_by([(column, "ascending") for column in by])
     found = hashlib.blake2b(digest_size=16)
     for start in range(0, rows.num_rows, BATCH_ROWS):
         found.update(repr(rows.slice(start, BATCH_ROWS).to_pylist()).encode())

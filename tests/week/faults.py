@@ -84,7 +84,7 @@ class KilledEngine(WhileAtWork):
         """Kill it."""
         servers = [
             member
-            for member, words in _members(engine.NAME, place.home)
+            for member, words in members(engine.NAME, place.home)
             if any(engine.SERVER in word for word in words)
         ]
         for server in servers:
@@ -157,7 +157,7 @@ class GoneDatabase(WhileAtWork):
 
     def strike(self, place: Place, jobs: Sequence[psutil.Process], run_id: str) -> bool:
         """Kill it, and hold whoever would start it again."""
-        for member, words in _members(airflow.NAME, place.home):
+        for member, words in members(airflow.NAME, place.home):
             if postgres.__name__ in words:
                 member.suspend()
                 threading.Timer(GONE_SECONDS, member.resume).start()
@@ -184,14 +184,19 @@ def _kept(home: Path) -> Path:
 
 def _jobs(home: Path, task: str) -> list[psutil.Process]:
     """Return the processes of this house that run a job."""
-    return [
-        member
-        for member, words in _members(airflow.NAME, home)
-        if "run" in words and words[words.index("run") + 1 : words.index("run") + 2] == [task]
-    ]
+    return [member for member, words in members(airflow.NAME, home) if task_of(words) == task]
 
 
-def _members(name: str, home: Path) -> list[tuple[psutil.Process, list[str]]]:
+def task_of(words: Sequence[str]) -> str | None:
+    """Return the task that a command is the process of: `vitrine run users`, or `vitrine pin`."""
+    own = [Path(word).name for word in words[:2]]
+    if "vitrine" not in own:
+        return None
+    told = [*words[own.index("vitrine") + 1 :], "", ""]
+    return told[1] if told[0] == "run" else told[0]
+
+
+def members(name: str, home: Path) -> list[tuple[psutil.Process, list[str]]]:
     """Return the processes under a supervisor with their commands, without those that are ending."""
     supervisor = process.running(name, home)
     found = []

@@ -21,6 +21,18 @@ def test_rows_are_equal_whatever_order_they_were_written_in(tmp_path):
     assert _digest(at_once, "orders") == _digest(by_run, "orders") != _digest(other, "orders")
 
 
+def test_rejected_rows_are_compared_whichever_run_rejected_them(tmp_path):
+    wanted, same, other = (Tables(str(tmp_path / name)) for name in ("wanted", "same", "other"))
+    rows = [
+        {"table": "orders", "quarantine_date": DAY, "reason": "no customer", "row": row, "run_id": "one"}
+        for row in ("{}", '{"order_id": "1"}')
+    ]
+    wanted.append("quarantine", rows)
+    same.append("quarantine", [row | {"run_id": "two"} for row in reversed(rows)])
+    other.append("quarantine", rows[:1])
+    assert _digest(wanted, "quarantine") == _digest(same, "quarantine") != _digest(other, "quarantine")
+
+
 def test_work_and_orchestration_are_told_apart():
     assert Loaded(120.0, 90.0, {}).sentence("run by run", 4) == (
         "4 days run by run: 120 s, of which 90 s with a job at work and 30 s of orchestration; 30.0 s a day."
