@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from rich.console import Console
 
@@ -24,7 +25,7 @@ from tests.week.place import FIRST, Place, place
 
 DAG = "lake_etl"
 NOT_ROWS = ("runs",)  # of each run its own
-OF_RUN = "run_id"
+OF_RUN, FILE = "run_id", "source_file"
 LONGEST_SECONDS = 3 * 3600
 BATCH_ROWS = 10_000
 
@@ -116,10 +117,14 @@ def _digests(config: Config) -> dict[str, str]:
 
 
 def _digest(tables: Tables, name: str) -> str:
-    """Digest a table's rows, in the order of its key; which run put them there is not of them."""
+    """Digest a table's rows, in the order of its key; neither run nor data home is of them."""
     columns = [column for column in contract(name).columns if column != OF_RUN]
     by = contract(name).key or columns
-    rows = tables.read(name, columns=columns).sort_by([(column, "ascending") for column in by])
+    rows = tables.read(name, columns=columns)
+    if FILE in columns:
+        within = pc.replace_substring(rows[FILE], f"{Path(tables.root).parent}/", "")
+        rows = rows.set_column(columns.index(FILE), FILE, within)
+    rows = rows.sort_by([(column, "ascending") for column in by])
     found = hashlib.blake2b(digest_size=16)
     for start in range(0, rows.num_rows, BATCH_ROWS):
         found.update(repr(rows.slice(start, BATCH_ROWS).to_pylist()).encode())

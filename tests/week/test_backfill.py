@@ -22,14 +22,15 @@ def test_rows_are_equal_whatever_order_they_were_written_in(tmp_path):
 
 
 def test_rejected_rows_are_compared_whichever_run_rejected_them(tmp_path):
-    wanted, same, other = (Tables(str(tmp_path / name)) for name in ("wanted", "same", "other"))
-    rows = [
-        {"table": "orders", "quarantine_date": DAY, "reason": "no customer", "row": row, "run_id": "one"}
-        for row in ("{}", '{"order_id": "1"}')
-    ]
-    wanted.append("quarantine", rows)
-    same.append("quarantine", [row | {"run_id": "two"} for row in reversed(rows)])
-    other.append("quarantine", rows[:1])
+    wanted, same, other = (Tables(str(tmp_path / name / "tables")) for name in ("wanted", "same", "other"))
+
+    def rows(home, run_id):
+        of_all = {"table": "orders", "quarantine_date": DAY, "reason": "no customer", "run_id": run_id}
+        return [of_all | {"row": row, "source_file": f"{home}/lake/a"} for row in ("{}", '{"order_id": "1"}')]
+
+    wanted.append("quarantine", rows(tmp_path / "wanted", "one"))
+    same.append("quarantine", rows(tmp_path / "same", "two")[::-1])
+    other.append("quarantine", rows(tmp_path / "other", "one")[:1])
     assert _digest(wanted, "quarantine") == _digest(same, "quarantine") != _digest(other, "quarantine")
 
 
