@@ -69,7 +69,7 @@ week: setup ## Run a week of nights by the real scheduler, with faults, as tests
 backfill-%: setup ## Load so many days through Airflow, run by run and as one interval, as in make backfill-30
 	@$(BIN)/python -m tests.week --backfill $*
 
-kills-%: setup ## Load a day through Airflow, every task killed and cleared once in each of so many rounds, as in make kills-3
+kills-%: setup ## Load days through Airflow, every task killed and cleared once in each of so many rounds, as in make kills-3
 	@$(BIN)/python -m tests.week --kills $*
 
 night: setup ## Run the next night of the demo that is there, and say how long it took

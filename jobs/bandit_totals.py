@@ -37,7 +37,7 @@ Batches = Iterator[pa.RecordBatch]
 
 @dataclass(frozen=True)
 class Start:
-    """Where sums begin: at a checkpoint, with the last day it counts and its own, or at the first day."""
+    """Where sums begin: after the days of a checkpoint, told by its two dates, or at the first day."""
 
     until: date | None = None
     settled: date | None = None
@@ -81,7 +81,7 @@ def late(
     days: Sequence[date],
 ) -> DataFrame:
     """Name the checkpoints that counted the earliest of the days."""
-    return checkpoints.counting(bandit_totals, days[0])
+    return checkpoints.that_count(bandit_totals, days[0])
 
 
 def half_lives(specs: Collection[Policy]) -> list[float]:
@@ -106,16 +106,15 @@ def newest(
     ended = checkpoints.newest(bandit_totals, before=before)
     if ended is None:
         return Start()
-    until, checkpoint = ended
-    held = checkpoint.select("settled_date", *GROUP, "half_life_days").distinct().collect()
-    known = {tuple(row)[1:] for row in held}
+    held = ended.rows.select(*GROUP, "half_life_days")
+    known = {tuple(row) for row in held.distinct().collect()}
     if groups is None or any((*group, life) not in known for group in groups for life in lives):
-        there = bandit_statistics.where(F.col("decision_date") <= F.lit(until)).select(*GROUP).distinct()
-        found = {tuple(row) for row in there.collect()}
+        there = bandit_statistics.where(F.col("decision_date") <= F.lit(ended.until)).select(*GROUP)
+        found = {tuple(row) for row in there.distinct().collect()}
         wanted = found if groups is None else found & set(groups)
         if any((*group, life) not in known for group in wanted for life in lives):
             return Start()
-    return Start(until, held[0]["settled_date"])
+    return Start(ended.until, ended.settled)
 
 
 def joined(

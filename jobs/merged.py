@@ -10,9 +10,10 @@ from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from jobs.contracts import contract
-from jobs.parquet import in_steps
+from jobs.parquet import batches
 from jobs.tables import located
 
 BATCH_ROWS = 65_536
@@ -124,10 +125,10 @@ class _Sorted:
         self.file, self.columns = file, list(columns)
         filesystem, name = located(file.path)
         dictionaries = [column for column in columns if column in few]
-        source = in_steps(filesystem.open_input_file(name), dictionaries)
+        source = pq.ParquetFile(filesystem.open_input_file(name), read_dictionary=dictionaries)
         held = [column for column in self.columns if column in source.schema_arrow.names]
         self.empty = self._whole(source.schema_arrow.empty_table().select(held))
-        self.batches = source.iter_batches(batch_rows, columns=held, use_threads=False)
+        self.batches = batches(source, batch_rows, held, use_threads=False)
         self.held: list[pa.Table] = []
         self.last, self.is_done = "", False
         self.fill()

@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs import repeats
 from jobs.contracts import arrow_type
-from jobs.parquet import in_steps
+from jobs.parquet import batches
 from jobs.row_hashes import row_hashes, seed_of
 from jobs.sources import schemas
 from jobs.spark import dealt
@@ -154,15 +154,10 @@ def _columns(name: str, asked: Asked) -> Iterator[dict[str, pa.Array]]:
     kinds = {column: arrow_type(kind) for column, kind in asked.columns.items()}
     with filesystem.open_input_file(f"{base}/{name}") as file:
         few = _of_few_words(pq.read_metadata(file))
-        source = in_steps(file, few)
+        source = pq.ParquetFile(file, read_dictionary=few)
         held = [column for column in kinds if column not in told]
         as_they_are = {path.partition(".")[0] for path in few}
-        # Row groups have dictionaries of their own, and nested texts of two are more than Arrow can join.
-        for batch in (
-            batch
-            for group in range(source.num_row_groups)
-            for batch in source.iter_batches(BATCH_ROWS, row_groups=[group], columns=held, use_threads=False)
-        ):
+        for batch in batches(source, BATCH_ROWS, held, use_threads=False):
             yield {
                 column: pa.repeat(_told(told[column], kind), len(batch))
                 if column in told

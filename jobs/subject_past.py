@@ -38,9 +38,8 @@ class Past:
         found = checkpoints.newest(subject_totals, before=day)
         if found is None:
             return cls(_days(subject_daily), None, None)
-        until, newest = found
-        checkpoint = newest.select(*WHO, F.col("until_date").alias("day"), *FIRST, *LAST, *COUNTS, *MAPS)
-        return cls(_days(subject_daily), checkpoint, until)
+        checkpoint = found.rows.select(*WHO, F.col("until_date").alias("day"), *FIRST, *LAST, *COUNTS, *MAPS)
+        return cls(_days(subject_daily), checkpoint, found.until)
 
     def rows(self) -> DataFrame:
         """The checkpoint, and every day since it; without one, every day."""

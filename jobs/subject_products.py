@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.checkpoints import counting, is_settled, newest
+from jobs.checkpoints import is_settled, newest, that_count
 from jobs.shell import Job, State, Until
 
 OF = ("subject", "subject_bucket", "product_id")
@@ -48,7 +48,7 @@ def late(
     days: Sequence[date],
 ) -> DataFrame:
     """Name the checkpoints that counted the earliest of the days."""
-    return counting(subject_products, days[0])
+    return that_count(subject_products, days[0])
 
 
 def history(order_lines: DataFrame, subject_products: DataFrame, *, before: date) -> DataFrame:
@@ -58,12 +58,12 @@ def history(order_lines: DataFrame, subject_products: DataFrame, *, before: date
     `visits` and `latest_date`. Without a checkpoint it is the whole of order_lines.
     """
     found = newest(subject_products, before=before)
-    since = order_lines if found is None else order_lines.where(F.col("order_date") > F.lit(found[0]))
+    since = order_lines if found is None else order_lines.where(F.col("order_date") > F.lit(found.until))
     daily = since.select(*OF, F.col("order_date").alias("day")).repartition("subject").distinct()
     visits = daily.withColumns({"visits": F.lit(1), "latest_date": F.col("day")})
     if found is None:
         return visits
-    checkpoint = found[1].select(*OF, F.col("until_date").alias("day"), "visits", "latest_date")
+    checkpoint = found.rows.select(*OF, F.col("until_date").alias("day"), "visits", "latest_date")
     return visits.unionByName(checkpoint.repartition("subject"))
 
 

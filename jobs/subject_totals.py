@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-from jobs.checkpoints import counting, is_settled
+from jobs.checkpoints import is_settled, that_count
 from jobs.contracts import contract
 from jobs.merged import gathered
 from jobs.shell import Job, State, Until
@@ -52,7 +52,7 @@ def late(
     days: Sequence[date],
 ) -> DataFrame:
     """Name the checkpoints that counted the earliest of the days."""
-    return counting(subject_totals, days[0])
+    return that_count(subject_totals, days[0])
 
 
 def _checkpoints(

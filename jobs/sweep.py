@@ -26,7 +26,7 @@ from jobs import lineage, rotation
 from jobs.config import Config
 from jobs.contracts import Contract, all_tables, contract
 from jobs.erased import TABLE, found_in, is_among
-from jobs.parquet import in_steps
+from jobs.parquet import batches
 from jobs.tables import Tables, discard, located
 
 BATCH_ROWS = 65_536
@@ -227,9 +227,9 @@ def _without(rows: pa.Table, about: Contract, erased: pa.Array) -> pa.Table:
 def _batches(path: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     filesystem, name = located(path)
     with filesystem.open_input_file(name) as source:
-        file = in_steps(source)
+        file = pq.ParquetFile(source)
         there = None if columns is None else [one for one in columns if one in file.schema_arrow.names]
-        yield from file.iter_batches(BATCH_ROWS, columns=there)
+        yield from batches(file, BATCH_ROWS, there)
 
 
 def _partition(relative: str) -> str:

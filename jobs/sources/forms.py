@@ -8,9 +8,10 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyarrow import fs
 
-from jobs.parquet import in_steps
+from jobs.parquet import batches
 from jobs.sources.files import lines
 
 BATCH_ROWS = 10_000
@@ -158,9 +159,9 @@ def _parquet(path: str, names: Sequence[str]) -> Iterator[Block]:
     with filesystem.open_input_file(name) as raw:
         file = _Watched(raw)
         try:
-            parquet = in_steps(pa.PythonFile(file, mode="r"))
+            parquet = pq.ParquetFile(pa.PythonFile(file, mode="r"))
             present = [name for name in names if name in parquet.schema_arrow.names]
-            for batch in parquet.iter_batches(BATCH_ROWS, columns=present):
+            for batch in batches(parquet, BATCH_ROWS, present):
                 yield _of_batch(batch, names, number, {*parquet.schema_arrow.names} - {*names})
                 number += batch.num_rows
         except (pa.ArrowException, OSError) as error:

@@ -7,7 +7,7 @@ minute. Only what an alert asks for is done by hand. At the end the house is kep
 something was not as it should be.
 
 `--backfill DAYS` (`make backfill-DAYS`) loads so many days run by run and as one interval instead;
-`--kills ROUNDS` (`make kills-ROUNDS`) loads a day with every task killed once a round.
+`--kills ROUNDS` (`make kills-ROUNDS`) loads days with every task killed and cleared once a round.
 """
 
 import argparse
@@ -51,9 +51,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.week", description=__doc__)
     parser.add_argument("--nights", type=int, nargs="*", help="numbers of the week's nights; all by default")
     parser.add_argument("--demo", action="store_true", help="one night of the demo that is there")
-    parser.add_argument("--backfill", type=int, metavar="DAYS", help="load so many days in both ways")
+    parser.add_argument("--backfill", type=_count, metavar="DAYS", help="load so many days in both ways")
     parser.add_argument(
-        "--kills", type=int, metavar="ROUNDS", help="load a day, every task killed and cleared once a round"
+        "--kills",
+        type=_count,
+        metavar="ROUNDS",
+        help="load days, every task killed once a round",
     )
     asked = parser.parse_args()
     console = Console(width=150)
@@ -61,9 +64,9 @@ def main() -> None:
         demo.run(console)
         return
     fetched = Path(os.environ.get("VITRINE_HOME") or ROOT / "var").absolute()
-    if asked.backfill:
+    if asked.backfill is not None:
         sys.exit(0 if backfill.run(console, fetched, asked.backfill) else 1)
-    if asked.kills:
+    if asked.kills is not None:
         sys.exit(0 if kills.run(console, fetched, asked.kills) else 1)
     plan = [PLAN[number - 1] for number in asked.nights or range(1, len(PLAN) + 1)]
     with place(fetched) as where, Readers(where.config) as readers:
@@ -85,6 +88,13 @@ def main() -> None:
     for problem in problems:
         console.print(f"[bold]Not as it should be:[/bold] {problem}", highlight=False)
     sys.exit(1 if problems else 0)
+
+
+def _count(text: str) -> int:
+    """Return a number of 1 or more; argparse tells of any other."""
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
 
 
 def run(console: Console, where: Place, readers: Readers, day: date, fault: Fault) -> Night:

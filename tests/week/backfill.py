@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -28,11 +28,13 @@ NOT_ROWS = ("runs",)  # of each run its own
 OF_RUN, FILE = "run_id", "source_file"
 LONGEST_SECONDS = 3 * 3600
 BATCH_ROWS = 10_000
+Ended = tuple[float, str]
+"""When the days were asked for, in seconds since 1970, and the state in which their runs ended."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Seconds from the request to the end, those in which a job was at work, and a digest of each table."""
+    """Seconds from the request to the end, those with a job at work, a digest of each table with rows."""
 
     seconds: float
     work: float
@@ -68,35 +70,36 @@ def run(console: Console, fetched: Path, days: int) -> bool:
     return not others
 
 
-def load(fetched: Path, days: int, how: Callable[[Place, date, date], str]) -> Loaded:
+def load(fetched: Path, days: int, how: Callable[[Place, date, date], Ended]) -> Loaded:
     """Load the days in one way, in a house of its own."""
     with place(fetched, days) as where:
-        began = time.time()
-        state = how(where, FIRST, FIRST + timedelta(days - 1))
+        began, state = how(where, FIRST, FIRST + timedelta(days - 1))
         ended = time.time()
         if state != "success":
             raise HouseError(f"{DAG} ended as {state}.")
         return Loaded(ended - began, _work(where.config, began, ended), _digests(where.config))
 
 
-def _at_once(where: Place, first: date, last: date) -> str:
-    run_id = where.api.trigger(DAG, first=first, last=last)
-    return where.api.wait(DAG, run_id, seconds=LONGEST_SECONDS)
+def _at_once(where: Place, first: date, last: date) -> Ended:
+    began, run_id = time.time(), where.api.trigger(DAG, first=first, last=last)
+    return began, where.api.wait(DAG, run_id, seconds=LONGEST_SECONDS)
 
 
-def _run_by_run(where: Place, first: date, last: date) -> str:
+def _run_by_run(where: Place, first: date, last: date) -> Ended:
     """Fill the form of the DAG's page, as a person does, and wait."""
+    days = (last - first).days + 1
     person = Person(where.api, where.home)
     try:
         person.log_in()
         announced = person.backfill(DAG, first=first, last=last)
     finally:
         person.leave()
-    if announced != (wanted := f"{(last - first).days + 1} runs will be triggered."):
-        raise HouseError(f"The form announced {announced!r}, not {wanted!r}.")
+    if announced.split()[0] != str(days):
+        raise HouseError(f"The form announced {announced!r}, not {days} runs.")
     [backfill] = where.api.call("GET", "backfills", params={"dag_id": DAG})["backfills"]
     ended = where.api.wait_backfill(DAG, backfill["id"], seconds=LONGEST_SECONDS)
-    return "success" if set(ended) == {"success"} else str(ended)
+    began = datetime.fromisoformat(backfill["created_at"]).timestamp()
+    return began, "success" if set(ended) == {"success"} else str(ended)
 
 
 def _work(config: Config, began: float, ended: float) -> float:
@@ -113,7 +116,7 @@ def _work(config: Config, began: float, ended: float) -> float:
 def _digests(config: Config) -> dict[str, str]:
     tables = Tables(config.tables)
     names = [name for name in all_tables() if name not in NOT_ROWS and tables.exists(name)]
-    return {name: _digest(tables, name) for name in names}
+    return {name: _digest(tables, name) for name in names if tables.read(name).num_rows}
 
 
 def _digest(tables: Tables, name: str) -> str:

@@ -188,12 +188,12 @@ def _jobs(home: Path, task: str) -> list[psutil.Process]:
 
 
 def task_of(words: Sequence[str]) -> str | None:
-    """Return the task that a command is the process of: `vitrine run users`, or `vitrine pin`."""
+    """Return the task that a command is the process of, as `vitrine run users` or `vitrine pin`, if any."""
     own = [Path(word).name for word in words[:2]]
     if "vitrine" not in own:
         return None
     told = [*words[own.index("vitrine") + 1 :], "", ""]
-    return told[1] if told[0] == "run" else told[0]
+    return (told[1] if told[0] == "run" else told[0]) or None
 
 
 def members(name: str, home: Path) -> list[tuple[psutil.Process, list[str]]]:

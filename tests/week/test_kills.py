@@ -1,7 +1,13 @@
-"""Who is killed, and when: a task is known by its command, and rounds divide its life among them."""
+"""Who is killed, and when: a task is known by its command, rounds divide its life, and nobody is spared."""
+
+from io import StringIO
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from jobs.house import HouseError
+from tests.week import backfill, kills
 from tests.week.backfill import Loaded
 from tests.week.faults import task_of
 from tests.week.kills import Round, moments
@@ -16,6 +22,7 @@ LIVES = {"pin": 2.0, "events": 12.0, "policies": 5.0}
         ("/v/bin/vitrine run events --from 2017-08-18", "events"),
         ("/v/bin/python /v/bin/vitrine pin --dag-run lake_etl/1", "pin"),
         ("/v/bin/python /v/bin/vitrine closing ended --from 2017-08-18", "closing"),
+        ("/v/bin/python /v/bin/vitrine run", None),
         ("/bin/bash -c vitrine run users", None),
         ("/v/bin/python -m airflow scheduler", None),
     ],
@@ -38,6 +45,34 @@ def test_tables_that_only_one_has_are_unlike_too():
     assert wanted.compared(wanted) == ([], "equal rows in 2 tables")
 
 
-def test_a_round_says_who_was_killed():
-    this = Round(LIVES, killed={"pin": 0.25, "events": 8.5})
-    assert this.sentence() == "2 of 3 tasks killed and cleared, 0.2 to 8.5 s after their start"
+@pytest.mark.parametrize(
+    ("struck", "digest", "is_well", "told"),
+    [
+        (
+            {"pin": 0.25, "events": 8.5, "policies": 1},
+            "a",
+            True,
+            "3 of 3 tasks killed and cleared, 0.2 to 8.5 s",
+        ),
+        ({"pin": 0.25, "events": 8.5}, "a", False, "Never killed: policies"),
+        ({}, "a", False, "Never killed: events, pin, policies"),
+        ({"pin": 1, "events": 1, "policies": 1}, "b", False, "other rows in users"),
+        (None, "a", False, "0 of 3 tasks killed and cleared; lake_etl ended as failed."),
+    ],
+)
+def test_all_is_well_if_every_task_was_killed_and_rows_are_equal(monkeypatch, struck, digest, is_well, told):
+    def load(_fetched, _days, how):
+        this: Round = how.__self__
+        this.tasks = frozenset(LIVES)
+        if not this.at:
+            this.lived = LIVES
+            return Loaded(1, 1, {"users": "a"})
+        if struck is None:
+            raise HouseError("lake_etl ended as failed.")
+        this.killed, this.cleared = struck, set(struck)
+        return Loaded(1, 1, {"users": digest})
+
+    monkeypatch.setattr(backfill, "load", load)
+    said = Console(file=StringIO(), width=200)
+    assert kills.run(said, Path(), 2) is is_well
+    assert told in said.file.getvalue()
