@@ -52,12 +52,7 @@ def main() -> None:
     parser.add_argument("--nights", type=int, nargs="*", help="numbers of the week's nights; all by default")
     parser.add_argument("--demo", action="store_true", help="one night of the demo that is there")
     parser.add_argument("--backfill", type=_count, metavar="DAYS", help="load so many days in both ways")
-    parser.add_argument(
-        "--kills",
-        type=_count,
-        metavar="ROUNDS",
-        help="load days, every task killed once a round",
-    )
+    parser.add_argument("--kills", type=_count, metavar="ROUNDS", help="every task killed once a round")
     asked = parser.parse_args()
     console = Console(width=150)
     if asked.demo:
@@ -91,10 +86,10 @@ def main() -> None:
 
 
 def _count(text: str) -> int:
-    """Return a number of 1 or more; argparse tells of any other."""
-    if (number := int(text)) < 1:
-        raise ValueError(text)
-    return number
+    """Return a number of 1 or more; argparse tells of any other text."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
+    return int(text)
 
 
 def run(console: Console, where: Place, readers: Readers, day: date, fault: Fault) -> Night:

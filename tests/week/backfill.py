@@ -44,10 +44,8 @@ class Loaded:
         """Return the tables whose rows the other does not have just so, and that in words."""
         names = self.digests.keys() | other.digests.keys()
         others = sorted(name for name in names if self.digests.get(name) != other.digests.get(name))
-        return (
-            others,
-            f"other rows in {', '.join(others)}" if others else f"equal rows in {len(names)} tables",
-        )
+        told = f"other rows in {', '.join(others)}" if others else f"equal rows in {len(names)} tables"
+        return others, told
 
     def sentence(self, how: str, days: int) -> str:
         """Say it in words."""
@@ -116,14 +114,16 @@ def _work(config: Config, began: float, ended: float) -> float:
 def _digests(config: Config) -> dict[str, str]:
     tables = Tables(config.tables)
     names = [name for name in all_tables() if name not in NOT_ROWS and tables.exists(name)]
-    return {name: _digest(tables, name) for name in names if tables.read(name).num_rows}
+    return {name: digest for name in names if (digest := _digest(tables, name))}
 
 
-def _digest(tables: Tables, name: str) -> str:
-    """Digest a table's rows, in the order of its key; neither run nor data home is of them."""
+def _digest(tables: Tables, name: str) -> str | None:
+    """Digest a table's rows, if it has any, in the order of its key; neither run nor data home is of them."""
     columns = [column for column in contract(name).columns if column != OF_RUN]
     by = contract(name).key or columns
     rows = tables.read(name, columns=columns)
+    if not rows.num_rows:
+        return None
     if FILE in columns:
         within = pc.replace_substring(rows[FILE], f"{Path(tables.root).parent}/", "")
         rows = rows.set_column(columns.index(FILE), FILE, within)

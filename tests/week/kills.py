@@ -79,9 +79,10 @@ class Round:
     def _clear(self, where: Place, run_id: str) -> None:
         """Clear the killed tasks that Airflow knows to have ended."""
         states = where.api.task_states(backfill.DAG, run_id)
-        for task in [task for task in self.waiting if states[task] in KILLED]:
-            faults.clear(where, backfill.DAG, run_id, task)
-            self.cleared.add(task)
+        for task in self.waiting:
+            if states[task] in KILLED:
+                faults.clear(where, backfill.DAG, run_id, task)
+                self.cleared.add(task)
 
     def sentence(self) -> str:
         """Say in words who was killed and cleared."""
